@@ -1,0 +1,138 @@
+"""Events to bytes and back: JSON by pydantic."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from pydantic import BaseModel, PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
+
+from eventing_core.errors import DeclarationError, DecodeError, SerializationError
+
+if TYPE_CHECKING:
+    from eventing_core._event import EventDescriptor
+
+CONTENT_TYPE = "application/json"
+
+#: Kinds of pydantic core schemas whose values may be NaN or infinite, as they appear in a schema's text.
+_MAY_HOLD_NAN = ("'float'", "'decimal'", "'any'", "'complex'", "'function-plain'")
+
+
+class Codec:
+    """Encodes and decodes the events of one class. Thread-safe."""
+
+    __slots__ = ("_adapter", "_event_type", "_may_hold_nan", "_name")
+
+    def __init__(self, descriptor: EventDescriptor) -> None:
+        self._event_type = descriptor.event_type
+        self._name = f"{descriptor.event_type.__module__}.{descriptor.event_type.__qualname__}"
+        try:
+            self._adapter: TypeAdapter[Any] = TypeAdapter(descriptor.event_type)
+            schema = repr(self._adapter.core_schema)
+        except (PydanticSchemaGenerationError, PydanticUserError, NameError, AttributeError, TypeError) as error:
+            msg = f"the event {self._name} has a field that pydantic can't handle: {error}"
+            raise DeclarationError(msg) from error
+        self._may_hold_nan = any(kind in schema for kind in _MAY_HOLD_NAN)
+
+    def encode(self, event: object) -> bytes:
+        """Serialise an event.
+
+        Raises:
+            SerializationError: a field of a wrong type, or without a JSON form, or NaN, or infinite.
+        """
+        try:
+            body = self._adapter.dump_json(event, warnings="error")
+        except (PydanticSerializationError, ValueError, TypeError, RecursionError) as error:
+            self._explain(event, error)
+        if self._may_hold_nan and (b"null" in body or b"NaN" in body or b"Infinity" in body):
+            self._refuse_nan(event)
+        return body
+
+    def decode(self, body: bytes) -> Any:
+        """Make the event of a body.
+
+        Raises:
+            DecodeError: no JSON, or no valid event. It names the fields and holds none of their values.
+        """
+        try:
+            return self._adapter.validate_json(body)
+        except ValidationError as error:
+            msg = f"the body is no valid {self._name}: {_summary(error)}"
+            raise DecodeError(msg) from None
+        except RecursionError:
+            msg = f"the body is no valid {self._name}: it is nested too deeply"
+            raise DecodeError(msg) from None
+
+    def _explain(self, event: object, error: Exception) -> NoReturn:
+        """Name the field that can't be serialised, without its value."""
+        for name, value in _fields(event):
+            annotation = _annotation(self._event_type, name)
+            if annotation is None:
+                continue
+            try:
+                TypeAdapter(annotation).dump_json(value, warnings="error")
+            except (PydanticSerializationError, PydanticUserError, ValueError, TypeError, RecursionError):
+                msg = (
+                    f"{self._name} can't be serialised: the field {name!r} holds a {type(value).__name__} "
+                    f"where its type is {_type_name(annotation)}. Nothing was sent."
+                )
+                raise SerializationError(msg) from None
+        msg = f"{self._name} can't be serialised: {type(error).__name__}. Nothing was sent."
+        raise SerializationError(msg) from error
+
+    def _refuse_nan(self, event: object) -> None:
+        path = _find_nan(self._adapter.dump_python(event), "")
+        if path is not None:
+            msg = f"{self._name} can't be serialised: {path} is NaN or infinite, which JSON lacks. Nothing was sent."
+            raise SerializationError(msg)
+
+
+def _summary(error: ValidationError) -> str:
+    flaws = error.errors(include_url=False, include_context=False, include_input=False)
+    shown = [f"{'.'.join(map(str, flaw['loc'])) or 'the whole'}: {flaw['msg']}" for flaw in flaws[:5]]
+    more = f" (and {len(flaws) - 5} more)" if len(flaws) > 5 else ""  # noqa: PLR2004
+    return "; ".join(shown) + more
+
+
+def _fields(event: object) -> list[tuple[str, object]]:
+    names = type(event).model_fields if isinstance(event, BaseModel) else getattr(event, "__dataclass_fields__", {})
+    return [(name, getattr(event, name, None)) for name in names]
+
+
+def _annotation(event_type: type[Any], name: str) -> Any:
+    if issubclass(event_type, BaseModel):
+        return event_type.model_fields[name].annotation
+    from typing import get_type_hints  # noqa: PLC0415 (only on the way to an error)
+
+    try:
+        return get_type_hints(event_type, include_extras=True).get(name)
+    except NameError:
+        return None
+
+
+def _type_name(annotation: Any) -> str:
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
+
+
+def _find_nan(value: object, path: str) -> str | None:
+    """The path of the first number that is not finite, or None."""
+    match value:
+        case float() | complex():
+            finite = math.isfinite(value.real) and math.isfinite(value.imag)
+            return None if finite else path or "the value"
+        case Mapping():
+            items = [(str(key), item) for key, item in value.items()]
+        case str() | bytes():
+            return None
+        case Sequence() | set() | frozenset():
+            items = [(f"[{index}]", item) for index, item in enumerate(value)]
+        case _:
+            is_finite = getattr(value, "is_finite", None)  # Decimal
+            return path or "the value" if is_finite is not None and not is_finite() else None
+    for key, item in items:
+        found = _find_nan(item, f"{path}.{key}" if path and not key.startswith("[") else path + key)
+        if found is not None:
+            return found
+    return None

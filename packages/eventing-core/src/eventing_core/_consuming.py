@@ -1,0 +1,191 @@
+"""The way in: the listeners of one manager, from their declaration to the end of their work."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, wait
+from typing import Any
+
+from eventing_core._chain import Chain
+from eventing_core._codec import Codec
+from eventing_core._copies import Copies, dead_letters_of, queue_of
+from eventing_core._dispatch import Dispatcher, Incoming, ListenerHealth
+from eventing_core._dispatch_kinds import LoopDispatcher, ThreadDispatcher
+from eventing_core._injection import Environment, create
+from eventing_core._listener import EventListener, EventListenerDescriptor, describe_listener
+from eventing_core._options import Options
+from eventing_core._pipeline import EnvelopePipeline
+from eventing_core._retry import Retry
+from eventing_core._sending import EventRegistry
+from eventing_core._workers import LoopThread, Timer, Workers
+from eventing_core.errors import CapabilityError, DeclarationError
+from eventing_core.provider import Provider, Subscription
+
+_log = logging.getLogger("eventing")
+
+_numbers = itertools.count(1)
+
+
+class Consumers:
+    """The listeners of one manager. Checks everything that can be checked before anything is connected."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 (what a manager is made of)
+        self,
+        provider: Provider,
+        listeners: Sequence[type[EventListener[Any]]],
+        pipelines: Sequence[EnvelopePipeline],
+        environment: Environment | None,
+        events: EventRegistry,
+        options: Options,
+        retry: Retry,
+    ) -> None:
+        self._provider = provider
+        self._options = options
+        descriptors = [describe_listener(cls) for cls in listeners]
+        for descriptor in descriptors:
+            events.add(descriptor.event)
+        _check_names(descriptors, provider.server_name)
+        for descriptor in descriptors:
+            self._check_workers(descriptor)
+            self._check_capabilities(descriptor)
+        name = f"eventing-{next(_numbers)}"
+        self._timer = Timer(name)
+        self._workers = Workers(options.workers, name) if any(not d.is_async for d in descriptors) else None
+        self._loop = LoopThread(name) if any(d.is_async for d in descriptors) else None
+        chain = Chain(pipelines, "handle")
+        codecs = {d.event.event_type: Codec(d.event) for d in descriptors}
+        try:
+            self._dispatchers = [
+                self._dispatcher(
+                    Incoming(
+                        descriptor=descriptor,
+                        listener=create(environment, descriptor.listener_type),
+                        codec=codecs[descriptor.event.event_type],
+                        chain=chain,
+                        retry=descriptor.retry or retry,
+                        copies=Copies(provider, descriptor, options.send_timeout),
+                        capabilities=provider.capabilities,
+                        timer=self._timer,
+                    )
+                )
+                for descriptor in descriptors
+            ]
+        except BaseException:
+            if self._loop is not None:
+                self._loop.stop(0.0)
+            raise
+
+    def _dispatcher(self, incoming: Incoming) -> Dispatcher:
+        if incoming.descriptor.is_async and self._loop is not None:
+            return LoopDispatcher(incoming, self._loop)
+        if self._workers is None:  # pragma: no cover (a plain listener makes the pool)
+            raise AssertionError
+        return ThreadDispatcher(incoming, self._workers)
+
+    def _check_workers(self, descriptor: EventListenerDescriptor) -> None:
+        if not descriptor.is_async and descriptor.concurrency > self._options.workers:
+            msg = (
+                f"{descriptor.label}: concurrency={descriptor.concurrency} is more than the manager's "
+                f"{self._options.workers} workers. Lower it, or set workers={descriptor.concurrency} or more."
+            )
+            raise DeclarationError(msg)
+
+    def _check_capabilities(self, descriptor: EventListenerDescriptor) -> None:
+        capabilities = self._provider.capabilities
+        missing = []
+        if descriptor.event.durable and not capabilities.durable:
+            missing.append("durable=True: its queues don't survive a restart of the broker")
+        if descriptor.per_process and not capabilities.per_process:
+            missing.append("per_process=True: processes can't have queues of their own")
+        if descriptor.ordered and not capabilities.exclusive:
+            missing.append("ordered=True: it can't give all events to one consumer")
+        for flaw in missing:
+            msg = f"{descriptor.label}: the provider {self._provider.name!r} can't do {flaw}."
+            if self._options.strict:
+                raise CapabilityError(msg)
+            _log.warning("%s It goes on without; strict = true makes this an error.", msg)
+
+    def start(self) -> None:
+        """Subscribe, wait until every queue is there, and only then let deliveries come."""
+        if self._workers is not None:
+            self._workers.start()
+        if self._loop is not None:
+            self._loop.start()
+        for dispatcher in self._dispatchers:
+            queue = queue_of(dispatcher.descriptor, self._provider.server_name)
+            dispatcher.attach(
+                self._provider.subscribe(
+                    Subscription(
+                        destination=queue, dead_letter=dead_letters_of(queue), exclusive=dispatcher.descriptor.ordered
+                    ),
+                    dispatcher,
+                )
+            )
+        deadline = time.monotonic() + self._options.start_timeout
+        for dispatcher in self._dispatchers:
+            error = dispatcher.wait_active(deadline)
+            if error is not None:
+                raise error
+        for dispatcher in self._dispatchers:
+            dispatcher.begin()
+
+    def drain(self, deadline: float) -> bool:
+        """Take no more and let running listeners finish; cut short what does not by the deadline."""
+        for dispatcher in self._dispatchers:
+            dispatcher.pause()
+        unfinished = [dispatcher for dispatcher in self._dispatchers if not dispatcher.wait_idle(deadline)]
+        for dispatcher in unfinished:
+            _log.warning("%s: still running at the end of stop; its event goes back", dispatcher.descriptor.label)
+            dispatcher.cut_short()
+        return not unfinished
+
+    def close(self, deadline: float) -> None:
+        """Unsubscribe and end the threads."""
+        self._timer.stop()
+        futures: list[Future[None]] = []
+        for dispatcher in self._dispatchers:
+            future = dispatcher.close()
+            if future is not None:
+                futures.append(future)
+        wait(futures, max(0.0, deadline - time.monotonic()))
+        left = max(0.1, deadline - time.monotonic())
+        if self._workers is not None:
+            self._workers.stop(min(left, 1.0))
+        if self._loop is not None:
+            self._loop.stop(left)
+
+    def owns_current_thread(self) -> bool:
+        """Whether the caller is a listener of this manager."""
+        return (self._workers is not None and self._workers.owns_current_thread()) or self.owns_current_loop()
+
+    def owns_current_loop(self) -> bool:
+        """Whether the caller runs on the manager's event loop."""
+        return self._loop is not None and self._loop.owns_current_thread()
+
+    def health(self) -> tuple[ListenerHealth, ...]:
+        """How each listener is."""
+        return tuple(dispatcher.health() for dispatcher in self._dispatchers)
+
+
+def _check_names(descriptors: Sequence[EventListenerDescriptor], server_name: str) -> None:
+    """Refuse listeners whose queues would be one."""
+    queues: dict[tuple[str, str], EventListenerDescriptor] = {}
+    for descriptor in descriptors:
+        destination = queue_of(descriptor, server_name)
+        queue = destination.group + (f"-{destination.member}" if destination.member else "")
+        other = queues.setdefault((destination.topic, queue), descriptor)
+        if other is descriptor:
+            continue
+        classes = " and ".join(
+            f"{d.listener_type.__module__}.{d.listener_type.__qualname__}" for d in (other, descriptor)
+        )
+        why = (
+            f"two listeners of the event {destination.topic!r} are named {descriptor.name!r}"
+            if other.name == descriptor.name
+            else f"two listeners of the event {destination.topic!r} would share the queue {queue!r}"
+        )
+        msg = f'{why}: {classes}. Give one of them another name with @event_listener(..., name="...").'
+        raise DeclarationError(msg)

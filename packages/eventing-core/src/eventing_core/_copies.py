@@ -1,0 +1,134 @@
+"""Retry copies and dead letters: send a copy, have it confirmed, then accept the original.
+
+No provider writes this part. A copy goes under a ``dedup_id`` of its own: sent under the original's, a
+broker that removes duplicates would confirm and not store it, and accepting the original would lose
+the event. The id is derived from the original's, so that a copy made twice is stored once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from eventing_core.provider import Delivery, Destination, Message, Producer, Provider
+
+if TYPE_CHECKING:
+    from eventing_core._listener import EventListenerDescriptor
+
+ATTEMPTS = "eventing-attempts"
+FIRST_FAILED_AT = "eventing-first-failed-at"
+REASON = "eventing-reason"
+ERROR_TYPE = "eventing-error-type"
+ERROR_MESSAGE = "eventing-error-message"
+LISTENER = "eventing-listener"
+EVENT = "eventing-event"
+SERVER = "eventing-server"
+
+#: Characters of an exception's text that a dead letter keeps.
+_MESSAGE_LIMIT = 1000
+
+
+@dataclass(slots=True)
+class Failures:
+    """How often one delivery's event has failed, over copies and in this process."""
+
+    attempts: int
+    first_failed_at: str
+
+    @classmethod
+    def of(cls, message: Message) -> Failures:
+        """Read what earlier copies recorded."""
+        recorded = message.headers.get(ATTEMPTS, "")
+        attempts = int(recorded) if recorded.isascii() and recorded.isdigit() else 0
+        return cls(
+            attempts, message.headers.get(FIRST_FAILED_AT) or datetime.now(UTC).isoformat(timespec="milliseconds")
+        )
+
+
+def queue_of(descriptor: EventListenerDescriptor, server_name: str) -> Destination:
+    """The listener's own queue."""
+    event = descriptor.event
+    member = server_name if descriptor.per_process else ""
+    return Destination(event.name, descriptor.name, member, "queue", event.durable)
+
+
+def dead_letters_of(queue: Destination) -> Destination:
+    """The queue for the dead letters of a queue."""
+    return Destination(queue.topic, queue.group, queue.member, "dead", durable=True)
+
+
+class Copies:
+    """Makes and sends the copies of one listener. Thread-safe."""
+
+    def __init__(self, provider: Provider, descriptor: EventListenerDescriptor, send_timeout: float) -> None:
+        self._provider = provider
+        self._descriptor = descriptor
+        self._timeout = send_timeout
+        self._queue = queue_of(descriptor, provider.server_name)
+        self._dead = dead_letters_of(self._queue)
+
+    def retry(
+        self, delivery: Delivery, failures: Failures, delay: float, done: Callable[[Exception | None], None]
+    ) -> None:
+        """Send a copy to the listener's own queue; ``done`` is called once."""
+        message = delivery.message()
+        headers = dict(message.headers)
+        headers[ATTEMPTS] = str(failures.attempts)
+        headers[FIRST_FAILED_AT] = failures.first_failed_at
+        copy = self._copy(message, headers, f"retry{failures.attempts}", durable=message.durable)
+        self._send(self._provider.producer(self._queue), copy, delay, done)
+
+    def dead_letter(
+        self,
+        delivery: Delivery,
+        failures: Failures,
+        reason: str,
+        error: BaseException,
+        done: Callable[[Exception | None], None],
+    ) -> None:
+        """Send a copy, with the reason in its headers, to the dead-letter queue; ``done`` is called once."""
+        message = delivery.message()
+        headers = dict(message.headers)
+        headers[ATTEMPTS] = str(failures.attempts)
+        headers[FIRST_FAILED_AT] = failures.first_failed_at
+        headers[REASON] = reason
+        headers[ERROR_TYPE] = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
+        headers[ERROR_MESSAGE] = _text_of(error)
+        headers[LISTENER] = self._descriptor.name
+        headers[EVENT] = self._descriptor.event.name
+        headers[SERVER] = self._provider.server_name
+        copy = self._copy(message, headers, f"dead{failures.attempts}", durable=True)
+        self._send(self._provider.producer(self._dead), copy, 0.0, done)
+
+    def _copy(self, message: Message, headers: dict[str, str], what: str, *, durable: bool) -> Message:
+        parent = message.dedup_id or message.message_id or uuid4().hex
+        # The listener's name is part of the id: two listeners of one event copy the same original,
+        # and a broker may look for duplicates by address, which their queues share.
+        group = self._queue.group + (f"-{self._queue.member}" if self._queue.member else "")
+        return Message(
+            body=message.body,
+            headers=headers,
+            message_id=message.message_id or parent,
+            dedup_id=f"{parent}/{group}/{what}",
+            content_type=message.content_type,
+            durable=durable,
+        )
+
+    def _send(self, producer: Producer, copy: Message, delay: float, done: Callable[[Exception | None], None]) -> None:
+        try:
+            producer.send((copy,), lambda _, error: done(error), deadline=time.monotonic() + self._timeout, delay=delay)
+        except Exception as error:  # noqa: BLE001 (whatever it is, the original must not be accepted)
+            done(error)
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 (a broken __str__ must not keep an event from its dead-letter queue)
+        text = "(its text can't be had)"
+    text = text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return text.encode("utf-8", "replace").decode()[:_MESSAGE_LIMIT]

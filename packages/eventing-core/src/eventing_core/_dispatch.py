@@ -1,0 +1,413 @@
+"""What becomes of a listener's deliveries: windows, attempts, retries, dead letters, settlement.
+
+One `Dispatcher` serves one listener. A *token* is the right to run ``on``; there are ``concurrency``
+of them. A token takes deliveries from the queue until it is empty, so that nothing is locked and
+nobody is woken per message while there is work. The two kinds of dispatcher differ only in where a
+token runs: on the pool's threads, or as a task on the manager's event loop.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from eventing_core._chain import Chain
+from eventing_core._codec import Codec
+from eventing_core._copies import Copies, Failures
+from eventing_core._listener import EventListener, EventListenerDescriptor
+from eventing_core._retry import Retry
+from eventing_core._window import SlowStart
+from eventing_core._workers import Timer
+from eventing_core.errors import CrashLoopError, DecodeError
+from eventing_core.provider import Capabilities, Delivery, Handle, Outcome, SubscriptionState
+
+_log = logging.getLogger("eventing")
+
+#: Retries that wait longer than this, in seconds, leave the process as a delayed copy where the provider can.
+HOLD_LIMIT = 5.0
+
+#: From this delivery count on, a delivery runs alone, with a window of 1.
+SUSPECT = 3
+
+#: From this delivery count on, a delivery is dead-lettered as a crash loop. Below 10, at which Artemis
+#: takes a message away by default (broker manual, "max-delivery-attempts").
+CRASH_LIMIT = 8
+
+#: Waits between tries to store a copy: doubling from the first to the second, in seconds.
+_COPY_BACKOFF = (0.5, 30.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenerHealth:
+    """How a listener is.
+
+    Attributes:
+        listener: its name.
+        event: the event's name.
+        consuming: its queue is attached in the current generation, and credit was given.
+        running: runs of ``on`` at this moment.
+        held: deliveries that wait for another attempt.
+        error: what is wrong: why it isn't attached, or why a copy can't be stored.
+    """
+
+    listener: str
+    event: str
+    consuming: bool
+    running: int
+    held: int
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incoming:
+    """All that a dispatcher needs to know of its listener."""
+
+    descriptor: EventListenerDescriptor
+    listener: EventListener[Any]
+    codec: Codec
+    chain: Chain
+    retry: Retry
+    copies: Copies
+    capabilities: Capabilities
+    timer: Timer
+
+
+class Dispatcher(ABC):
+    """Serves one listener. It is the `Subscriber` of the listener's subscription."""
+
+    def __init__(self, incoming: Incoming) -> None:
+        self.descriptor = incoming.descriptor
+        self._retry = incoming.retry
+        self._copies = incoming.copies
+        self._capabilities = incoming.capabilities
+        self._timer = incoming.timer
+        self._concurrency = incoming.descriptor.concurrency
+        self._spare = max(1, incoming.descriptor.prefetch // 2)
+        self._handle: Handle | None = None
+        self._queue: deque[Delivery] = deque()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._tokens = 0
+        self._copying = 0
+        self._window = SlowStart(self._concurrency, incoming.descriptor.prefetch)
+        #: Failures of deliveries that are still ours; the held ones among them wait for the timer.
+        self._failures: dict[Delivery, Failures] = {}
+        self._held: set[Delivery] = set()
+        #: No token takes anything from the queue: an ordered listener waits, or a suspect runs alone.
+        self._barred = False
+        self._waiting = False
+        self._suspect: Delivery | None = None
+        self._alone: Delivery | None = None
+        self._generation = 0
+        self._state = SubscriptionState.INACTIVE
+        self._error: Exception | None = None
+        self._copy_error = ""
+        self._consuming = False
+        self._closing = False
+
+    # -- called by the manager --------------------------------------------------------------------------------
+
+    def attach(self, handle: Handle) -> None:
+        """Take the handle of the subscription."""
+        self._handle = handle
+
+    def wait_active(self, deadline: float) -> Exception | None:
+        """Wait until the subscription is active; the error when it is not."""
+        with self._lock:
+            self._changed.wait_for(
+                lambda: self._state is not SubscriptionState.INACTIVE, max(0.0, deadline - time.monotonic())
+            )
+            if self._state is SubscriptionState.ACTIVE:
+                return None
+            return self._error or TimeoutError(f"{self.descriptor.label}: its queue did not become ready in time")
+
+    def begin(self) -> None:
+        """Give credit, now and in every later generation."""
+        with self._lock:
+            self._consuming = True
+            active = self._state is SubscriptionState.ACTIVE
+        if active:
+            self._give_credit()
+
+    def pause(self) -> None:
+        """Take nothing more, and give back what was not begun, uncounted where the provider can."""
+        with self._lock:
+            self._closing = True
+            back = [*self._queue, *self._held]
+            if self._suspect is not None:
+                back.append(self._suspect)
+                self._suspect = None
+            self._queue.clear()
+            self._held.clear()
+            self._changed.notify_all()
+        handle = self._handle
+        if handle is not None:
+            handle.window(0)
+            if back:
+                handle.settle(back, Outcome.RELEASE)
+
+    def wait_idle(self, deadline: float) -> bool:
+        """Wait until nothing runs and no copy is on its way. False when the deadline comes first."""
+        with self._lock:
+            return self._changed.wait_for(
+                lambda: not self._tokens and not self._copying, max(0.0, deadline - time.monotonic())
+            )
+
+    @abstractmethod
+    def cut_short(self) -> None:
+        """Cancel what runs, where it can be; it stays unsettled and counts nothing."""
+
+    def close(self) -> Future[None] | None:
+        """Unsubscribe; everything unsettled goes back to the broker."""
+        return self._handle.close() if self._handle is not None else None
+
+    def health(self) -> ListenerHealth:
+        """How the listener is. Thread-safe."""
+        with self._lock:
+            active = self._state is SubscriptionState.ACTIVE
+            error = self._copy_error or ("" if active or self._error is None else str(self._error))
+            return ListenerHealth(
+                listener=self.descriptor.name,
+                event=self.descriptor.event.name,
+                consuming=active and self._consuming and not self._closing,
+                running=self._tokens,
+                held=len(self._held),
+                error=error,
+            )
+
+    # -- called by the provider -------------------------------------------------------------------------------
+
+    def deliver(self, batch: Sequence[Delivery]) -> None:
+        """Take deliveries."""
+        with self._lock:
+            closing = self._closing
+            if not closing:
+                self._queue.extend(batch)
+                tokens = self._claim()
+        if closing:
+            self._settle(batch, Outcome.RELEASE)
+            return
+        for _ in range(tokens):
+            self._start_token()
+
+    def state(self, state: SubscriptionState, generation: int, error: Exception | None) -> None:
+        """Learn what the subscription is doing. What belongs to an older generation is void."""
+        with self._lock:
+            self._state = state
+            self._error = error
+            self._generation = generation
+            self._queue.clear()
+            self._failures.clear()
+            self._held.clear()
+            self._barred = self._waiting = False
+            self._suspect = self._alone = None
+            self._window.restart()
+            consuming = self._consuming and not self._closing
+            self._changed.notify_all()
+        if state is SubscriptionState.ACTIVE and consuming:
+            self._give_credit()
+        elif state is SubscriptionState.FAILED and consuming:
+            _log.error("%s: not consuming: %s", self.descriptor.label, error)
+
+    # -- tokens -----------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _start_token(self) -> None:
+        """Let a token that was claimed run."""
+
+    def _claim(self) -> int:
+        """Claim as many tokens as there is work for. Call it with the lock."""
+        if self._barred:
+            return 0
+        free = min(self._concurrency - self._tokens, len(self._queue))
+        self._tokens += free
+        return free
+
+    def _take(self, done: list[Delivery]) -> Delivery | None:  # noqa: C901 (one loop, read in one piece)
+        """The next delivery for a token; None when there is none, and then the token is given back.
+
+        Before it is, what the token has ``done`` is accepted.
+        """
+        while True:
+            if not self._barred:
+                try:
+                    delivery = self._queue.popleft()
+                except IndexError:
+                    pass
+                else:
+                    if not delivery.delivery_count or self._admit(delivery):
+                        return delivery
+                    continue
+            if done:
+                self._accept(tuple(done))
+                done.clear()
+                continue
+            with self._lock:
+                if self._alone is not None:  # the suspect has run
+                    self._alone = None
+                    self._barred = self._waiting
+                if self._queue and not self._barred:
+                    continue
+                if self._suspect is not None and self._tokens == 1:
+                    self._alone, self._suspect = self._suspect, None
+                    return self._alone
+                self._tokens -= 1
+                if not self._tokens:
+                    self._changed.notify_all()
+                return None
+
+    def _admit(self, delivery: Delivery) -> bool:
+        """Whether a delivery that was given out before may run beside others."""
+        if delivery in self._failures:
+            return True
+        if delivery.delivery_count >= CRASH_LIMIT:
+            error = CrashLoopError(
+                f"given out {delivery.delivery_count} times and never settled: it seems to take its process down"
+            )
+            self._bury(delivery, Failures.of(delivery.message()), "crash-loop", error)
+            return False
+        suspect = delivery.delivery_count >= SUSPECT
+        back: list[Delivery] = []
+        with self._lock:
+            self._window.restart(1 if suspect else None)
+            if suspect:
+                self._barred = True
+                self._suspect = delivery
+                back = list(self._queue)
+                self._queue.clear()
+        if back:
+            self._settle(back, Outcome.RELEASE)
+        self._give_credit()
+        return not suspect
+
+    # -- what becomes of a delivery ---------------------------------------------------------------------------
+
+    def _settle(self, batch: Sequence[Delivery], outcome: Outcome) -> None:
+        handle = self._handle
+        if handle is not None:
+            handle.settle(batch, outcome)
+
+    def _give_credit(self) -> None:
+        handle = self._handle
+        if handle is not None:
+            with self._lock:
+                size = 0 if self._closing else self._window.size + min(len(self._held), self._spare)
+            handle.window(size)
+
+    def _accept(self, batch: Sequence[Delivery]) -> None:
+        self._settle(batch, Outcome.ACCEPT)
+        with self._lock:
+            if self._failures:
+                for delivery in batch:
+                    self._failures.pop(delivery, None)
+            grown = self._window.settled(len(batch))
+        if grown:
+            self._give_credit()
+
+    def _failed(self, delivery: Delivery, error: BaseException) -> None:
+        """An attempt failed: decide on the next one, or on the dead-letter queue."""
+        if delivery.generation != self._generation:
+            return  # void: the broker delivers it again
+        failures = self._failures.get(delivery) or Failures.of(delivery.message())
+        failures.attempts += 1
+        if isinstance(error, DecodeError):
+            self._bury(delivery, failures, "undecodable", error)
+        elif isinstance(error, self._retry.fatal):
+            self._bury(delivery, failures, "fatal", error)
+        elif failures.attempts >= self._retry.max_attempts:
+            self._bury(delivery, failures, "failed", error)
+        else:
+            delay = self._retry.delay(failures.attempts)
+            _log.warning(
+                "%s: attempt %d of %d failed, the next in %.1f s",
+                self.descriptor.label, failures.attempts, self._retry.max_attempts, delay, exc_info=error,
+            )  # fmt: skip
+            self._try_again(delivery, failures, delay)
+
+    def _try_again(self, delivery: Delivery, failures: Failures, delay: float) -> None:
+        """Hold the delivery, or send a delayed copy, or wait in place where the order matters."""
+        ordered = self.descriptor.ordered
+        can_delay = self._capabilities.send_delay
+        with self._lock:
+            if delivery.generation != self._generation:
+                return
+            hold = not self._closing and (
+                ordered or not can_delay or (delay <= HOLD_LIMIT and len(self._held) < self._spare)
+            )
+            if hold:
+                self._failures[delivery] = failures
+                if ordered:
+                    self._barred = self._waiting = True
+                    self._queue.appendleft(delivery)
+                else:
+                    self._held.add(delivery)
+        if hold:
+            if ordered:
+                self._timer.call_later(delay, lambda: self._due_in_place(delivery.generation))
+            else:
+                self._give_credit()
+                self._timer.call_later(delay, lambda: self._due(delivery))
+        elif ordered:  # stopping, and a copy would lose its place
+            self._settle([delivery], Outcome.RELEASE)
+        else:
+            wait = delay if can_delay else 0.0
+            self._copy(delivery, lambda done: self._copies.retry(delivery, failures, wait, done))
+
+    def _due(self, delivery: Delivery) -> None:
+        with self._lock:
+            if delivery not in self._held:
+                return  # given back, or void
+            self._held.discard(delivery)
+            self._queue.append(delivery)
+            tokens = self._claim()
+        self._give_credit()
+        for _ in range(tokens):
+            self._start_token()
+
+    def _due_in_place(self, generation: int) -> None:
+        with self._lock:
+            if generation != self._generation or self._closing:
+                return
+            self._barred = self._waiting = False
+            tokens = self._claim()
+        for _ in range(tokens):
+            self._start_token()
+
+    def _bury(self, delivery: Delivery, failures: Failures, reason: str, error: BaseException) -> None:
+        """Dead-letter a delivery."""
+        _log.error(
+            "%s: dead-lettered as %s after %d attempts", self.descriptor.label, reason, failures.attempts,
+            exc_info=None if isinstance(error, DecodeError | CrashLoopError) else error,
+        )  # fmt: skip
+        self._copy(delivery, lambda done: self._copies.dead_letter(delivery, failures, reason, error, done))
+
+    def _copy(self, delivery: Delivery, send: Callable[[Callable[[Exception | None], None]], None]) -> None:
+        """Send a copy until it is confirmed, then accept the original."""
+        with self._lock:
+            self._copying += 1
+        backoff = _COPY_BACKOFF[0]
+
+        def done(error: Exception | None) -> None:
+            nonlocal backoff
+            if error is None:
+                self._copy_error = ""
+                self._accept([delivery])
+            else:
+                self._copy_error = f"a copy can't be stored: {error}"
+                _log.error("%s: %s; the original stays with the broker", self.descriptor.label, self._copy_error)
+                if not self._closing and delivery.generation == self._generation:
+                    wait, backoff = backoff, min(backoff * 2, _COPY_BACKOFF[1])
+                    self._timer.call_later(wait, lambda: send(done))
+                    return
+            with self._lock:
+                self._copying -= 1
+                self._changed.notify_all()
+
+        send(done)

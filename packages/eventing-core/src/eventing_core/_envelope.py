@@ -1,0 +1,114 @@
+"""`Envelope`: body and headers of an event on its way, as pipelines see them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar, overload
+
+from eventing_core.errors import HeaderError, HeaderNotFoundError
+
+D = TypeVar("D")
+
+_RESERVED_PREFIXES = ("eventing-", "_AMQ", "AMQ_", "JMS")
+
+#: Headers that STOMP 1.2 ("SEND", "MESSAGE") and Artemis's STOMP mapping give a meaning of their own.
+_RESERVED_KEYS = frozenset(
+    {
+        "ack",
+        "content-length",
+        "content-type",
+        "correlation-id",
+        "destination",
+        "destination-type",
+        "expires",
+        "id",
+        "message-id",
+        "persistent",
+        "priority",
+        "receipt",
+        "redelivered",
+        "reply-to",
+        "subscription",
+        "timestamp",
+        "transaction",
+        "type",
+    }
+)
+
+_MISSING = object()
+
+
+def check_header(key: str, value: str) -> None:
+    """Refuse a header that some transport can't carry as it is.
+
+    Raises:
+        HeaderError: the key is empty, reserved or holds control characters, or the value is no
+            string, or holds NUL or a lone surrogate.
+    """
+    if not isinstance(key, str) or not key or not key.isprintable() or key != key.strip():
+        msg = f"{key!r} can't be a header key: it has to be a non-empty printable string without outer spaces"
+        raise HeaderError(msg)
+    if key in _RESERVED_KEYS or key.startswith(_RESERVED_PREFIXES):
+        msg = f"the header key {key!r} is reserved for the transports; choose another, for example {'x-' + key!r}"
+        raise HeaderError(msg)
+    if not isinstance(value, str):
+        msg = f"the header {key!r} has a value of type {type(value).__name__}; headers are strings on every transport"
+        raise HeaderError(msg)
+    if "\0" in value:
+        msg = f"the value of header {key!r} contains NUL, which STOMP can't carry"
+        raise HeaderError(msg)
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        msg = f"the value of header {key!r} contains a lone surrogate, which UTF-8 can't carry"
+        raise HeaderError(msg) from None
+
+
+class Envelope:
+    """Body and headers of one event on its way. Belongs to one send or one attempt; not thread-safe."""
+
+    __slots__ = ("_body", "_headers")
+
+    def __init__(self, body: bytes, headers: Mapping[str, str] | None = None) -> None:
+        self._body = body
+        self._headers = dict(headers) if headers else {}
+
+    def get_body(self) -> str:
+        """The serialised event, as text.
+
+        Raises:
+            UnicodeDecodeError: the body, sent by someone else, isn't UTF-8.
+        """
+        return self._body.decode()
+
+    def set(self, key: str, value: str) -> None:
+        """Set a header. What a failing attempt set is gone in the next.
+
+        Raises:
+            HeaderError: a reserved key, or a key or value that can't be carried.
+        """
+        check_header(key, value)
+        self._headers[key] = value
+
+    @overload
+    def get(self, key: str) -> str: ...
+    @overload
+    def get(self, key: str, default: D) -> str | D: ...
+    def get(self, key: str, default: object = _MISSING) -> object:
+        """The value of a header; ``default``, where one is given, when it is missing.
+
+        Raises:
+            HeaderNotFoundError: it is missing and there is no default.
+        """
+        value = self._headers.get(key, default)
+        if value is _MISSING:
+            raise HeaderNotFoundError(key)
+        return value
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """A copy of all headers."""
+        return dict(self._headers)
+
+    def __repr__(self) -> str:
+        return f"Envelope({len(self._body)} bytes, headers: {', '.join(sorted(self._headers)) or 'none'})"

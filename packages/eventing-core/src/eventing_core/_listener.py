@@ -1,0 +1,187 @@
+"""`EventListener` and ``@event_listener``: who reacts to an event, and how."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, get_args, get_origin
+
+from eventing_core._event import EventDescriptor, describe_event
+from eventing_core._names import check_name
+from eventing_core._retry import Retry
+from eventing_core.errors import DeclarationError
+
+T = TypeVar("T")
+
+
+class EventListener(ABC, Generic[T]):
+    """Reacts to one type of event. Derive from it, with the event's class as type argument.
+
+    A manager makes one instance, with constructor arguments from the application's container. With
+    ``concurrency`` above 1, ``on`` runs on several threads at a time.
+    """
+
+    @abstractmethod
+    def on(self, event: T) -> object:
+        """React to an event; a plain method or ``async def``.
+
+        Returning acknowledges the event. Raising leads to another attempt, and after the last one to
+        the dead-letter queue. An event may arrive more than once: delivery is at least once.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class EventListenerDescriptor:
+    """What is known of a listener class.
+
+    Attributes:
+        event: the event that it listens to.
+        name: unique among the listeners of its event.
+        listener_type: the class.
+        per_process: every process gets its own copy of each event; otherwise identical listeners compete.
+        concurrency: runs of ``on`` at a time, in this process.
+        prefetch: deliveries held in this process at most, beside those that wait for a retry.
+        ordered: one event at a time in the whole cluster, in the broker's order.
+        retry: None means the manager's default.
+    """
+
+    event: EventDescriptor
+    name: str
+    listener_type: type[EventListener[Any]]
+    per_process: bool = False
+    concurrency: int = 1
+    prefetch: int = 500
+    ordered: bool = False
+    retry: Retry | None = None
+
+    @property
+    def is_async(self) -> bool:
+        """Whether ``on`` is a coroutine function."""
+        return inspect.iscoroutinefunction(self.listener_type.on)
+
+    @property
+    def label(self) -> str:
+        """``<listener> on <event>``, for logs and errors."""
+        return f"{self.name} on {self.event.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    event_type: type[Any]
+    name: str
+    per_process: bool
+    concurrency: int
+    prefetch: int
+    ordered: bool
+    retry: Retry | None
+
+
+L = TypeVar("L", bound=EventListener[Any])
+
+_MARK = "__eventing_listener__"
+_declared: list[type[EventListener[Any]]] = []
+
+
+def event_listener(  # noqa: PLR0913 (keyword-only settings of one declaration)
+    event_type: type[Any],
+    *,
+    name: str = "",
+    per_process: bool = False,
+    concurrency: int = 1,
+    prefetch: int = 500,
+    ordered: bool = False,
+    retry: Retry | None = None,
+) -> Callable[[type[L]], type[L]]:
+    """Declare an `EventListener`. Only records; a manager checks it at start.
+
+    Args:
+        event_type: the event class; the same as the listener's type argument.
+        name: the listener's name on the broker; the class's name by default.
+        per_process: False: listeners of one name compete in a cluster, each event is handled by one.
+            True: every process (by its ``server_name``) gets its own copy.
+        concurrency: runs of ``on`` at a time, in this process.
+        prefetch: deliveries held in this process at most. Reached step by step from ``concurrency``.
+        ordered: one at a time, exclusive across the cluster, retries in place. Needs ``concurrency=1``.
+        retry: attempts and waits; the manager's default when None.
+    """
+
+    def mark(cls: type[L]) -> type[L]:
+        setattr(cls, _MARK, _Mark(event_type, name, per_process, concurrency, prefetch, ordered, retry))
+        _declared.append(cls)
+        return cls
+
+    return mark
+
+
+def declared_listeners() -> tuple[type[EventListener[Any]], ...]:
+    """All listener classes declared in this process so far."""
+    return tuple(_declared)
+
+
+def describe_listener(cls: type[Any]) -> EventListenerDescriptor:
+    """Check a listener class and describe it.
+
+    Raises:
+        DeclarationError: not decorated, no `EventListener`, another type argument than the
+            decorator's, or a setting out of its range.
+    """
+    label = f"{cls.__module__}.{cls.__qualname__}" if isinstance(cls, type) else repr(cls)
+    if not (isinstance(cls, type) and issubclass(cls, EventListener)):
+        msg = f"{label} is no EventListener. Derive it from EventListener[<its event>]."
+        raise DeclarationError(msg)
+    mark: _Mark | None = vars(cls).get(_MARK)
+    if mark is None:
+        msg = f"{label} is no declared listener. Put @event_listener(<its event>) on it."
+        raise DeclarationError(msg)
+    if inspect.isabstract(cls):
+        msg = f"{label} doesn't define {', '.join(sorted(cls.__abstractmethods__))}."
+        raise DeclarationError(msg)
+    event = describe_event(mark.event_type)
+    argument = _event_argument(cls)
+    if argument is not None and argument is not mark.event_type:
+        msg = (
+            f"{label} listens to {_name_of(mark.event_type)} by its decorator and to {_name_of(argument)} by its base "
+            f"class. Make them one: EventListener[{_name_of(mark.event_type)}]."
+        )
+        raise DeclarationError(msg)
+    name = check_name(f"the listener {label}", mark.name or cls.__name__, 'Choose another with name="...".')
+    _check_settings(label, mark)
+    return EventListenerDescriptor(
+        event, name, cls, mark.per_process, mark.concurrency, mark.prefetch, mark.ordered, mark.retry
+    )
+
+
+def _check_settings(label: str, mark: _Mark) -> None:
+    if mark.concurrency < 1:
+        msg = f"{label}: concurrency={mark.concurrency} must be at least 1."
+        raise DeclarationError(msg)
+    if mark.prefetch < mark.concurrency:
+        msg = f"{label}: prefetch={mark.prefetch} must be at least its concurrency, {mark.concurrency}."
+        raise DeclarationError(msg)
+    if mark.ordered and mark.concurrency != 1:
+        msg = f"{label}: ordered=True means one at a time; leave out concurrency={mark.concurrency}."
+        raise DeclarationError(msg)
+
+
+def _name_of(kind: object) -> str:
+    return getattr(kind, "__name__", repr(kind))
+
+
+def _event_argument(cls: type[Any]) -> object | None:
+    """What ``T`` of `EventListener` stands for in ``cls``, through generic bases; None if it stays open."""
+
+    def walk(kind: type[Any], arguments: dict[object, object]) -> object | None:
+        for base in vars(kind).get("__orig_bases__", kind.__bases__):
+            origin = get_origin(base) or base
+            given = tuple(arguments.get(argument, argument) for argument in get_args(base))
+            if origin is EventListener:
+                return given[0] if given else None
+            if isinstance(origin, type) and issubclass(origin, EventListener):
+                parameters = getattr(origin, "__parameters__", ())
+                return walk(origin, dict(zip(parameters, given, strict=False)))
+        return None
+
+    found = walk(cls, {})
+    return None if isinstance(found, TypeVar) else found

@@ -1,0 +1,410 @@
+"""`EventManager`: sends events, and runs listeners."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import signal
+import threading
+import time
+import weakref
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+from eventing_core import provider as spi
+from eventing_core._consuming import Consumers
+from eventing_core._dispatch import ListenerHealth
+from eventing_core._envelope import Envelope
+from eventing_core._event import EventDescriptor
+from eventing_core._injection import Environment, create
+from eventing_core._listener import EventListener, EventListenerDescriptor, declared_listeners
+from eventing_core._options import Options
+from eventing_core._pipeline import EnvelopePipeline, declared_pipelines, describe_pipeline
+from eventing_core._retry import Retry
+from eventing_core._sending import EventRegistry, Sender
+from eventing_core.errors import ManagerStateError, ManagerStoppedError
+
+_log = logging.getLogger("eventing")
+
+
+class _State(Enum):
+    NEW = "not started"
+    STARTING = "starting"
+    STARTED = "started"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManagerHealth:
+    """How a manager is.
+
+    Attributes:
+        state: ``not started``, ``starting``, ``started``, ``stopping`` or ``stopped``.
+        provider: how the connection is.
+        listeners: how each listener is.
+    """
+
+    state: str
+    provider: spi.Health
+    listeners: tuple[ListenerHealth, ...]
+
+    @property
+    def consuming(self) -> bool:
+        """Every listener consumes."""
+        return all(listener.consuming for listener in self.listeners)
+
+
+class EventManager:
+    """Sends events and runs listeners over one provider. Thread-safe, except for `run`.
+
+    Without `start` it connects at the first send, for sending alone. A manager has one life: once stopped,
+    it can't be started again. At the interpreter's exit a manager that is still open drains.
+
+    Args:
+        provider: the transport; the manager opens and closes it.
+        environment: the application's container, for the constructor arguments of listeners and pipelines.
+        listeners: exactly these listener classes; all declared ones at the time of `start` when None.
+        pipelines: exactly these, as classes or instances; all declared ones when None.
+        retry: for listeners that don't set their own.
+        options: workers, time limits and the like.
+    """
+
+    Envelope = Envelope
+    EventDescriptor = EventDescriptor
+    EventListenerDescriptor = EventListenerDescriptor
+    Provider = spi.Provider
+
+    def __init__(  # noqa: PLR0913 (all but the first are keyword-only)
+        self,
+        provider: spi.Provider,
+        *,
+        environment: Environment | None = None,
+        listeners: Sequence[type[EventListener[Any]]] | None = None,
+        pipelines: Sequence[EnvelopePipeline | type[EnvelopePipeline]] | None = None,
+        retry: Retry | None = None,
+        options: Options | None = None,
+    ) -> None:
+        self._provider = provider
+        self._environment = environment
+        self._listeners = listeners
+        self._pipelines = pipelines
+        self._retry = retry or Retry()
+        self._options = options or Options()
+        self._plugin_pipelines: Sequence[EnvelopePipeline] = ()
+        self._set_up()
+
+    def _set_up(self) -> None:
+        self._state = _State.NEW
+        self._opened = False
+        self._lock = threading.RLock()
+        self._stopped = threading.Event()
+        self._stop_requested = threading.Event()
+        self._events = EventRegistry()
+        self._made_pipelines: Sequence[EnvelopePipeline] | None = None
+        self._consumers: Consumers | None = None
+        self._sender = Sender(self._provider, self._options, self._events, self._open, self._make_pipelines)
+        _managers.add(self)
+
+    @classmethod
+    def from_config(
+        cls,
+        path: str | Path | None = None,
+        *,
+        environment: Environment | None = None,
+        listeners: Sequence[type[EventListener[Any]]] | None = None,
+        pipelines: Sequence[EnvelopePipeline | type[EnvelopePipeline]] | None = None,
+        **overrides: Any,
+    ) -> Self:
+        """Make a manager as a configuration file, environment variables and keywords say.
+
+        Args:
+            path: the file; ``eventing.toml``, or else ``[tool.eventing]`` in ``pyproject.toml``, when None.
+            environment: see the class.
+            listeners: see the class.
+            pipelines: see the class; those of installed plugins come on top.
+            overrides: configuration keys, over file and environment variables; tables as dictionaries.
+
+        Raises:
+            ConfigError: an unknown key, or a value of a wrong type.
+            ProviderNotFoundError: no installed plugin has that name.
+            ProviderLoadError: the plugin can't be used.
+        """
+        from eventing_core._config import load_configuration  # noqa: PLC0415 (pydantic-settings is slow to import)
+        from eventing_core._plugins import Plugins  # noqa: PLC0415 (so is the plugin machinery)
+
+        plugins = Plugins()
+        configuration = load_configuration(plugins, path, overrides)
+        provider = configuration.provider_spec.factory(configuration.server_name, configuration.provider_config)
+        manager = cls(
+            provider,
+            environment=environment,
+            listeners=listeners,
+            pipelines=pipelines,
+            retry=configuration.retry,
+            options=configuration.options,
+        )
+        manager._plugin_pipelines = plugins.load_pipelines()
+        return manager
+
+    # -- sending ----------------------------------------------------------------------------------------------
+
+    def send_event(
+        self, event: object, *, headers: Mapping[str, str] | None = None, timeout: float | None = None
+    ) -> None:
+        """Send an event; returns once the broker has confirmed it, in every queue that exists.
+
+        Args:
+            event: an instance of an event class.
+            headers: strings that travel with the event.
+            timeout: seconds until `SendTimeoutError`; the setting ``send_timeout`` when None.
+
+        Raises:
+            SerializationError: the event can't be serialised; nothing was sent.
+            HeaderError: a header can't be carried; nothing was sent.
+            SendError: the broker has not confirmed; ``in_doubt`` says whether it may have the event.
+            BrokerConnectionError: the first connect failed.
+            ManagerStateError: the manager was stopped, or this is its own event loop.
+        """
+        self._refuse_on_loop("send_event")
+        self._sender.send_event(event, headers, timeout)
+
+    def send_events(
+        self, events: Iterable[object], *, headers: Mapping[str, str] | None = None, timeout: float | None = None
+    ) -> None:
+        """Send many events; returns once all are confirmed.
+
+        Takes the iterable lazily and keeps up to 1000 of them unconfirmed. After a failure it takes no more,
+        waits for those under way, and raises.
+
+        Args:
+            events: instances of event classes.
+            headers: strings that travel with each of them.
+            timeout: seconds for each event.
+
+        Raises:
+            SendEventsError: lists (index, cause) of each event that failed.
+            ManagerStateError: the manager was stopped, or this is its own event loop.
+        """
+        self._refuse_on_loop("send_events")
+        self._sender.send_events(events, headers, timeout)
+
+    def submit_event(
+        self, event: object, *, headers: Mapping[str, str] | None = None, timeout: float | None = None
+    ) -> Future[None]:
+        """Hand an event over; the future is done once the broker has confirmed, or has the error.
+
+        Blocks while ``max_in_flight`` submitted events are unconfirmed. Callbacks of the future run on a
+        thread of their own. A future that was cancelled doesn't call the event back.
+
+        Raises:
+            SerializationError: the event can't be serialised; nothing was sent.
+            HeaderError: a header can't be carried; nothing was sent.
+            SendTimeoutError: none of ``max_in_flight`` events was confirmed in time; nothing was sent.
+            ManagerStateError: the manager was stopped, or this is its own event loop.
+        """
+        self._refuse_on_loop("submit_event")
+        return self._sender.submit_event(event, headers, timeout)
+
+    async def send_event_async(
+        self, event: object, *, headers: Mapping[str, str] | None = None, timeout: float | None = None
+    ) -> None:
+        """Like `send_event`, for coroutines: on any event loop, and never blocks it."""
+        await self._sender.send_event_async(event, headers, timeout)
+
+    def _refuse_on_loop(self, method: str) -> None:
+        consumers = self._consumers
+        if consumers is not None and consumers.owns_current_loop():
+            msg = f"{method} would block the event loop that async listeners run on; use 'await send_event_async(...)'"
+            raise ManagerStateError(msg)
+
+    # -- life -------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Make the listeners, connect, and begin to consume.
+
+        Returns once the queue of every listener exists: what is sent from now on reaches it.
+
+        Raises:
+            DeclarationError: an event, listener or pipeline is declared wrongly.
+            CapabilityError: the provider can't do what a listener asks for, and ``strict`` is set.
+            ListenerCreationError: the container can't make a listener.
+            BrokerConnectionError: the first connect failed.
+            SubscriptionError: a listener's queue can't be had.
+            ManagerStateError: it was started or stopped before.
+        """
+        with self._lock:
+            if self._state is not _State.NEW:
+                msg = f"the event manager is {self._state.value}; a manager has one life, make a new one"
+                raise (ManagerStoppedError if self._state is _State.STOPPED else ManagerStateError)(msg)
+            self._state = _State.STARTING
+        try:
+            listeners = declared_listeners() if self._listeners is None else self._listeners
+            self._consumers = Consumers(
+                self._provider,
+                listeners,
+                self._make_pipelines(),
+                self._environment,
+                self._events,
+                self._options,
+                self._retry,
+            )
+            self._open()
+            self._consumers.start()
+        except BaseException:
+            self._finish(time.monotonic())
+            raise
+        with self._lock:
+            if self._state is _State.STARTING:
+                self._state = _State.STARTED
+
+    def stop(self, timeout: float | None = None) -> None:
+        """Drain and close. Idempotent; waits for a stop that is under way.
+
+        No more deliveries are taken; running listeners finish, and may send; then sends are refused and those
+        under way are confirmed; then everything is closed. What is unfinished after ``timeout`` goes back to
+        the broker, without counting as an attempt where the broker can. In a listener it only asks for the stop.
+
+        Args:
+            timeout: seconds; the setting ``stop_timeout`` when None.
+        """
+        consumers = self._consumers
+        limit = self._options.stop_timeout if timeout is None else timeout
+        if consumers is not None and consumers.owns_current_thread():
+            self._stop_requested.set()
+            threading.Thread(target=self.stop, args=(limit,), name="eventing-stop", daemon=True).start()
+            return
+        with self._lock:
+            first = self._state not in (_State.STOPPING, _State.STOPPED)
+            if first:
+                self._state = _State.STOPPING
+        if first:
+            self._finish(time.monotonic() + limit)
+        else:
+            self._stopped.wait(limit)
+
+    def _finish(self, deadline: float) -> None:
+        try:
+            if self._consumers is not None:
+                self._consumers.drain(deadline)
+            self._sender.refuse()
+            self._sender.flush(max(0.0, deadline - time.monotonic()))
+            if self._consumers is not None:
+                self._consumers.close(max(deadline, time.monotonic() + 1.0))
+            if self._opened:
+                self._provider.close(max(1.0, deadline - time.monotonic()))
+            self._sender.close(1.0)
+        finally:
+            with self._lock:
+                self._state = _State.STOPPED
+            self._stop_requested.set()
+            self._stopped.set()
+            _managers.discard(self)
+
+    def run(self) -> None:
+        """Start, work until SIGINT or SIGTERM or a `stop`, then drain. Call it on the main thread.
+
+        A second signal acts as if there were no manager.
+        """
+        previous: dict[int, Any] = {}
+
+        def restore() -> None:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+            previous.clear()
+
+        def on_signal(number: int, _: FrameType | None) -> None:
+            _log.info("%s: stopping", signal.Signals(number).name)
+            restore()
+            self._stop_requested.set()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            previous[number] = signal.signal(number, on_signal)
+        try:
+            if self._state is _State.NEW:
+                self.start()
+            self._stop_requested.wait()
+            self.stop()
+        finally:
+            restore()
+
+    def __enter__(self) -> Self:
+        """Start."""
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop."""
+        self.stop()
+
+    def health(self) -> ManagerHealth:
+        """How the connection and the listeners are. Never blocks."""
+        return ManagerHealth(
+            state=self._state.value,
+            provider=self._provider.health(),
+            listeners=self._consumers.health() if self._consumers is not None else (),
+        )
+
+    def __repr__(self) -> str:
+        return f"EventManager({self._provider.name!r}, {self._state.value})"
+
+    # -- inner steps ------------------------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        with self._lock:
+            if not self._opened:
+                self._provider.open(self._observe)
+                self._opened = True
+
+    def _observe(self, connected: bool, error: Exception | None) -> None:  # noqa: FBT001 (the SPI's signature)
+        if connected:
+            _log.info("%s: connected", self._provider.name)
+        else:
+            _log.warning("%s: connection lost, reconnecting: %s", self._provider.name, error)
+
+    def _make_pipelines(self) -> Sequence[EnvelopePipeline]:
+        with self._lock:
+            if self._made_pipelines is None:
+                given = declared_pipelines() if self._pipelines is None else self._pipelines
+                made = [p if isinstance(p, EnvelopePipeline) else self._make_pipeline(p) for p in given]
+                made += self._plugin_pipelines
+                made.sort(key=lambda pipeline: describe_pipeline(type(pipeline)).order)
+                self._made_pipelines = made
+            return self._made_pipelines
+
+    def _make_pipeline(self, cls: type[EnvelopePipeline]) -> EnvelopePipeline:
+        return create(self._environment, describe_pipeline(cls).pipeline_type)
+
+    def _after_fork(self) -> None:
+        """In a child: drop what was inherited; the next send connects anew, and nothing consumes by itself."""
+        if self._opened:
+            self._provider.abandon()
+        self._set_up()
+
+
+#: The managers to drain at exit, and to reset in a forked child.
+_managers: weakref.WeakSet[EventManager] = weakref.WeakSet()
+
+
+def _stop_all() -> None:
+    for manager in list(_managers):
+        if manager._opened:  # noqa: SLF001 (this module's own class)
+            manager.stop()
+
+
+def _reset_all() -> None:
+    for manager in list(_managers):
+        manager._after_fork()  # noqa: SLF001 (this module's own class)
+
+
+atexit.register(_stop_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reset_all)

@@ -1,0 +1,55 @@
+"""`Retry`: how often and how fast a failing listener is tried again."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass
+
+from eventing_core.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """Exponential backoff with jitter; after the last attempt the event is dead-lettered.
+
+    Attributes:
+        max_attempts: runs of ``on`` in all; the first one counts. 1 means no retry.
+        initial: wait after the first failure, in seconds.
+        factor: each further wait is this much longer.
+        max_delay: no wait is longer, in seconds.
+        jitter: share of each wait that is drawn at random, from 0 (none) to 1.
+        fatal: exception types that are dead-lettered at once, without another attempt.
+    """
+
+    max_attempts: int = 5
+    initial: float = 0.2
+    factor: float = 2.0
+    max_delay: float = 60.0
+    jitter: float = 0.5
+    fatal: tuple[type[BaseException], ...] = ()
+
+    def __post_init__(self) -> None:
+        flaws = []
+        if self.max_attempts < 1:
+            flaws.append("max_attempts must be at least 1")
+        if not (math.isfinite(self.initial) and self.initial >= 0):
+            flaws.append("initial must be a number of seconds, at least 0")
+        if not (math.isfinite(self.factor) and self.factor >= 1):
+            flaws.append("factor must be at least 1")
+        if not (math.isfinite(self.max_delay) and self.max_delay >= 0):
+            flaws.append("max_delay must be a number of seconds, at least 0")
+        if not 0 <= self.jitter <= 1:
+            flaws.append("jitter must be between 0 and 1")
+        if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in self.fatal):
+            flaws.append("fatal must be a tuple of exception classes")
+        if flaws:
+            raise ConfigError("Retry: " + "; ".join(flaws))
+
+    def delay(self, failures: int) -> float:
+        """Seconds to wait after the given number of failures (1 or more)."""
+        try:
+            wait = min(self.initial * self.factor ** (failures - 1), self.max_delay)
+        except OverflowError:
+            wait = self.max_delay
+        return wait * (1 - self.jitter * random.random())  # noqa: S311 (spreads load, guards no secret)

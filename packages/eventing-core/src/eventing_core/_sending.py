@@ -1,0 +1,430 @@
+"""The way out: event, codec, pipelines, message, provider, confirmation."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import nullcontext
+from queue import SimpleQueue
+from typing import Any
+from uuid import uuid4
+
+from eventing_core._chain import Chain
+from eventing_core._codec import CONTENT_TYPE, Codec
+from eventing_core._envelope import Envelope, check_header
+from eventing_core._event import EventDescriptor, describe_event
+from eventing_core._options import Options
+from eventing_core._pipeline import EnvelopePipeline
+from eventing_core.errors import (
+    DeclarationError,
+    ManagerStoppedError,
+    SendEventsError,
+    SendTimeoutError,
+    UnroutedError,
+)
+from eventing_core.provider import Destination, Message, Producer, Provider
+
+_log = logging.getLogger("eventing")
+
+#: How many events `Sender.send_events` keeps unconfirmed.
+_WINDOW = 1000
+
+#: How long beyond its deadline a provider may take to tell of a send, in seconds.
+_GRACE = 5.0
+
+_NO_HEADERS: Mapping[str, str] = {}
+
+
+class EventRegistry:
+    """The event classes that one manager has met. Two classes of one name are refused. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, EventDescriptor] = {}
+        self._lock = threading.Lock()
+
+    def add(self, descriptor: EventDescriptor) -> EventDescriptor:
+        """Take an event in.
+
+        Raises:
+            DeclarationError: another class has that name.
+        """
+        with self._lock:
+            known = self._by_name.setdefault(descriptor.name, descriptor)
+        if known.event_type is not descriptor.event_type:
+            msg = (
+                f"two events are named {descriptor.name!r}: {_class_name(known.event_type)} and "
+                f'{_class_name(descriptor.event_type)}. Give one of them another with @event("name").'
+            )
+            raise DeclarationError(msg)
+        return descriptor
+
+
+def _class_name(cls: type[Any]) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+class _Outgoing:
+    """All that is needed to send the events of one class."""
+
+    __slots__ = ("codec", "descriptor", "producer")
+
+    def __init__(self, descriptor: EventDescriptor, codec: Codec, producer: Producer) -> None:
+        self.descriptor = descriptor
+        self.codec = codec
+        self.producer = producer
+
+
+class SendFuture(Future[None]):
+    """A future whose callbacks run on a thread of their own, never on the provider's."""
+
+    def __init__(self, callbacks: CallbackThread) -> None:
+        super().__init__()
+        self._callbacks = callbacks
+
+    def add_done_callback(self, fn: Callable[[Future[None]], object]) -> None:
+        super().add_done_callback(lambda future: self._callbacks.run(lambda: fn(future)))
+
+
+class CallbackThread:
+    """Runs the callbacks that users hang on futures."""
+
+    def __init__(self) -> None:
+        self._tasks: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def run(self, task: Callable[[], object]) -> None:
+        """Run a callback soon. Thread-safe; never blocks."""
+        if self._thread is None:
+            with self._lock:
+                if self._thread is None:
+                    self._thread = threading.Thread(target=self._run, name="eventing-callbacks", daemon=True)
+                    self._thread.start()
+        self._tasks.put(task)
+
+    def stop(self, timeout: float) -> None:
+        """Run what is there, then end the thread."""
+        if self._thread is not None:
+            self._tasks.put(None)
+            if self._thread is not threading.current_thread():
+                self._thread.join(timeout)
+
+    def _run(self) -> None:
+        while (task := self._tasks.get()) is not None:
+            try:
+                task()
+            except Exception:  # noqa: BLE001 (the user's code)
+                _log.exception("a callback of a send's future raised")
+
+
+class _Mailbox:
+    """Carries results to one asyncio loop, with one wake-up for many of them."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = weakref.ref(loop)
+        self._results: deque[tuple[asyncio.Future[None], Exception | None]] = deque()
+        self._lock = threading.Lock()
+        self._scheduled = False
+
+    def put(self, future: asyncio.Future[None], error: Exception | None) -> None:
+        with self._lock:
+            self._results.append((future, error))
+            if self._scheduled:
+                return
+            self._scheduled = True
+        loop = self._loop()
+        if loop is not None:
+            try:
+                loop.call_soon_threadsafe(self._deliver)
+            except RuntimeError:  # the loop is closed: nobody waits any more
+                self._results.clear()
+
+    def _deliver(self) -> None:
+        with self._lock:
+            results, self._results = self._results, deque()
+            self._scheduled = False
+        for future, error in results:
+            if future.done():  # cancelled
+                continue
+            if error is None:
+                future.set_result(None)
+            else:
+                future.set_exception(error)
+
+
+class Sender:
+    """Sends the events of one manager. Thread-safe."""
+
+    def __init__(
+        self,
+        provider: Provider,
+        options: Options,
+        events: EventRegistry,
+        connect: Callable[[], None],
+        pipelines: Callable[[], Sequence[EnvelopePipeline]],
+    ) -> None:
+        self._provider = provider
+        self._options = options
+        self._events = events
+        self._connect = connect
+        self._pipelines = pipelines
+        self._outgoing: dict[type[Any], _Outgoing] = {}
+        self._lock = threading.Lock()
+        self._chain: Chain | None = None
+        self._prefix = uuid4().hex
+        self._numbers = itertools.count(1)
+        self._room = threading.BoundedSemaphore(options.max_in_flight)
+        self._callbacks = CallbackThread()
+        self._mailboxes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Mailbox] = weakref.WeakKeyDictionary()
+        self._unrouted: set[str] = set()
+        self._pending = 0
+        self._quiet = threading.Condition(threading.Lock())
+        self._refusing = False
+
+    # -- the four ways to send --------------------------------------------------------------------------------
+
+    def send_event(self, event: object, headers: Mapping[str, str] | None, timeout: float | None) -> None:
+        """Send and wait for the confirmation."""
+        outgoing = self._outgoing_of(type(event))
+        envelope = self._envelope(outgoing, event, headers)
+        waiter = _Waiter()
+        with self._around(outgoing, envelope):
+            deadline = time.monotonic() + self._timeout(timeout)
+            self._hand_over(outgoing, envelope, waiter, deadline)
+            waiter.wait(deadline + _GRACE)
+
+    def send_events(self, events: Iterable[object], headers: Mapping[str, str] | None, timeout: float | None) -> None:
+        """Send many, a window of them at a time, and wait for all confirmations."""
+        window = _Window()
+        taken = 0
+        limit = self._timeout(timeout)
+        try:
+            for index, event in enumerate(events):
+                taken = index + 1
+                try:
+                    outgoing = self._outgoing_of(type(event))
+                    envelope = self._envelope(outgoing, event, headers)
+                    window.wait_below(_WINDOW, limit + _GRACE)
+                    with self._around(outgoing, envelope):
+                        self._hand_over(outgoing, envelope, window.expect(index), time.monotonic() + limit)
+                except Exception as error:  # noqa: BLE001 (told to the caller, with its index)
+                    window.fail(index, error)
+                if window.failures:
+                    break
+        finally:
+            window.wait_below(1, limit + _GRACE)
+        if window.failures:
+            raise SendEventsError(sorted(window.failures, key=lambda failure: failure[0]), taken)
+
+    def submit_event(self, event: object, headers: Mapping[str, str] | None, timeout: float | None) -> Future[None]:
+        """Hand over, and return a future of the confirmation."""
+        outgoing = self._outgoing_of(type(event))
+        envelope = self._envelope(outgoing, event, headers)
+        limit = self._timeout(timeout)
+        if not self._room.acquire(timeout=limit):
+            msg = f"{self._options.max_in_flight} submitted events are unconfirmed, and none was confirmed in {limit} s"
+            raise SendTimeoutError(msg)
+        future = SendFuture(self._callbacks)
+        room = self._room
+
+        def done(error: Exception | None) -> None:
+            room.release()
+            if future.set_running_or_notify_cancel():
+                if error is None:
+                    future.set_result(None)
+                else:
+                    future.set_exception(error)
+
+        handed_over = False
+        try:
+            with self._around(outgoing, envelope):
+                handed_over = True
+                self._hand_over(outgoing, envelope, done, time.monotonic() + limit)
+        finally:
+            if not handed_over:
+                room.release()
+        return future
+
+    async def send_event_async(self, event: object, headers: Mapping[str, str] | None, timeout: float | None) -> None:
+        """Send and await the confirmation."""
+        loop = asyncio.get_running_loop()
+        cached = self._outgoing.get(type(event))
+        outgoing = cached or await asyncio.to_thread(self._outgoing_of, type(event))
+        envelope = self._envelope(outgoing, event, headers)
+        mailbox = self._mailboxes.get(loop)
+        if mailbox is None:
+            with self._lock:
+                mailbox = self._mailboxes.setdefault(loop, _Mailbox(loop))
+        future: asyncio.Future[None] = loop.create_future()
+        put = mailbox.put
+        with self._around(outgoing, envelope):
+            deadline = time.monotonic() + self._timeout(timeout)
+            self._hand_over(outgoing, envelope, lambda error: put(future, error), deadline)
+            await future
+
+    # -- the steps --------------------------------------------------------------------------------------------
+
+    def _timeout(self, timeout: float | None) -> float:
+        return self._options.send_timeout if timeout is None else timeout
+
+    def _outgoing_of(self, event_type: type[Any]) -> _Outgoing:
+        outgoing = self._outgoing.get(event_type)
+        self._refuse_if_stopped()
+        if outgoing is None:
+            descriptor = self._events.add(describe_event(event_type))
+            codec = Codec(descriptor)
+            self._connect()
+            with self._lock:
+                if self._chain is None:
+                    self._chain = Chain(self._pipelines(), "send")
+                destination = Destination(descriptor.name, durable=descriptor.durable)
+                outgoing = _Outgoing(descriptor, codec, self._provider.producer(destination))
+                outgoing = self._outgoing.setdefault(event_type, outgoing)
+        return outgoing
+
+    def _envelope(self, outgoing: _Outgoing, event: object, headers: Mapping[str, str] | None) -> Envelope:
+        if headers:
+            for key, value in headers.items():
+                check_header(key, value)
+        return Envelope(outgoing.codec.encode(event), headers)
+
+    def _around(self, outgoing: _Outgoing, envelope: Envelope) -> Any:
+        chain = self._chain
+        return chain.around(envelope, outgoing.descriptor) if chain else _NOTHING
+
+    def _hand_over(
+        self, outgoing: _Outgoing, envelope: Envelope, done: Callable[[Exception | None], None], deadline: float
+    ) -> None:
+        """Give the message to the provider; ``done`` is called exactly once, also for what fails at once."""
+        number = f"{self._prefix}-{next(self._numbers)}"
+        message = Message(
+            body=envelope._body,  # noqa: SLF001 (the same package; a property costs on the hot path)
+            headers=envelope._headers,  # noqa: SLF001
+            message_id=number,
+            dedup_id=number,
+            content_type=CONTENT_TYPE,
+            durable=outgoing.descriptor.durable,
+        )
+
+        def finished(_: int, error: Exception | None) -> None:
+            if error is not None:
+                error = self._judge(outgoing.descriptor, error)
+            try:
+                done(error)
+            finally:
+                with self._quiet:
+                    self._pending -= 1
+                    if not self._pending:
+                        self._quiet.notify_all()
+
+        with self._quiet:
+            refused = self._refusing
+            self._pending += 1
+        try:
+            if refused:
+                self._refuse_if_stopped()
+            outgoing.producer.send((message,), finished, deadline=deadline)
+        except Exception as error:  # noqa: BLE001 (it reaches the caller by way of done)
+            finished(0, error)
+
+    def _judge(self, descriptor: EventDescriptor, error: Exception) -> Exception | None:
+        """What an error of the provider means under the ``unrouted`` setting."""
+        if not isinstance(error, UnroutedError) or self._options.unrouted == "error":
+            return error
+        if self._options.unrouted == "warn" and descriptor.name not in self._unrouted:
+            self._unrouted.add(descriptor.name)
+            _log.warning("no queue for the event %s yet: nobody will get what is sent now", descriptor.name)
+        return None
+
+    # -- the end ----------------------------------------------------------------------------------------------
+
+    def _refuse_if_stopped(self) -> None:
+        if self._refusing:
+            msg = "the event manager was stopped; a manager has one life, make a new one"
+            raise ManagerStoppedError(msg)
+
+    def refuse(self) -> None:
+        """Refuse every further send."""
+        with self._quiet:
+            self._refusing = True
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until every send is confirmed or failed. False after ``timeout`` seconds."""
+        with self._quiet:
+            return self._quiet.wait_for(lambda: not self._pending, timeout)
+
+    def close(self, timeout: float) -> None:
+        """End the thread that runs callbacks."""
+        self._callbacks.stop(timeout)
+
+
+_NOTHING = nullcontext()
+
+
+class _Waiter:
+    """Waits for one confirmation. A bare lock is the cheapest event that Python has."""
+
+    __slots__ = ("_error", "_lock")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+        self._error: Exception | None = None
+
+    def __call__(self, error: Exception | None) -> None:
+        self._error = error
+        self._lock.release()
+
+    def wait(self, until: float) -> None:
+        if not self._lock.acquire(timeout=max(0.0, until - time.monotonic())):
+            msg = "the provider did not tell what became of the send"
+            raise SendTimeoutError(msg, in_doubt=True)
+        if self._error is not None:
+            raise self._error
+
+
+class _Window:
+    """Counts the unconfirmed events of one `Sender.send_events`, and keeps its failures."""
+
+    def __init__(self) -> None:
+        self.failures: list[tuple[int, Exception]] = []
+        self._pending = 0
+        self._wanted = 0
+        self._lock = threading.Lock()
+        self._fell = threading.Condition(self._lock)
+
+    def expect(self, index: int) -> Callable[[Exception | None], None]:
+        with self._lock:
+            self._pending += 1
+
+        def done(error: Exception | None) -> None:
+            with self._lock:
+                if error is not None:
+                    self.failures.append((index, error))
+                self._pending -= 1
+                if self._pending < self._wanted:
+                    self._wanted = 0
+                    self._fell.notify()
+
+        return done
+
+    def fail(self, index: int, error: Exception) -> None:
+        with self._lock:
+            self.failures.append((index, error))
+
+    def wait_below(self, count: int, timeout: float) -> None:
+        """Wait until fewer than ``count`` are unconfirmed; woken once, when half of a full window is free."""
+        with self._lock:
+            if self._pending < count:
+                return
+            self._wanted = max(1, count // 2)
+            if not self._fell.wait_for(lambda: self._pending < max(1, count // 2), timeout):
+                msg = "the provider did not tell what became of the sends"
+                raise SendTimeoutError(msg, in_doubt=True)

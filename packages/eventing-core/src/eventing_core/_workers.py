@@ -1,0 +1,138 @@
+"""Where listeners run: a fixed pool of threads, one event loop, and one timer."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import logging
+import threading
+import time
+from collections.abc import Callable
+from queue import SimpleQueue
+
+_log = logging.getLogger("eventing")
+
+Task = Callable[[], None]
+
+
+class Workers:
+    """A fixed pool of daemon threads that run tasks in turn."""
+
+    def __init__(self, count: int, name: str) -> None:
+        self._tasks: SimpleQueue[Task | None] = SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._run, name=f"{name}-worker-{number}", daemon=True) for number in range(count)
+        ]
+        #: Give a task to the pool; returns at once. Thread-safe.
+        self.submit: Callable[[Task], None] = self._tasks.put
+        #: How many tasks wait for a thread, roughly.
+        self.waiting: Callable[[], int] = self._tasks.qsize
+
+    def start(self) -> None:
+        """Start the threads."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self, timeout: float) -> None:
+        """End the threads that are idle, and those that become so within ``timeout`` seconds."""
+        for _ in self._threads:
+            self._tasks.put(None)
+        deadline = time.monotonic() + timeout
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(max(0.0, deadline - time.monotonic()))
+
+    def owns_current_thread(self) -> bool:
+        """Whether the caller runs on one of these threads."""
+        return threading.current_thread() in self._threads
+
+    def _run(self) -> None:
+        while (task := self._tasks.get()) is not None:
+            try:
+                task()
+            except BaseException:  # noqa: BLE001 (a worker outlives whatever a task does)
+                _log.exception("an unexpected error in a worker; its deliveries stay unsettled")
+
+
+class Timer:
+    """Calls functions later, on one daemon thread that starts with the first of them."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._changed = threading.Condition()
+        self._heap: list[tuple[float, int, Task]] = []
+        self._numbers = itertools.count()
+        self._thread: threading.Thread | None = None
+        self._stopped = False
+
+    def call_later(self, delay: float, task: Task) -> None:
+        """Run ``task``, which has to return at once, in ``delay`` seconds. Thread-safe. Nothing once stopped."""
+        with self._changed:
+            if self._stopped:
+                return
+            heapq.heappush(self._heap, (time.monotonic() + delay, next(self._numbers), task))
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name=f"{self._name}-timer", daemon=True)
+                self._thread.start()
+            elif self._heap[0][2] is task:
+                self._changed.notify()
+
+    def stop(self) -> None:
+        """Forget what has not run."""
+        with self._changed:
+            self._stopped = True
+            self._heap.clear()
+            self._changed.notify()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(5.0)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._stopped and (not self._heap or self._heap[0][0] > time.monotonic()):
+                    self._changed.wait(self._heap[0][0] - time.monotonic() if self._heap else None)
+                if self._stopped:
+                    return
+                task = heapq.heappop(self._heap)[2]
+            try:
+                task()
+            except Exception:  # noqa: BLE001 (the timer outlives whatever a task does)
+                _log.exception("an unexpected error in the timer")
+
+
+class LoopThread:
+    """An event loop on a daemon thread of its own, for listeners with ``async def on``."""
+
+    def __init__(self, name: str) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name=f"{name}-loop", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def owns_current_thread(self) -> bool:
+        """Whether the caller runs on the loop's thread."""
+        return threading.current_thread() is self._thread
+
+    def stop(self, timeout: float) -> None:
+        """Cancel what runs, end the loop, and wait for it at most ``timeout`` seconds."""
+        if self._thread.ident is None:
+            self.loop.close()
+            return
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        try:
+            self.loop.run_forever()
+            tasks = asyncio.all_tasks(self.loop)
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                self.loop.run_until_complete(asyncio.wait(tasks, timeout=1.0))
+            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        finally:
+            self.loop.close()

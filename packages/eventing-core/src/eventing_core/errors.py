@@ -1,0 +1,203 @@
+"""Every error that Eventing raises.
+
+The tree::
+
+    EventingError
+    ├── DeclarationError              a decorated class is wrong
+    ├── ConfigError                   a setting is wrong or unknown
+    ├── ProviderNotFoundError         no installed plugin has that name
+    ├── ProviderLoadError             a plugin is there and can't be used
+    ├── CapabilityError               the provider's technology can't do what is asked
+    ├── ListenerCreationError         the container can't make a listener or a pipeline
+    ├── ManagerStateError             the manager is not in a state for that call
+    │   └── ManagerStoppedError
+    ├── PipelineError                 a pipeline broke its contract
+    ├── HeaderError                   a header key or value that can't be carried
+    ├── HeaderNotFoundError           (also a KeyError)
+    ├── SerializationError            an event that can't be serialised; nothing was sent
+    ├── DecodeError                   a body that isn't the event; never succeeds by retrying
+    ├── CrashLoopError                a delivery that took its process down again and again
+    ├── BrokerConnectionError         no usable connection
+    │   ├── HostNotFoundError
+    │   ├── ConnectionRefusedByHostError
+    │   ├── ConnectTimeoutError       (also a TimeoutError)
+    │   ├── AuthenticationError
+    │   ├── TlsError
+    │   ├── ProtocolMismatchError     something else listens on that port
+    │   └── UnsupportedBrokerError    the right protocol, a broker that we don't know
+    ├── SubscriptionError             a listener's queue can't be had
+    │   ├── QueueNameConflictError
+    │   └── ServerNameInUseError
+    └── SendError                     the broker has not confirmed
+        ├── SendTimeoutError          (also a TimeoutError)
+        ├── ConnectionLostError
+        ├── SendRejectedError
+        ├── MessageTooLargeError
+        ├── UnroutedError
+        └── SendEventsError           some of several events
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class EventingError(Exception):
+    """Base of every error that Eventing raises."""
+
+
+class DeclarationError(EventingError, TypeError):
+    """A class decorated with ``@event``, ``@event_listener`` or ``@envelope_pipeline`` is wrong.
+
+    The message names the class and says how to mend it.
+    """
+
+
+class ConfigError(EventingError, ValueError):
+    """A setting is unknown, misspelt or of a wrong type. The message names file or variable, and key."""
+
+
+class ProviderNotFoundError(EventingError, LookupError):
+    """No installed distribution offers a provider of that name."""
+
+
+class ProviderLoadError(EventingError, ImportError):
+    """The provider's plugin is installed but can't be used; ``__cause__`` says why."""
+
+
+class CapabilityError(EventingError):
+    """What a declaration asks for is beyond the provider's technology."""
+
+
+class ListenerCreationError(EventingError):
+    """The application's container can't make a listener or pipeline; the message says what to register."""
+
+
+class ManagerStateError(EventingError, RuntimeError):
+    """The call doesn't fit the manager's state, or the thread that it was made on."""
+
+
+class ManagerStoppedError(ManagerStateError):
+    """The manager was stopped; a manager has one life."""
+
+
+class PipelineError(EventingError, RuntimeError):
+    """A pipeline broke its contract, for example by yielding twice."""
+
+
+class HeaderError(EventingError, ValueError):
+    """A header key or value that can't be carried, or a key that is reserved."""
+
+
+class HeaderNotFoundError(EventingError, KeyError):
+    """The envelope has no header of that key."""
+
+    def __str__(self) -> str:
+        return f"no header {self.args[0]!r}" if self.args else "no such header"
+
+
+class SerializationError(EventingError, ValueError):
+    """An event can't be serialised. Nothing was sent."""
+
+
+class DecodeError(EventingError, ValueError):
+    """A body is no valid event of the listener's type. Trying again can't mend it."""
+
+
+class CrashLoopError(EventingError):
+    """A delivery was given out so often, without ever being settled, that it must be killing its process."""
+
+
+class BrokerConnectionError(EventingError, ConnectionError):
+    """There is no usable connection to the broker."""
+
+
+class HostNotFoundError(BrokerConnectionError):
+    """The broker's host name doesn't resolve."""
+
+
+class ConnectionRefusedByHostError(BrokerConnectionError):
+    """The host is there and nothing listens on the port, or the way to it is barred."""
+
+
+class ConnectTimeoutError(BrokerConnectionError, TimeoutError):
+    """The broker did not answer within the connect time limit."""
+
+
+class AuthenticationError(BrokerConnectionError):
+    """The broker refuses the credentials."""
+
+
+class TlsError(BrokerConnectionError):
+    """The TLS handshake failed: certificate, host name, or no TLS on the other side."""
+
+
+class ProtocolMismatchError(BrokerConnectionError):
+    """Something listens on the port, and it doesn't speak the provider's protocol."""
+
+
+class UnsupportedBrokerError(BrokerConnectionError):
+    """The peer speaks the protocol, and its address model isn't known to the provider."""
+
+
+class SubscriptionError(EventingError):
+    """A listener's queue can't be had."""
+
+
+class QueueNameConflictError(SubscriptionError):
+    """The queue name belongs to another event on this broker."""
+
+
+class ServerNameInUseError(SubscriptionError):
+    """Another live process consumes under the same ``server_name``."""
+
+
+class SendError(EventingError):
+    """The broker has not confirmed a send.
+
+    Attributes:
+        in_doubt: True when the broker may have the event all the same: it was written to a
+            connection and no answer came. False when the broker certainly doesn't have it.
+    """
+
+    def __init__(self, message: str, *, in_doubt: bool = False) -> None:
+        super().__init__(message)
+        self.in_doubt = in_doubt
+
+
+class SendTimeoutError(SendError, TimeoutError):
+    """No confirmation within the time limit."""
+
+
+class ConnectionLostError(SendError, ConnectionError):
+    """The provider was closed, or lost its connection for good, before the confirmation."""
+
+
+class SendRejectedError(SendError):
+    """The broker answered, and refused the message (address full, no permission, ...)."""
+
+
+class MessageTooLargeError(SendError):
+    """The message exceeds what the provider can carry. Nothing was sent."""
+
+
+class UnroutedError(SendError):
+    """The address has no queue: the broker took the event and nobody will ever get it."""
+
+
+class SendEventsError(SendError):
+    """Some of the events given to ``send_events`` were not confirmed.
+
+    Attributes:
+        failures: (index, cause) for each event that failed, in rising order of the index in the
+            iterable. All others are confirmed, up to the first index that was not sent at all.
+    """
+
+    def __init__(self, failures: Sequence[tuple[int, BaseException]], sent: int) -> None:
+        self.failures = tuple(failures)
+        index, cause = self.failures[0]
+        first = f"{type(cause).__name__}: {cause}"
+        super().__init__(
+            f"{len(self.failures)} of {sent} events failed; the first is number {index}: {first}",
+            in_doubt=any(getattr(cause, "in_doubt", False) for _, cause in self.failures),
+        )

@@ -1,0 +1,33 @@
+"""Everything that a plugin can implement.
+
+A *provider* plugin is a module named in the entry-point group ``eventing.providers``; it implements
+`eventing_provider`. Any other plugin is named in the group ``eventing.plugins``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pluggy
+
+from eventing_core._pipeline import EnvelopePipeline
+from eventing_core.provider import ProviderSpec
+
+PROJECT = "eventing"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec(firstresult=True)
+def eventing_provider() -> ProviderSpec | None:
+    """Offer a provider. Must not import the driver."""
+
+
+@hookspec
+def eventing_pipelines() -> Sequence[EnvelopePipeline]:
+    """Offer pipelines that stand around every send and every handling of a manager.
+
+    Called once per manager. Their order is that of their class's ``@envelope_pipeline(order=...)``.
+    """
+    return ()
