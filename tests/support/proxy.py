@@ -1,0 +1,233 @@
+"""A TCP proxy that does what networks do: resets connections, falls silent, refuses. It knows AMQP frames, too."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar
+
+T = TypeVar("T")
+
+Direction = Literal["to_server", "to_client"]
+
+_BOTH: tuple[Direction, ...] = ("to_server", "to_client")
+_DISPOSITION = 0x15
+_TIMEOUT = 30.0
+
+
+class Proxy:
+    """Stands between a client and a server. All methods may be called on any thread.
+
+    Attributes:
+        host: to connect to.
+        port: to connect to; stays the same, also while connections are refused.
+        accepted: connections taken so far.
+        forwarded: bytes passed on so far, by direction.
+    """
+
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
+        """Prepare a proxy for the server on ``host`` and ``port``; used as a context manager."""
+        self.host = "127.0.0.1"
+        self.port = 0
+        self.accepted = 0
+        self.forwarded: dict[Direction, int] = dict.fromkeys(_BOTH, 0)
+        self._target = (host, port)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="proxy")
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._silent: set[Direction] = set()
+        self._holding = False
+        self._held: list[tuple[asyncio.StreamWriter, bytes]] = []
+        self._changed = asyncio.Condition()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._call(self._listen())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._call(self._close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def reset(self) -> int:
+        """Reset all connections (RST, both ways); new ones are taken. Returns how many there were."""
+        return self._call(self._reset())
+
+    def refuse(self) -> None:
+        """Reset all connections and refuse new ones, until `accept`."""
+        self._call(self._refuse())
+
+    def accept(self) -> None:
+        """Take connections again."""
+        self._call(self._listen())
+
+    def silence(self, *directions: Direction) -> None:
+        """Forward nothing more in these directions (both, by default), on old and new connections.
+
+        Connections stay open, as when a cable is pulled. What comes meanwhile is kept for `speak`.
+        """
+        self._call(self._set(lambda: self._silent.update(directions or _BOTH)))
+
+    def speak(self) -> None:
+        """Forward again, first of all what came while it was silent."""
+        self._call(self._set(self._silent.clear))
+
+    def hold_dispositions(self) -> None:
+        """Keep back the server's AMQP disposition frames, which confirm sends; all else passes."""
+        self._call(self._set(lambda: setattr(self, "_holding", True)))
+
+    def release_dispositions(self) -> int:
+        """Let the held dispositions go, in their order, and hold no more. Returns how many there were."""
+        return self._call(self._release())
+
+    def wait_until_held(self, number: int, timeout: float = _TIMEOUT) -> None:
+        """Wait until so many dispositions are held.
+
+        Raises:
+            TimeoutError: they are not, within ``timeout`` seconds.
+        """
+        self._call(self._wait(lambda: len(self._held) >= number), timeout)
+
+    def wait_until_accepted(self, number: int, timeout: float = _TIMEOUT) -> None:
+        """Wait until so many connections were taken in all.
+
+        Raises:
+            TimeoutError: they were not, within ``timeout`` seconds.
+        """
+        self._call(self._wait(lambda: self.accepted >= number), timeout)
+
+    def _call(self, work: Coroutine[Any, Any, T], timeout: float = _TIMEOUT) -> T:
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result(timeout)
+        except TimeoutError:
+            future.cancel()
+            raise
+
+    async def _listen(self) -> None:
+        if self._server is None:
+            self._server = await asyncio.start_server(self._connected, self.host, self.port)
+            self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _refuse(self) -> None:
+        server, self._server = self._server, None
+        if server:
+            server.close()
+        await self._reset()
+
+    async def _close(self) -> None:
+        await self._refuse()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _reset(self) -> int:
+        writers = list(self._writers)
+        for writer in writers:
+            with contextlib.suppress(OSError):
+                # Lingering for no time makes closing a reset.
+                raw: socket.socket = writer.get_extra_info("socket")
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()
+        self._held.clear()
+        await self._notify()
+        return len(writers) // 2
+
+    async def _set(self, change: Callable[[], object]) -> None:
+        change()
+        await self._notify()
+
+    async def _release(self) -> int:
+        held, self._held, self._holding = self._held, [], False
+        for writer, frame in held:
+            writer.write(frame)
+        return len(held)
+
+    async def _notify(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def _wait(self, condition: Callable[[], bool]) -> None:
+        async with self._changed:
+            await self._changed.wait_for(condition)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        try:
+            far_reader, far_writer = await asyncio.open_connection(*self._target)
+        except OSError:
+            self._writers.discard(writer)
+            writer.transport.abort()
+            return
+        self._writers.add(far_writer)
+        self.accepted += 1
+        await self._notify()
+        pumps = (
+            asyncio.create_task(self._pump("to_server", _chunks(reader), far_writer)),
+            asyncio.create_task(self._pump("to_client", _frames(far_reader), writer)),
+        )
+        self._tasks.update(pumps)
+        await asyncio.gather(*pumps, return_exceptions=True)
+        self._tasks.difference_update(pumps)
+        for end in (writer, far_writer):
+            self._writers.discard(end)
+            end.close()
+
+    async def _pump(self, direction: Direction, pieces: AsyncIterator[bytes], writer: asyncio.StreamWriter) -> None:
+        try:
+            async for piece in pieces:
+                await self._wait(lambda: direction not in self._silent or writer.is_closing())
+                if direction == "to_client" and self._holding and _is_disposition(piece):
+                    self._held.append((writer, piece))
+                    await self._notify()
+                    continue
+                writer.write(piece)
+                self.forwarded[direction] += len(piece)
+                await writer.drain()
+        finally:
+            # The end of one way is the end of both: half-open connections are no use to the protocols here.
+            writer.close()
+
+
+async def _chunks(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    with contextlib.suppress(OSError):
+        while chunk := await reader.read(65536):
+            yield chunk
+
+
+async def _frames(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """Split what an AMQP server says into protocol headers and frames; of another protocol, chunks as they come."""
+    with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+        head = await reader.read(4)
+        while head:
+            if len(head) < 4:  # a size, or "AMQP"
+                head += await reader.readexactly(4 - len(head))
+            size = int.from_bytes(head)
+            if head == b"AMQP":
+                size = 8
+            elif not 8 <= size < 1 << 28:  # no AMQP frame
+                yield head
+                async for chunk in _chunks(reader):
+                    yield chunk
+                return
+            yield head + await reader.readexactly(size - 4)
+            head = await reader.read(4)
+
+
+def _is_disposition(frame: bytes) -> bool:
+    """Whether it is an AMQP frame (type 0) with a disposition (AMQP 1.0, sections 2.3.1 and 2.7.6)."""
+    if len(frame) < 11 or frame[:4] == b"AMQP" or frame[5] != 0:  # header and descriptor
+        return False
+    body = frame[frame[4] * 4 :]
+    return body[:3] == bytes((0x00, 0x53, _DISPOSITION)) or body[:10] == bytes((0x00, 0x80, *[0] * 7, _DISPOSITION))
