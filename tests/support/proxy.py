@@ -128,9 +128,10 @@ class Proxy:
 
     async def _close(self) -> None:
         await self._refuse()
-        for task in self._tasks:
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _reset(self) -> int:
         writers = list(self._writers)
@@ -163,26 +164,27 @@ class Proxy:
             await self._changed.wait_for(condition)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
         self._writers.add(writer)
+        far_writer: asyncio.StreamWriter | None = None
         try:
             far_reader, far_writer = await asyncio.open_connection(*self._target)
-        except OSError:
-            self._writers.discard(writer)
-            writer.transport.abort()
-            return
-        self._writers.add(far_writer)
-        self.accepted += 1
-        await self._notify()
-        pumps = (
-            asyncio.create_task(self._pump("to_server", _chunks(reader), far_writer)),
-            asyncio.create_task(self._pump("to_client", _frames(far_reader), writer)),
-        )
-        self._tasks.update(pumps)
-        await asyncio.gather(*pumps, return_exceptions=True)
-        self._tasks.difference_update(pumps)
-        for end in (writer, far_writer):
-            self._writers.discard(end)
-            end.close()
+            self._writers.add(far_writer)
+            self.accepted += 1
+            await self._notify()
+            async with asyncio.TaskGroup() as pumps:
+                pumps.create_task(self._pump("to_server", _chunks(reader), far_writer))
+                pumps.create_task(self._pump("to_client", _frames(far_reader), writer))
+        except* OSError:
+            pass  # the server is not there, or an end was reset: the other end sees it below
+        finally:
+            for end in (writer, far_writer):
+                if end:
+                    self._writers.discard(end)
+                    end.transport.abort()
+            self._tasks.discard(task)
 
     async def _pump(self, direction: Direction, pieces: AsyncIterator[bytes], writer: asyncio.StreamWriter) -> None:
         try:
@@ -198,6 +200,7 @@ class Proxy:
         finally:
             # The end of one way is the end of both: half-open connections are no use to the protocols here.
             writer.close()
+            await self._notify()
 
 
 async def _chunks(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:

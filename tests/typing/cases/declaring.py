@@ -1,5 +1,8 @@
 """Events, listeners and pipelines, as checkers see them. Never run."""
 
+# What is made here is looked at by checkers alone.
+# pyright: reportUnusedExpression=false, reportUnusedClass=false
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -67,10 +70,6 @@ number: int = Below("text").text  # expect: error
 class WrongName(BaseModel): ...
 
 
-@event("name", True)  # expect: error
-class Positional(BaseModel): ...
-
-
 @event("name", volatile=True)  # expect: error
 class UnknownKeyword(BaseModel): ...
 
@@ -106,9 +105,11 @@ class TooManyArguments(EventListener[Below]):
     def on(self, event: Below, more: int) -> None: ...  # expect: error
 
 
-@event_listener(Below)  # expect: error
 class NoListener:
     def on(self, event: Below) -> None: ...
+
+
+event_listener(Below)(NoListener)  # expect: error
 
 
 @event_listener("Below")  # expect: error
@@ -170,8 +171,10 @@ class WrongPipeline(EnvelopePipeline):
     def send(self, envelope: str, event_descriptor: EventDescriptor) -> None: ...  # expect: error
 
 
-@envelope_pipeline()  # expect: error
 class NoPipeline: ...
+
+
+envelope_pipeline()(NoPipeline)  # expect: error
 
 
 @envelope_pipeline(order="first")  # expect: error

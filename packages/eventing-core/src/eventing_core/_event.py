@@ -64,8 +64,11 @@ def describe_event(cls: type[Any]) -> EventDescriptor:
     Raises:
         DeclarationError: not decorated itself, or neither a dataclass nor a pydantic model.
     """
-    label = f"{cls.__module__}.{cls.__qualname__}" if isinstance(cls, type) else repr(cls)
-    mark = vars(cls).get(_MARK) if isinstance(cls, type) else None
+    if not isinstance(cls, type):
+        msg = f"an event class is needed, not an object of type {type(cls).__name__}."
+        raise DeclarationError(msg)
+    label = f"{cls.__module__}.{cls.__qualname__}"
+    mark = vars(cls).get(_MARK)
     if mark is None:
         if getattr(cls, _MARK, None) is not None:
             msg = (

@@ -6,7 +6,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, get_args, get_origin
+from typing import Any, ForwardRef, Generic, TypeVar, get_args, get_origin
 
 from eventing_core._event import EventDescriptor, describe_event
 from eventing_core._names import check_name
@@ -106,6 +106,9 @@ def event_listener(  # noqa: PLR0913 (keyword-only settings of one declaration)
         ordered: one at a time, exclusive across the cluster, retries in place. Needs ``concurrency=1``.
         retry: attempts and waits; the manager's default when None.
     """
+    if isinstance(event_type, type) and issubclass(event_type, EventListener):
+        msg = f"@event_listener needs its event: write @event_listener(<event class>) above {event_type.__name__!r}"
+        raise DeclarationError(msg)
 
     def mark(cls: type[L]) -> type[L]:
         setattr(cls, _MARK, _Mark(event_type, name, per_process, concurrency, prefetch, ordered, retry))
@@ -140,7 +143,7 @@ def describe_listener(cls: type[Any]) -> EventListenerDescriptor:
         raise DeclarationError(msg)
     event = describe_event(mark.event_type)
     argument = _event_argument(cls)
-    if argument is not None and argument is not mark.event_type:
+    if not _may_be(argument, mark.event_type):
         msg = (
             f"{label} listens to {_name_of(mark.event_type)} by its decorator and to {_name_of(argument)} by its base "
             f"class. Make them one: EventListener[{_name_of(mark.event_type)}]."
@@ -165,8 +168,14 @@ def _check_settings(label: str, mark: _Mark) -> None:
         raise DeclarationError(msg)
 
 
+def _may_be(argument: object, event_type: type[Any]) -> bool:
+    if isinstance(argument, ForwardRef):  # EventListener["Order"]
+        return argument.__forward_arg__.rpartition(".")[2] == event_type.__name__
+    return argument is None or argument is Any or argument is event_type
+
+
 def _name_of(kind: object) -> str:
-    return getattr(kind, "__name__", repr(kind))
+    return kind.__forward_arg__ if isinstance(kind, ForwardRef) else getattr(kind, "__name__", repr(kind))
 
 
 def _event_argument(cls: type[Any]) -> object | None:

@@ -54,8 +54,11 @@ def envelope_pipeline(order: int = 0) -> Callable[[type[P]], type[P]]:
     Args:
         order: lower is further out, in sending and in handling alike.
     """
+    if isinstance(order, type):
+        msg = f"@envelope_pipeline needs parentheses: write @envelope_pipeline() above {order.__name__!r}"
+        raise DeclarationError(msg)
     if not isinstance(order, int):
-        msg = f"@envelope_pipeline needs parentheses: write @envelope_pipeline() above {order!r}"
+        msg = f"@envelope_pipeline(order=...) takes a whole number, not {order!r}"
         raise DeclarationError(msg)
 
     def mark(cls: type[P]) -> type[P]:

@@ -41,7 +41,10 @@ class Retry:
             flaws.append("max_delay must be a number of seconds, at least 0")
         if not 0 <= self.jitter <= 1:
             flaws.append("jitter must be between 0 and 1")
-        if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in self.fatal):
+        if not (
+            isinstance(self.fatal, tuple)
+            and all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in self.fatal)
+        ):
             flaws.append("fatal must be a tuple of exception classes")
         if flaws:
             raise ConfigError("Retry: " + "; ".join(flaws))

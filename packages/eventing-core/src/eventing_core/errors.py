@@ -195,9 +195,13 @@ class SendEventsError(SendError):
 
     def __init__(self, failures: Sequence[tuple[int, BaseException]], sent: int) -> None:
         self.failures = tuple(failures)
+        self._sent = sent
         index, cause = self.failures[0]
         first = f"{type(cause).__name__}: {cause}"
         super().__init__(
             f"{len(self.failures)} of {sent} events failed; the first is number {index}: {first}",
             in_doubt=any(getattr(cause, "in_doubt", False) for _, cause in self.failures),
         )
+
+    def __reduce__(self) -> tuple[type[SendEventsError], tuple[Sequence[tuple[int, BaseException]], int]]:
+        return type(self), (self.failures, self._sent)
