@@ -1,0 +1,37 @@
+"""`Options`: the manager's own settings."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+#: A year; longer waits overflow the timers of some platforms.
+_LONGEST_WAIT = 31_536_000.0
+
+_Seconds = Annotated[float, Field(gt=0, le=_LONGEST_WAIT, allow_inf_nan=False)]
+
+
+class Options(BaseModel):
+    """The manager's own settings; also the top-level keys of the configuration. Immutable.
+
+    Attributes:
+        workers: threads that run listeners; a fixed number, whatever the number of listeners and events.
+        send_timeout: seconds that a send waits for the broker's confirmation, where the call names no other.
+        start_timeout: seconds in which all listeners must have their queues.
+        stop_timeout: seconds that ``stop`` gives running listeners and in-flight sends.
+        max_in_flight: sends awaiting confirmation at a time; further ones wait for room.
+        unrouted: what becomes of a send that no queue takes, where the broker can tell: ``warn`` logs it, ``error``
+            raises `UnroutedError`, ``ignore`` does nothing.
+        strict: what the provider's technology can't do raises `CapabilityError` at start, instead of a warning.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    workers: int = Field(default=8, ge=1, le=1024)
+    send_timeout: _Seconds = 30.0
+    start_timeout: _Seconds = 90.0
+    stop_timeout: float = Field(default=30.0, ge=0, le=_LONGEST_WAIT, allow_inf_nan=False)
+    max_in_flight: int = Field(default=10_000, ge=1)
+    unrouted: Literal["warn", "error", "ignore"] = "warn"
+    strict: bool = False

@@ -1,0 +1,54 @@
+"""`Options` takes what makes sense and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from eventing_core._options import Options
+
+
+def test_defaults() -> None:
+    assert Options().model_dump() == {
+        "workers": 8,
+        "send_timeout": 30.0,
+        "start_timeout": 90.0,
+        "stop_timeout": 30.0,
+        "max_in_flight": 10_000,
+        "unrouted": "warn",
+        "strict": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("workers", 0),
+        ("workers", 1025),
+        ("workers", 1.5),
+        ("send_timeout", 0),
+        ("send_timeout", float("nan")),
+        ("send_timeout", float("inf")),
+        ("start_timeout", -1),
+        ("stop_timeout", -0.1),
+        ("stop_timeout", 1e12),
+        ("max_in_flight", 0),
+        ("unrouted", "explode"),
+        ("strict", "perhaps"),
+        ("wrokers", 1),
+    ],
+)
+def test_refused(key: str, value: object) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Options(**{key: value})  # type: ignore[arg-type]
+    assert [error["loc"] for error in caught.value.errors()] == [(key,)]
+    assert "input_value" not in str(caught.value)
+
+
+def test_stopping_at_once_is_fine() -> None:
+    assert Options(stop_timeout=0).stop_timeout == 0
+
+
+def test_frozen() -> None:
+    with pytest.raises(ValidationError):
+        Options().workers = 9

@@ -1,0 +1,200 @@
+"""Plugins are found by entry point, loaded one by one, and refused with a reason."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from eventing_core._plugins import Plugins, installed_providers
+from eventing_core.errors import ProviderLoadError, ProviderNotFoundError
+from tests.unit.plugin_site import PROVIDER, Site
+
+PIPELINES = """
+    from eventing_core._pipeline import EnvelopePipeline
+    from eventing_core.hookspecs import hookimpl
+
+    class Tracing(EnvelopePipeline):
+        pass
+
+    @hookimpl
+    def eventing_pipelines():
+        return [Tracing()]
+"""
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    site = Site(tmp_path / "site", monkeypatch)
+    yield site
+    site.forget()
+
+
+def test_listing_imports_nothing(site: Site) -> None:
+    modules = [site.add_provider("zulu"), site.add_provider("alpha", "raise SystemExit('imported')")]
+    names = [name for name in installed_providers() if name in ("alpha", "zulu")]
+    assert names == ["alpha", "zulu"]
+    assert not set(modules) & set(sys.modules)
+
+
+def test_only_the_chosen_provider_is_imported(site: Site) -> None:
+    chosen = site.add_provider("alpha")
+    other = site.add_provider("zulu")
+    spec = Plugins().load_provider("alpha")
+    assert spec.name == "alpha"
+    assert spec.config().model_dump()["port"] == 5672
+    assert chosen in sys.modules
+    assert other not in sys.modules
+
+
+def test_loading_twice_gives_the_same_provider_and_two_can_be_loaded(site: Site) -> None:
+    site.add_provider("alpha")
+    site.add_provider("zulu")
+    plugins = Plugins()
+    names = [plugins.load_provider(name).name for name in ("alpha", "zulu", "alpha")]
+    assert names == ["alpha", "zulu", "alpha"]
+
+
+def test_managers_share_no_plugins(site: Site) -> None:
+    site.add_provider("alpha", PROVIDER + PIPELINES)
+    first, second = Plugins(), Plugins()
+    first.load_provider("alpha")
+    assert len(first.load_pipelines()) == 1
+    assert second.load_pipelines() == []
+
+
+def test_unknown_name_tells_what_is_installed_and_the_pip_line(site: Site) -> None:
+    site.add_provider("alpha")
+    with pytest.raises(ProviderNotFoundError) as caught:
+        Plugins().load_provider("alhpa")
+    text = str(caught.value)
+    assert re.search(r"Installed: .*\balpha\b", text)
+    assert "Did you mean 'alpha'?" in text
+    assert "pip install eventing-alhpa" in text
+
+
+@pytest.mark.parametrize("name", ["", "AMQP", "am-qp", "1amqp", "a_b", "amqp\n", "../x"])
+def test_a_name_out_of_the_pattern_is_refused_without_a_pip_line(name: str) -> None:
+    with pytest.raises(ProviderNotFoundError, match="can't be a provider's name") as caught:
+        Plugins().load_provider(name)
+    assert "pip install" not in str(caught.value)
+
+
+def test_failing_import(site: Site) -> None:
+    site.add_provider("alpha", "import a_driver_that_is_missing")
+    with pytest.raises(ProviderLoadError, match=r"'alpha' of eventing-alpha 1\.0.*a_driver_that_is_missing") as caught:
+        Plugins().load_provider("alpha")
+    assert isinstance(caught.value.__cause__, ModuleNotFoundError)
+
+
+def test_broken_source(site: Site) -> None:
+    site.add_provider("alpha", "def (")
+    with pytest.raises(ProviderLoadError, match="can't be imported: SyntaxError") as caught:
+        Plugins().load_provider("alpha")
+    assert isinstance(caught.value.__cause__, SyntaxError)
+
+
+def test_misspelt_hook(site: Site) -> None:
+    site.add_provider("alpha", PROVIDER.replace("eventing_provider", "eventing_provder"))
+    plugins = Plugins()
+    with pytest.raises(ProviderLoadError, match=r"eventing_provder.*The hooks are: .*eventing_provider") as caught:
+        plugins.load_provider("alpha")
+    assert caught.value.__cause__ is not None
+    # Nothing of it stays behind.
+    assert plugins.load_pipelines() == []
+
+
+def test_hook_with_unknown_argument(site: Site) -> None:
+    site.add_provider("alpha", PROVIDER.replace("eventing_provider()", "eventing_provider(config)"))
+    with pytest.raises(ProviderLoadError, match="config"):
+        Plugins().load_provider("alpha")
+
+
+def test_missing_hook(site: Site) -> None:
+    site.add_provider("alpha", "x = 1")
+    with pytest.raises(ProviderLoadError, match="doesn't implement the hook eventing_provider"):
+        Plugins().load_provider("alpha")
+
+
+def test_hook_without_its_decorator(site: Site) -> None:
+    site.add_provider("alpha", PROVIDER.replace("@hookimpl", ""))
+    with pytest.raises(ProviderLoadError, match="needs @hookimpl"):
+        Plugins().load_provider("alpha")
+
+
+def test_raising_hook(site: Site) -> None:
+    site.add_provider("alpha", PROVIDER.replace("return ProviderSpec", "1 / 0; return ProviderSpec"))
+    with pytest.raises(ProviderLoadError, match="eventing_provider raised ZeroDivisionError") as caught:
+        Plugins().load_provider("alpha")
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "flaw"),
+    [
+        ("factory=make)", "factory=make, spi_version=99)", "version 99 of the provider interface"),
+        ("name={name!r}", "name='other'", "named 'other'"),
+        ("config=Config", "config=dict", "no subclass of ProviderConfig"),
+        ("return ProviderSpec(", "return dict(", "returned dict and no ProviderSpec"),
+    ],
+)
+def test_unusable_spec(site: Site, old: str, new: str, flaw: str) -> None:
+    assert old in PROVIDER
+    site.add_provider("alpha", PROVIDER.replace(old, new))
+    with pytest.raises(ProviderLoadError, match=flaw):
+        Plugins().load_provider("alpha")
+
+
+def test_two_distributions_with_one_name(site: Site) -> None:
+    site.add_provider("alpha")
+    site.add("my-alpha", "eventing.providers", {"alpha": "my_alpha"}, {"my_alpha": "x = 1"})
+    with pytest.raises(ProviderLoadError, match=r"offered by eventing-alpha and my-alpha. Uninstall all but one"):
+        Plugins().load_provider("alpha")
+
+
+def test_one_distribution_found_twice_is_one(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.add_provider("alpha")
+    monkeypatch.setattr(sys, "path", [sys.path[0], *sys.path])
+    assert Plugins().load_provider("alpha").name == "alpha"
+
+
+def test_pipelines_of_plugins(site: Site) -> None:
+    site.add("tracing", "eventing.plugins", {"tracing": "throwaway_tracing"}, {"throwaway_tracing": PIPELINES})
+    (pipeline,) = Plugins().load_pipelines()
+    assert type(pipeline).__name__ == "Tracing"
+
+
+def test_plugin_and_provider_may_share_a_name_or_a_module(site: Site) -> None:
+    site.add_provider("alpha", PROVIDER + PIPELINES)
+    site.add("tracing", "eventing.plugins", {"alpha": "throwaway_tracing"}, {"throwaway_tracing": PIPELINES})
+    site.add("again", "eventing.plugins", {"again": "throwaway_alpha"}, {})
+    plugins = Plugins()
+    plugins.load_provider("alpha")
+    modules = sorted(type(pipeline).__module__ for pipeline in plugins.load_pipelines())
+    assert modules == ["throwaway_alpha", "throwaway_tracing"]
+
+
+@pytest.mark.parametrize("result", ["[Tracing]", "Tracing()", "None.x"])
+def test_plugin_with_wrong_pipelines(site: Site, result: str) -> None:
+    source = PIPELINES.replace("[Tracing()]", result)
+    site.add("tracing", "eventing.plugins", {"tracing": "throwaway_tracing"}, {"throwaway_tracing": source})
+    with pytest.raises(ProviderLoadError, match=r"tracing.*eventing_pipelines"):
+        Plugins().load_pipelines()
+
+
+def test_two_plugins_with_one_name(site: Site) -> None:
+    for distribution in ("one", "two"):
+        site.add(distribution, "eventing.plugins", {"tracing": distribution}, {distribution: PIPELINES})
+    with pytest.raises(ProviderLoadError, match="offered by one and two"):
+        Plugins().load_pipelines()
+
+
+def test_importing_the_package_loads_no_settings_and_no_container_library() -> None:
+    heavy = {"pydantic_settings", "injector", "dishka", "svcs"}
+    code = f"import sys, eventing_core; print(*sorted({heavy!r} & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == ""
