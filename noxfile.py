@@ -37,7 +37,7 @@ def install(session: nox.Session, *packages: str, more: Sequence[str] = ()) -> N
         for requirement in PACKAGES[package]["dependencies"]
         if not requirement.startswith(tuple(PACKAGES))
     ]
-    session.run("pip", "wheel", "--quiet", f"--wheel-dir={WHEELS}", *foreign, silent=True)
+    session.run_install("pip", "wheel", "--quiet", f"--wheel-dir={WHEELS}", *foreign, silent=True)
     arguments: list[str] = []
     for package in packages:
         extras = ",".join(PACKAGES[package].get("optional-dependencies", ()))
@@ -83,10 +83,9 @@ def docs(session: nox.Session) -> None:
 def demo(session: nox.Session) -> None:
     """A small order system on the in-memory broker; on Artemis with `-- --provider amqp`."""
     # Without need for it nobody should have to compile Proton.
+    words = " ".join(session.posargs).replace("=", " ").split()
     packages = [
-        package
-        for package in PACKAGES
-        if package == "eventing-core" or package.removeprefix("eventing-") in session.posargs
+        package for package in PACKAGES if package == "eventing-core" or package.removeprefix("eventing-") in words
     ]
     install(session, *packages)
     session.run("python", "-m", "examples.orders", *session.posargs)

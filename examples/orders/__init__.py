@@ -1,0 +1,1 @@
+"""A small order system of two servers: see ``__main__``."""
