@@ -234,6 +234,7 @@ def test_the_manager_drains_at_exit() -> None:
     code = """
 from dataclasses import dataclass
 import threading
+import time
 from injector import Injector
 from eventing_core import EventListener, EventManager, event, event_listener
 from eventing_core.injector import EventingModule
@@ -263,7 +264,14 @@ class HelloListener(EventListener[Hello]):
 manager = Injector([EventingModule(provider="memory")]).get(EventManager)
 manager.send_event(Hello("world"))
 begun.wait(10)
-threading.Timer(0.2, go_on.set).start()
+
+def release():
+    while manager.health().state != "stopping":
+        time.sleep(0.01)
+    go_on.set()
+
+# The listener only goes on once the exit has begun.
+threading.Thread(target=release, daemon=True).start()
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert (result.returncode, result.stdout, result.stderr) == (0, "handled world\n", "")

@@ -79,19 +79,15 @@ class _Started(injector.Provider[EventManager]):
         self._manager: EventManager | None = None
 
     def get(self, injector: injector.Injector) -> EventManager:  # noqa: ARG002 (may be a child; listeners are ours)
-        # The injector's own re-entrant lock, which its singletons take too: with one of our own, a singleton that
-        # injects the manager on another thread, and a listener that injects that singleton, would wait for each other.
-        with _lock:
-            if self._manager is None:
-                manager = self._module.make(self._environment)
-                # Before the start, which makes listeners that may ask for it.
-                self._manager = manager
-                try:
-                    manager.start()
-                except BaseException:
-                    self._manager = None
-                    raise
-            return self._manager
-
-
-_lock = injector.lock
+        # `Injector.get`, which calls this, holds the package's one re-entrant lock: other threads wait for the start,
+        # and this thread comes through again. A lock of our own beside it could deadlock.
+        if self._manager is None:
+            manager = self._module.make(self._environment)
+            # Before the start, which makes listeners that may ask for it.
+            self._manager = manager
+            try:
+                manager.start()
+            except BaseException:
+                self._manager = None
+                raise
+        return self._manager
