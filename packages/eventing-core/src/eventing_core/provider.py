@@ -199,6 +199,7 @@ class Producer(ABC):
             delay: seconds before the broker hands it on; only with `Capabilities.send_delay`.
 
         Raises:
+            CapabilityError: a delay without `Capabilities.send_delay`.
             MessageTooLargeError: a message is beyond `Capabilities.max_message_bytes`.
             ConnectionLostError: the provider is closed.
 

@@ -1,0 +1,113 @@
+"""`MemoryProvider`: the embedded default, and the reference for the provider interface."""
+
+from __future__ import annotations
+
+import threading
+
+from eventing_core.errors import BrokerConnectionError
+from eventing_core.memory._broker import MemoryBroker
+from eventing_core.memory._connection import Connection
+from eventing_core.memory._consumer import Consumer
+from eventing_core.memory._producer import MemoryProducer
+from eventing_core.provider import (
+    Capabilities,
+    Destination,
+    Health,
+    Observer,
+    Producer,
+    Provider,
+    Subscriber,
+    Subscription,
+)
+
+
+class MemoryProvider(Provider):
+    """A connection to a `MemoryBroker`. Thread-safe.
+
+    Callbacks come on whatever thread is inside the broker: the sender's, a worker that settles, or the
+    broker's timer; one at a time, never under a lock of the broker, and possibly before the method that caused
+    them returns: a subscriber may be told that it is active before `subscribe` returned its handle.
+
+    Args:
+        server_name: this process's name in the cluster.
+        broker: shared with other providers; one of its own when None.
+    """
+
+    name = "memory"
+    capabilities = Capabilities(
+        durable=True,
+        per_process=True,
+        member_expiry=False,
+        exclusive=True,
+        delivery_count="delivered",
+        uncounted_release=True,
+        send_delay=True,
+        dedup=True,
+        reports_unroutable=True,
+        individual_settlement=True,
+        lease=False,
+        max_message_bytes=None,
+    )
+
+    def __init__(self, server_name: str, broker: MemoryBroker | None = None) -> None:
+        self.server_name = server_name
+        self.broker = MemoryBroker() if broker is None else broker
+        #: None until it is open.
+        self.connection: Connection | None = None
+        self._producers: dict[Destination, MemoryProducer] = {}
+        self._lock = threading.Lock()
+
+    def open(self, observer: Observer) -> None:
+        """Connect; returns at once.
+
+        Raises:
+            BrokerConnectionError: the broker is stopped, or the provider was opened before.
+        """
+        if self.connection is not None:
+            msg = "the provider was opened before"
+            raise BrokerConnectionError(msg)
+        self.connection = self.broker.engine.connect(observer)
+
+    def producer(self, destination: Destination) -> Producer:
+        """A producer for that destination."""
+        with self._lock:
+            producer = self._producers.get(destination)
+            if producer is None:
+                engine = self.broker.engine
+                producer = MemoryProducer(engine, self._connected(), engine.address(destination))
+                self._producers[destination] = producer
+            return producer
+
+    def subscribe(self, subscription: Subscription, subscriber: Subscriber) -> Consumer:
+        """Make the queue and attach to it."""
+        return self.broker.engine.subscribe(self._connected(), subscription, subscriber)
+
+    def health(self) -> Health:
+        """How the connection is."""
+        connection = self.connection
+        if connection is None or not connection.open:
+            return Health(connected=False, generation=connection.generation if connection else 0, error="not open")
+        connected = self.broker.engine.is_up(connection)
+        return Health(
+            connected=connected,
+            generation=connection.generation,
+            error="" if connected else "the in-memory broker is stopped",
+        )
+
+    def close(self, timeout: float) -> None:
+        """Close the connection; sends that wait for room may have it for so many seconds."""
+        if self.connection is not None:
+            self.broker.engine.disconnect_for_good(self.connection, timeout)
+
+    def abandon(self) -> None:
+        """In a child: forget the parent's connection. The child's broker is empty, also where it is shared by name."""
+        self._lock = threading.Lock()
+        self.connection = None
+        self._producers = {}
+        self.broker.begin_in_child()
+
+    def _connected(self) -> Connection:
+        if self.connection is None:
+            msg = "the provider is not open"
+            raise BrokerConnectionError(msg)
+        return self.connection

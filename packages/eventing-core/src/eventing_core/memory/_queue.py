@@ -1,0 +1,219 @@
+"""What the broker is made of: plain data without locks; the engine guards it."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from eventing_core.provider import Delivery, Destination, Message
+
+if TYPE_CHECKING:
+    from eventing_core.memory._connection import Connection
+    from eventing_core.memory._consumer import Consumer
+    from eventing_core.memory._timer import Alarm
+    from eventing_core.provider import Done
+
+#: Deduplication ids remembered per destination, as Artemis does (``id-cache-size``).
+REMEMBERED_IDS = 20_000
+
+
+class MemoryDelivery(Delivery):
+    """A message in a queue. Given back, it becomes a new object, so that an old one never settles a later one."""
+
+    __slots__ = ("content", "position")
+
+    def __init__(self, content: Message, position: int, delivery_count: int = 0) -> None:
+        self.content = content
+        self.position = position
+        self.delivery_count = delivery_count
+        self.generation = 0
+
+    def message(self) -> Message:
+        """The message as it was sent."""
+        return self.content
+
+
+class Queue:
+    """One listener's messages, or its dead letters.
+
+    Attributes:
+        ready: never given out so far, by rising position.
+        returned: given out and given back: a heap by position. All of it comes before what is ready.
+        stored: messages that take up room: here, at consumers and scheduled.
+        consumers: those attached, in their order.
+        restarts: how many it survived.
+        alive: False once it was dropped.
+    """
+
+    __slots__ = (
+        "alive",
+        "consumers",
+        "destination",
+        "durable",
+        "exclusive",
+        "last",
+        "ready",
+        "restarts",
+        "returned",
+        "stored",
+        "turn",
+    )
+
+    def __init__(self, destination: Destination) -> None:
+        self.destination = destination
+        self.durable = destination.durable or destination.kind == "dead"
+        self.ready: deque[MemoryDelivery] = deque()
+        self.returned: list[tuple[int, MemoryDelivery]] = []
+        self.stored = 0
+        self.last = 0
+        self.turn = 0
+        self.restarts = 0
+        self.consumers: list[Consumer] = []
+        self.exclusive = False
+        self.alive = True
+
+    def append(self, messages: Iterable[Message]) -> None:
+        """Put messages at the end; the room was taken before."""
+        last = self.last
+        for message in messages:
+            last += 1
+            self.ready.append(MemoryDelivery(message, last))
+        self.last = last
+
+    def give_back(self, deliveries: Iterable[MemoryDelivery], *, counted: bool) -> None:
+        """Put deliveries back where they came from."""
+        for old in deliveries:
+            new = MemoryDelivery(old.content, old.position, old.delivery_count + counted)
+            heapq.heappush(self.returned, (new.position, new))
+
+    def take(self, count: int) -> list[MemoryDelivery]:
+        """Up to that many deliveries from the head."""
+        ready, returned = self.ready, self.returned
+        if not returned and count >= len(ready):
+            everything = list(ready)
+            ready.clear()
+            return everything
+        batch: list[MemoryDelivery] = []
+        while returned and len(batch) < count:
+            batch.append(heapq.heappop(returned)[1])
+        while ready and len(batch) < count:
+            batch.append(ready.popleft())
+        return batch
+
+    def share_out(self) -> list[tuple[Consumer, list[MemoryDelivery]]]:
+        """Take what the windows allow: all for one consumer, or for several by turns."""
+        consumers = self.consumers
+        if not consumers:
+            return []
+        if len(consumers) == 1 or self.exclusive:
+            consumer = consumers[0]
+            room = consumer.size - len(consumer.out)
+            batch = self.take(room) if room > 0 else []
+            return [(consumer, batch)] if batch else []
+        turns = self._turns()
+        batches: dict[Consumer, list[MemoryDelivery]] = {consumer: [] for consumer in turns}
+        for consumer, delivery in zip(turns, self.take(len(turns)), strict=True):
+            batches[consumer].append(delivery)
+        return list(batches.items())
+
+    def _turns(self) -> list[Consumer]:
+        """Whose each of the next deliveries is."""
+        consumers = self.consumers
+        rooms = {consumer: consumer.size - len(consumer.out) for consumer in consumers}
+        count = min(len(self.ready) + len(self.returned), sum(max(0, room) for room in rooms.values()))
+        turns: list[Consumer] = []
+        while len(turns) < count:
+            consumer = consumers[self.turn % len(consumers)]
+            self.turn += 1
+            if rooms[consumer] > 0:
+                rooms[consumer] -= 1
+                turns.append(consumer)
+        return turns
+
+    def out(self) -> int:
+        """Messages at consumers."""
+        return sum(len(consumer.out) for consumer in self.consumers)
+
+    def messages(self) -> list[Message]:
+        """All that is here and at consumers, by position."""
+        found = [*self.ready, *(delivery for _, delivery in self.returned)]
+        for consumer in self.consumers:
+            found.extend(consumer.out)
+        return [delivery.content for delivery in sorted(found, key=lambda delivery: delivery.position)]
+
+    def drop_volatile(self) -> None:
+        """Forget messages that don't survive a restart. Nothing is at consumers any more."""
+        before = len(self.ready) + len(self.returned)
+        self.ready = deque(delivery for delivery in self.ready if delivery.content.durable)
+        self.returned = [entry for entry in self.returned if entry[1].content.durable]
+        heapq.heapify(self.returned)
+        self.stored -= before - len(self.ready) - len(self.returned)
+        self.restarts += 1
+
+
+class Waiting:
+    """A batch of which something waits for room, in the order of its address."""
+
+    __slots__ = ("alarm", "batch", "connection", "deadline", "delay", "done", "next")
+
+    def __init__(
+        self, connection: Connection, batch: Sequence[Message], done: Done, deadline: float, delay: float
+    ) -> None:
+        self.connection = connection
+        self.batch = batch
+        self.done = done
+        self.deadline = deadline
+        self.delay = delay
+        self.next = 0
+        self.alarm: Alarm | None = None
+
+
+class Address:
+    """Where messages are sent to.
+
+    Attributes:
+        queues: a message goes to all of them.
+        waiting: batches for which there was no room yet, in their order.
+    """
+
+    __slots__ = ("_copies", "_ids", "_order", "destination", "queues", "waiting")
+
+    def __init__(self, destination: Destination) -> None:
+        self.destination = destination
+        self._copies = destination.kind == "queue"
+        self.queues: list[Queue] = []
+        self.waiting: deque[Waiting] = deque()
+        self._ids: set[str] = set()
+        self._order: deque[str] = deque()
+
+    def room(self, limit: int) -> int:
+        """Messages that can be added, to each of the queues.
+
+        What is at consumers takes up room as well, but not for a message to one queue alone: such a
+        copy replaces one that is at a consumer, and would find no room in a full queue, for ever.
+        """
+        room = limit
+        for queue in self.queues:
+            left = limit - queue.stored
+            if self._copies:
+                left += queue.out()
+            room = min(left, room)
+        return room
+
+    def without_duplicates(self, batch: Sequence[Message]) -> Sequence[Message]:
+        """What was not sent here before; it is remembered."""
+        ids, order = self._ids, self._order
+        fresh: list[Message] = []
+        for message in batch:
+            dedup_id = message.dedup_id
+            if dedup_id:
+                if dedup_id in ids:
+                    continue
+                ids.add(dedup_id)
+                order.append(dedup_id)
+                if len(order) > REMEMBERED_IDS:
+                    ids.discard(order.popleft())
+            fresh.append(message)
+        return fresh

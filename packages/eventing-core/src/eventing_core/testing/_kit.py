@@ -1,0 +1,240 @@
+"""`Kit`: what the conformance tests are written with."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import new_class
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from eventing_core import EventListener, EventManager, Retry, event, event_listener
+from eventing_core._config import Configuration, load_configuration
+from eventing_core._copies import dead_letters_of
+from eventing_core._listener import describe_listener
+from eventing_core._pipeline import EnvelopePipeline
+from eventing_core._plugins import Plugins
+from eventing_core.errors import CapabilityError
+from eventing_core.provider import Capabilities, Destination, Message, Provider, ProviderSpec, Subscription
+from eventing_core.testing._probe import LIMIT, Confirmations, Recorder, deadline_in
+
+#: Tries that end soon, and whose waits can be told.
+QUICK = Retry(max_attempts=3, initial=0.01, factor=1, jitter=0)
+
+
+@dataclass
+class Sample:
+    """What the kit's events look like."""
+
+    number: int = 0
+    text: str = ""
+
+
+Listener = type[EventListener[Any]]
+
+
+class Kit:
+    """Makes events, listeners, managers and providers of names that no other test has, and closes them.
+
+    Args:
+        config: keyword overrides for `EventManager.from_config`, without ``server_name``.
+    """
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self._config = dict(config)
+        self._id = uuid4().hex[:10]
+        self._numbers = itertools.count(1)
+        self._managers: list[EventManager] = []
+        self._providers: list[Provider] = []
+        self._blockers: list[threading.Event] = []
+        self.spec: ProviderSpec = self._configuration("x").provider_spec
+        self.provider_name = self.spec.name
+        self.capabilities: Capabilities = self._make_provider("x").capabilities
+
+    # -- declarations -----------------------------------------------------------------------------------------
+
+    def name(self, what: str) -> str:
+        """A name that nobody else has."""
+        return f"{what}-{self._id}-{next(self._numbers)}"
+
+    def event(self, *, durable: bool | None = None, base: type[Any] = Sample) -> type[Any]:
+        """A new event class; durable by default, where the provider can."""
+        cls: type[Any] = new_class(base.__name__, (base,), {}, lambda names: names.update(__module__=base.__module__))
+        cls = dataclass(cls)
+        return event(self.name("Event"), durable=self.capabilities.durable if durable is None else durable)(cls)
+
+    def listener(
+        self,
+        event_type: type[Any],
+        on: Callable[[Any], object],
+        *,
+        name: str = "",
+        asynchronous: bool = False,
+        **settings: Any,
+    ) -> Listener:
+        """A new listener class around a function. Its own name, and `QUICK` retries, unless told otherwise."""
+
+        async def on_async(_: object, event: Any) -> None:
+            await on(event)  # type: ignore[misc]
+
+        def on_sync(_: object, event: Any) -> None:
+            on(event)
+
+        def body(namespace: dict[str, Any]) -> None:
+            namespace["on"] = on_async if asynchronous else on_sync
+
+        cls: Listener = new_class("Listener", (EventListener,), {}, body)
+        settings.setdefault("retry", QUICK)
+        return event_listener(event_type, name=name or self.name("Listener"), **settings)(cls)
+
+    def blocker(self) -> threading.Event:
+        """An event that listeners wait on; set at the end at the latest, so that no failing test hangs."""
+        blocker = threading.Event()
+        self._blockers.append(blocker)
+        return blocker
+
+    # -- managers ---------------------------------------------------------------------------------------------
+
+    def new_manager(
+        self,
+        *listeners: Listener,
+        pipelines: Sequence[EnvelopePipeline] = (),
+        server_name: str = "",
+        **options: Any,
+    ) -> EventManager:
+        """A manager with exactly these listeners, not started."""
+        manager = EventManager.from_config(
+            None,
+            listeners=listeners,
+            pipelines=pipelines,
+            server_name=server_name or self.name("server"),
+            **{**self._config, **options},
+        )
+        self._managers.append(manager)
+        return manager
+
+    def manager(self, *listeners: Listener, **settings: Any) -> EventManager:
+        """A started manager with exactly these listeners."""
+        manager = self.new_manager(*listeners, **settings)
+        manager.start()
+        return manager
+
+    def assert_refused(self, listener: Listener, what: str) -> None:
+        """A listener that asks for what the provider can't do doesn't start under ``strict``, and is named."""
+        name = describe_listener(listener).name
+        with pytest.raises(CapabilityError) as refusal:
+            self.new_manager(listener, strict=True).start()
+        text = str(refusal.value)
+        assert name in text, f"what refuses {what} has to name the listener {name!r}: {text}"
+        assert what in text, f"what refuses {what} has to name it: {text}"
+
+    # -- beneath the managers ---------------------------------------------------------------------------------
+
+    def provider(self, server_name: str = "") -> Provider:
+        """An open provider."""
+        provider = self._make_provider(server_name or self.name("server"))
+        provider.open(_observe_nothing)
+        self._providers.append(provider)
+        return provider
+
+    def queue(self, listener: Listener | None = None, member: str = "") -> Destination:
+        """The queue of a listener; without one, a queue that nobody else has."""
+        if listener is not None:
+            descriptor = describe_listener(listener)
+            return Destination(
+                descriptor.event.name, descriptor.name, member, kind="queue", durable=descriptor.event.durable
+            )
+        topic = self.name("Event")
+        return Destination(topic, self.name("Listener"), member, kind="queue", durable=self.capabilities.durable)
+
+    def listen(
+        self,
+        provider: Provider,
+        queue: Destination,
+        *,
+        window: int = 0,
+        exclusive: bool = False,
+        recorder: Recorder | None = None,
+    ) -> Recorder:
+        """Subscribe to a queue, or to dead letters, and wait until that is active."""
+        recorder = recorder or Recorder(window)
+        dead_letter = dead_letters_of(queue) if queue.kind == "queue" else None
+        subscription = Subscription(destination=queue, dead_letter=dead_letter, exclusive=exclusive)
+        recorder.attach(provider.subscribe(subscription, recorder))
+        recorder.wait_active()
+        return recorder
+
+    def read(self, source: Destination) -> list[Message]:
+        """Take everything out of a queue, or out of dead letters, up to now."""
+        return [message for message, _ in self.read_counted(source)]
+
+    def read_counted(self, source: Destination) -> list[tuple[Message, int]]:
+        """The same, with delivery counts."""
+        provider = self.provider()
+        marker = self.name("marker").encode()
+        recorder = Recorder(1000)
+        recorder.react = recorder_accept(recorder)
+        self.listen(provider, source, recorder=recorder)
+        # What comes before this message was there before it.
+        self.put(
+            provider, source, [Message(body=marker, message_id=self.name("id"), dedup_id=self.name("id"), durable=True)]
+        )
+        taken = recorder.deliveries.until(
+            lambda deliveries: any(delivery.message().body == marker for delivery in deliveries),
+            f"what is sent to {source} comes to its reader",
+        )
+        provider.close(LIMIT)
+        return [
+            (delivery.message(), delivery.delivery_count) for delivery in taken if delivery.message().body != marker
+        ]
+
+    def put(self, provider: Provider, destination: Destination, messages: Sequence[Message], **settings: Any) -> None:
+        """Send messages, and wait for their confirmations."""
+        done = self.send(provider, destination, messages, **settings)
+        errors = [error for _, error in done.wait(len(messages)) if error is not None]
+        assert not errors, f"a send to {destination} was not confirmed: {errors[0]!r}"
+
+    def send(
+        self,
+        provider: Provider,
+        destination: Destination,
+        messages: Sequence[Message],
+        *,
+        delay: float = 0.0,
+        seconds: float = LIMIT,
+    ) -> Confirmations:
+        """Send messages, with a deadline of so many seconds."""
+        done = Confirmations()
+        provider.producer(destination).send(messages, done, deadline=deadline_in(seconds), delay=delay)
+        return done
+
+    def _configuration(self, server_name: str) -> Configuration:
+        return load_configuration(Plugins(), None, {**self._config, "server_name": server_name})
+
+    def _make_provider(self, server_name: str) -> Provider:
+        configuration = self._configuration(server_name)
+        return configuration.provider_spec.factory(configuration.server_name, configuration.provider_config)
+
+    # -- the end ----------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close everything that was made."""
+        for blocker in self._blockers:
+            blocker.set()
+        for manager in self._managers:
+            manager.stop(5.0)
+        for provider in self._providers:
+            provider.close(5.0)
+
+
+def recorder_accept(recorder: Recorder) -> Callable[[Iterable[Any]], None]:
+    """What lets a recorder accept everything at once."""
+    return lambda batch: recorder.settle(list(batch))
+
+
+def _observe_nothing(connected: bool, error: Exception | None) -> None:  # noqa: FBT001 (the interface's signature)
+    pass
