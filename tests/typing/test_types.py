@@ -47,7 +47,11 @@ def test_mypy():
 
 @pytest.mark.timeout(300)
 def test_pyright():
-    check(*module("pyright"), "--pythonpath", sys.executable, "--project", ROOT)
+    output = check(*module("pyright"), "--pythonpath", sys.executable, "--project", ROOT, "--stats")
+    # Where it finds no file it is content, too.
+    checked = re.search(r"Total files checked: (\d+)", output)
+    assert checked
+    assert int(checked[1]) == len(list(ROOT.glob("packages/*/src/**/*.py")))
 
 
 @pytest.mark.timeout(300)
