@@ -43,7 +43,7 @@ ORDERS = (
 SERVERS = (Server("server-a"), Server("server-b"))
 
 #: Seconds for all that is to happen.
-_PATIENCE = 60.0
+PATIENCE = 60.0
 
 
 class ServerModule(Module):
@@ -89,7 +89,7 @@ def run(broker: Broker) -> bool:
                 journal.say("shop", f"{customer} orders {book!r}")
                 managers[0].send_event(OrderPlaced(f"{run_id}-{number}", customer, book, euros))
 
-        journal.wait_for(lambda counts: counts >= expected, _PATIENCE)
+        journal.wait_for(lambda counts: counts >= expected, PATIENCE)
 
     dead_letters = take_dead_letters(broker, run_id)
     counts = journal.counts()
