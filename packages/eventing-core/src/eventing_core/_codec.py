@@ -30,6 +30,8 @@ class Codec:
         self._name = f"{descriptor.event_type.__module__}.{descriptor.event_type.__qualname__}"
         try:
             self._adapter: TypeAdapter[Any] = TypeAdapter(descriptor.event_type)
+            if not self._adapter.pydantic_complete:
+                self._adapter.rebuild(raise_errors=True)
             schema = repr(self._adapter.core_schema)
         except (PydanticSchemaGenerationError, PydanticUserError, NameError, AttributeError, TypeError) as error:
             msg = f"the event {self._name} has a field that pydantic can't handle: {error}"

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+import pytest
+from pydantic import BaseModel
+
+from eventing_core import DeclarationError, DecodeError, SerializationError, event
+from eventing_core._codec import Codec
+from eventing_core._event import describe_event
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+@dataclass
+class Line:
+    sku: str
+    price: float
+
+
+@event()
+@dataclass
+class Order:
+    number: int
+    lines: list[Line] = field(default_factory=list)
+    note: str | None = None
+
+
+@event()
+class Model(BaseModel):
+    name: str
+    size: float = 1.0
+
+
+def codec_of(cls: type[Any]) -> Codec:
+    return Codec(describe_event(cls))
+
+
+def test_a_round_trip_keeps_every_field_of_a_nested_dataclass() -> None:
+    codec = codec_of(Order)
+    order = Order(7, [Line("ä-1", 2.5), Line("ẞ\n2", 0.1)], "ünïcode \N{GRINNING FACE}")
+    assert codec.decode(codec.encode(order)) == order
+
+
+def test_a_round_trip_keeps_a_pydantic_model() -> None:
+    codec = codec_of(Model)
+    assert codec.decode(codec.encode(Model(name="x", size=3))) == Model(name="x", size=3)
+
+
+def test_rich_types_survive() -> None:
+    @event()
+    @dataclass
+    class Rich:
+        at: datetime
+        id: UUID
+        amount: Decimal
+        colour: Colour
+        tags: frozenset[str]
+
+    codec = codec_of(Rich)
+    rich = Rich(
+        datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), UUID(int=5), Decimal("12.30"), Colour.RED, frozenset({"a", "b"})
+    )
+    assert codec.decode(codec.encode(rich)) == rich
+
+
+def test_the_body_is_plain_json() -> None:
+    assert codec_of(Order).encode(Order(1)) == b'{"number":1,"lines":[],"note":null}'
+
+
+def test_unknown_fields_are_ignored_and_missing_ones_take_their_defaults() -> None:
+    assert codec_of(Order).decode(b'{"number": 3, "colour": "red"}') == Order(3)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "name"),
+    [
+        (Order("3"), "'number'"),  # type: ignore[arg-type]
+        (Order(1, note=5), "'note'"),  # type: ignore[arg-type]
+        (Order(1, lines=[Line("a", "b")]), "'lines'"),  # type: ignore[arg-type]
+        (Order(1, lines=[object()]), "'lines'"),  # type: ignore[list-item]
+    ],
+)
+def test_a_field_of_a_wrong_type_is_named_and_its_value_is_not_shown(wrong: Order, name: str) -> None:
+    with pytest.raises(SerializationError, match=name) as caught:
+        codec_of(Order).encode(wrong)
+    assert "Nothing was sent" in str(caught.value)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_numbers_that_json_lacks_are_refused_with_their_path(number: float) -> None:
+    with pytest.raises(SerializationError, match=r"lines\[1\]\.price is NaN or infinite"):
+        codec_of(Order).encode(Order(1, [Line("a", 1.0), Line("b", number)]))
+    with pytest.raises(SerializationError, match="size is NaN or infinite"):
+        codec_of(Model).encode(Model.model_construct(name="x", size=number))
+
+
+def test_a_missing_value_is_no_nan() -> None:
+    assert b"null" in codec_of(Order).encode(Order(1, [Line("a", 1.0)], None))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"not json",
+        b"\xff\xfe",
+        b"[]",
+        b'{"number": "many"}',
+        b'{"number": 1, "lines": [{"sku": 1}]}',
+        b"[" * 100_000,
+    ],
+)
+def test_a_body_that_is_no_event_is_a_decode_error(body: bytes) -> None:
+    with pytest.raises(DecodeError, match=r"no valid .*Order"):
+        codec_of(Order).decode(body)
+
+
+def test_a_decode_error_names_fields_and_holds_no_values() -> None:
+    with pytest.raises(DecodeError, match=r"lines\.0\.price") as caught:
+        codec_of(Order).decode(b'{"number": 1, "lines": [{"sku": "s3cret", "price": "s3cret"}]}')
+    assert "s3cret" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+class Odd:
+    pass
+
+
+@event()
+@dataclass
+class WithOdd:
+    odd: Odd
+
+
+def test_a_field_that_pydantic_does_not_know_is_refused_with_the_class() -> None:
+    with pytest.raises(DeclarationError, match="WithOdd"):
+        codec_of(WithOdd)
+
+
+def test_a_type_that_is_not_found_is_refused_with_the_class() -> None:
+    class Local:
+        pass
+
+    @event()
+    @dataclass
+    class WithLocal:
+        local: Local
+
+    with pytest.raises(DeclarationError, match=r"WithLocal.*Local"):
+        codec_of(WithLocal)

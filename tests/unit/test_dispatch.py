@@ -1,0 +1,621 @@
+"""The dispatcher's decisions, on a subscription that only records what it is told."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import pytest
+
+from eventing_core import Envelope, EventListener, Retry, event, event_listener
+from eventing_core._chain import Chain
+from eventing_core._codec import Codec
+from eventing_core._copies import Copies
+from eventing_core._dispatch import CRASH_LIMIT, SUSPECT, Dispatcher, Incoming
+from eventing_core._dispatch_kinds import LoopDispatcher, ThreadDispatcher
+from eventing_core._listener import describe_listener
+from eventing_core._workers import LoopThread, Timer, Workers
+from eventing_core.memory import MemoryProvider
+from eventing_core.provider import (
+    Delivery,
+    Destination,
+    Done,
+    Handle,
+    Health,
+    Message,
+    Observer,
+    Outcome,
+    Producer,
+    Provider,
+    Subscriber,
+    Subscription,
+    SubscriptionState,
+)
+
+pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+
+
+@event()
+@dataclass
+class Tick:
+    number: int
+
+
+class Plain(Delivery):
+    def __init__(
+        self, number: int, *, count: int = 0, generation: int = 1, headers: dict[str, str] | None = None
+    ) -> None:
+        self.number = number
+        self.delivery_count = count
+        self.generation = generation
+        self._message = Message(
+            body=b'{"number":%d}' % number, headers=headers or {}, message_id=f"id{number}", dedup_id=f"id{number}"
+        )
+
+    def message(self) -> Message:
+        return self._message
+
+    def __repr__(self) -> str:
+        return f"<{self.number}>"
+
+
+class Recorder(Handle, Producer, Provider):
+    """A provider's outside: it keeps what it is told, for tests to wait on."""
+
+    name = "recorder"
+    server_name = "here"
+    capabilities = MemoryProvider.capabilities
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.settled: list[tuple[int, Outcome]] = []
+        self.windows: list[int] = []
+        self.sent: list[tuple[Destination, Message, float]] = []
+        self.refusals: list[Exception] = []
+        self.destination = Destination("")
+
+    def wait_for(self, condition: Callable[[], bool]) -> None:
+        with self.changed:
+            assert self.changed.wait_for(condition, 5), (self.settled, self.windows, self.sent)
+
+    def settle(self, batch: Sequence[Delivery], outcome: Outcome) -> None:
+        with self.changed:
+            self.settled.extend((delivery.number, outcome) for delivery in batch if isinstance(delivery, Plain))
+            self.changed.notify_all()
+
+    def window(self, size: int) -> None:
+        with self.changed:
+            self.windows.append(size)
+            self.changed.notify_all()
+
+    def close(self, timeout: float = 0.0) -> Any:
+        future: Future[None] = Future()
+        future.set_result(None)
+        return future
+
+    def producer(self, destination: Destination) -> Producer:
+        self.destination = destination
+        return self
+
+    def send(self, batch: Sequence[Message], done: Done, *, deadline: float, delay: float = 0.0) -> None:
+        with self.changed:
+            self.sent.extend((self.destination, message, delay) for message in batch)
+            refusal = self.refusals.pop(0) if self.refusals else None
+            self.changed.notify_all()
+        for index in range(len(batch)):
+            done(index, refusal)
+
+    def open(self, observer: Observer) -> None:
+        raise AssertionError
+
+    def subscribe(self, subscription: Subscription, subscriber: Subscriber) -> Handle:
+        raise AssertionError
+
+    def health(self) -> Health:
+        raise AssertionError
+
+    def abandon(self) -> None:
+        raise AssertionError
+
+    def accepted(self) -> list[int]:
+        return [number for number, outcome in self.settled if outcome is Outcome.ACCEPT]
+
+    def released(self) -> list[int]:
+        return [number for number, outcome in self.settled if outcome is Outcome.RELEASE]
+
+
+class Bench:
+    """A dispatcher for one listener, ready to be given deliveries."""
+
+    def __init__(self, listener: EventListener[Tick], *, retry: Retry, **capabilities: Any) -> None:
+        self.broker = Recorder()
+        self.workers = Workers(4, "test")
+        self.loop = LoopThread("test")
+        self.timer = Timer("test")
+        descriptor = describe_listener(type(listener))
+        self.broker.capabilities = replace(MemoryProvider.capabilities, **capabilities)
+        incoming = Incoming(
+            descriptor=descriptor,
+            listener=listener,
+            codec=Codec(descriptor.event),
+            chain=Chain((), "handle"),
+            retry=retry,
+            copies=Copies(self.broker, descriptor, 1.0),
+            capabilities=self.broker.capabilities,
+            timer=self.timer,
+        )
+        self.dispatcher: Dispatcher = (
+            LoopDispatcher(incoming, self.loop) if descriptor.is_async else ThreadDispatcher(incoming, self.workers)
+        )
+        self.workers.start()
+        self.loop.start()
+        self.dispatcher.attach(self.broker)
+        self.dispatcher.state(SubscriptionState.ACTIVE, 1, None)
+        self.dispatcher.begin()
+
+    def deliver(self, *deliveries: Delivery) -> None:
+        self.dispatcher.deliver(deliveries)
+
+    def close(self) -> None:
+        self.dispatcher.pause()
+        self.timer.stop()
+        self.workers.stop(5)
+        self.loop.stop(5)
+
+
+@pytest.fixture
+def bench() -> Iterator[Callable[..., Bench]]:
+    made: list[Bench] = []
+
+    def make(
+        on: Callable[[int], object], *, retry: Retry | None = None, ordered: bool = False, **settings: Any
+    ) -> Bench:
+        capabilities = settings.pop("capabilities", {})
+
+        @event_listener(Tick, ordered=ordered, **settings)
+        class Listener(EventListener[Tick]):
+            def on(self, event: Tick) -> object:
+                return on(event.number)
+
+        made.append(Bench(Listener(), retry=retry or Retry(max_attempts=3, initial=0.01, jitter=0), **capabilities))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def fail(number: int) -> None:
+    msg = f"no {number}"
+    raise ValueError(msg)
+
+
+def test_what_returned_is_accepted(bench: Callable[..., Bench]) -> None:
+    seen: list[int] = []
+    it = bench(seen.append)
+    it.deliver(Plain(1), Plain(2))
+    it.deliver(Plain(3))
+    it.broker.wait_for(lambda: it.broker.accepted() == [1, 2, 3])
+    assert seen == [1, 2, 3]
+
+
+def test_nothing_is_accepted_before_on_returned(bench: Callable[..., Bench]) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def on(_: int) -> None:
+        begun.set()
+        assert go_on.wait(5)
+
+    it = bench(on)
+    it.deliver(Plain(1))
+    assert begun.wait(5)
+    assert it.broker.settled == []
+    go_on.set()
+    it.broker.wait_for(lambda: it.broker.accepted() == [1])
+
+
+def test_the_window_begins_at_the_concurrency_and_doubles_up_to_prefetch(bench: Callable[..., Bench]) -> None:
+    def settled(count: int) -> bool:
+        return len(it.broker.accepted()) == count
+
+    it = bench(lambda _: None, concurrency=2, prefetch=7)
+    assert it.broker.windows == [2]
+    for number in range(0, 20, 2):
+        it.deliver(Plain(number), Plain(number + 1))
+        it.broker.wait_for(partial(settled, number + 2))
+    it.broker.wait_for(lambda: it.broker.windows == [2, 4, 7])
+
+
+def test_a_new_generation_begins_small_again_and_forgets_what_was_queued(bench: Callable[..., Bench]) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    seen: list[int] = []
+
+    def on(number: int) -> None:
+        seen.append(number)
+        begun.set()
+        assert go_on.wait(5)
+
+    it = bench(on, prefetch=8)
+    it.deliver(Plain(1), Plain(2), Plain(3))
+    assert begun.wait(5)
+    it.dispatcher.state(SubscriptionState.INACTIVE, 1, ConnectionError("gone"))
+    assert not it.dispatcher.health().consuming
+    it.dispatcher.state(SubscriptionState.ACTIVE, 2, None)
+    assert it.broker.windows[-1] == 1
+    go_on.set()
+    it.deliver(Plain(2, generation=2))
+    it.broker.wait_for(lambda: it.broker.accepted() == [1, 2])
+    assert seen == [1, 2]
+
+
+def test_attempts_are_counted_and_the_last_one_leads_to_a_dead_letter(bench: Callable[..., Bench]) -> None:
+    runs: list[int] = []
+
+    def on(number: int) -> None:
+        runs.append(number)
+        fail(number)
+
+    it = bench(on)
+    it.deliver(Plain(1, headers={"x": "y"}))
+    it.broker.wait_for(lambda: it.broker.accepted() == [1])
+    assert runs == [1, 1, 1]
+    ((destination, copy, delay),) = it.broker.sent
+    assert (destination.kind, destination.topic, destination.group) == ("dead", "Tick", "Listener")
+    assert destination.durable
+    assert copy.durable
+    assert delay == 0
+    assert copy.body == b'{"number":1}'
+    assert copy.message_id == "id1"
+    assert copy.dedup_id == "id1/Listener/dead3"
+    expected = {
+        "x": "y",
+        "eventing-attempts": "3",
+        "eventing-reason": "failed",
+        "eventing-error-type": "ValueError",
+        "eventing-error-message": "no 1",
+        "eventing-listener": "Listener",
+        "eventing-event": "Tick",
+        "eventing-server": "here",
+    }
+    assert {key: copy.headers[key] for key in expected} == expected
+    assert set(copy.headers) - set(expected) == {"eventing-first-failed-at"}
+
+
+def test_a_copy_is_confirmed_before_the_original_is_accepted(bench: Callable[..., Bench]) -> None:
+    it = bench(fail, retry=Retry(max_attempts=1))
+    it.broker.refusals = [TimeoutError("full"), TimeoutError("full")]
+    it.deliver(Plain(1))
+    it.broker.wait_for(lambda: len(it.broker.sent) == 1)
+    assert it.broker.settled == []
+    assert "full" in it.dispatcher.health().error
+    it.broker.wait_for(lambda: it.broker.accepted() == [1])
+    assert len(it.broker.sent) == 3
+    assert len({message.dedup_id for _, message, _ in it.broker.sent}) == 1
+    assert not it.dispatcher.health().error
+
+
+def test_attempts_of_earlier_copies_count(bench: Callable[..., Bench]) -> None:
+    runs: list[int] = []
+
+    def on(number: int) -> None:
+        runs.append(number)
+        fail(number)
+
+    it = bench(on)
+    headers = {"eventing-attempts": "2", "eventing-first-failed-at": "2026-01-01T00:00:00+00:00"}
+    it.deliver(Plain(1, headers=headers))
+    it.broker.wait_for(lambda: it.broker.accepted() == [1])
+    assert runs == [1]
+    headers_of_copy = it.broker.sent[0][1].headers
+    assert headers_of_copy["eventing-attempts"] == "3"
+    assert headers_of_copy["eventing-first-failed-at"] == "2026-01-01T00:00:00+00:00"
+
+
+def test_a_nonsense_count_of_a_stranger_is_no_count(bench: Callable[..., Bench]) -> None:
+    it = bench(fail)
+    it.deliver(Plain(1, headers={"eventing-attempts": "²-1x"}))
+    it.broker.wait_for(lambda: it.broker.accepted() == [1])
+    assert it.broker.sent[0][1].headers["eventing-attempts"] == "3"
+
+
+def test_a_long_wait_leaves_as_a_delayed_copy_to_the_listeners_own_queue(bench: Callable[..., Bench]) -> None:
+    it = bench(fail, retry=Retry(initial=30, jitter=0))
+    it.deliver(Plain(1))
+    it.broker.wait_for(lambda: it.broker.accepted() == [1])
+    ((destination, copy, delay),) = it.broker.sent
+    assert (destination.kind, destination.group, delay) == ("queue", "Listener", 30)
+    assert copy.headers["eventing-attempts"] == "1"
+    assert copy.dedup_id == "id1/Listener/retry1"
+
+
+def test_where_the_provider_can_not_delay_a_long_wait_is_held(bench: Callable[..., Bench]) -> None:
+    it = bench(fail, retry=Retry(initial=30, jitter=0), prefetch=4, capabilities={"send_delay": False})
+    for number in range(4):
+        it.deliver(Plain(number))
+    it.broker.wait_for(lambda: it.dispatcher.health().held == 4)
+    assert it.broker.sent == []
+    # Half of prefetch on top of the window of 1, and no more: then the listener pauses.
+    assert max(it.broker.windows) == 3
+
+
+def test_a_waiting_retry_does_not_hold_up_what_is_behind_it(bench: Callable[..., Bench]) -> None:
+    failed = threading.Event()
+
+    def on(number: int) -> None:
+        if number == 1:
+            failed.set()
+            fail(number)
+
+    it = bench(on, retry=Retry(max_attempts=2, initial=4, jitter=0))
+    it.deliver(Plain(1))
+    assert failed.wait(5)
+    it.broker.wait_for(lambda: it.broker.windows == [1, 2])
+    it.deliver(Plain(2))
+    it.broker.wait_for(lambda: it.broker.accepted() == [2])
+
+
+def test_an_ordered_listener_waits_in_place(bench: Callable[..., Bench]) -> None:
+    seen: list[int] = []
+
+    def on(number: int) -> None:
+        seen.append(number)
+        if len(seen) < 3:
+            fail(number)
+
+    it = bench(on, ordered=True)
+    it.deliver(Plain(1), Plain(2))
+    it.broker.wait_for(lambda: it.broker.accepted() == [1, 2])
+    assert seen == [1, 1, 1, 2]
+    assert it.broker.sent == []
+
+
+def test_fatal_errors_and_undecodable_bodies_are_dead_lettered_at_once(bench: Callable[..., Bench]) -> None:
+    it = bench(fail, retry=Retry(fatal=(LookupError, ValueError)))
+    it.deliver(Plain(1))
+    it.broker.wait_for(lambda: it.broker.accepted() == [1])
+    broken = Plain(2)
+    broken.message().body = b'{"number": "s3cret"}'
+    it.deliver(broken)
+    it.broker.wait_for(lambda: it.broker.accepted() == [1, 2])
+    headers = [message.headers for _, message, _ in it.broker.sent]
+    assert [found["eventing-reason"] for found in headers] == ["fatal", "undecodable"]
+    assert [found["eventing-attempts"] for found in headers] == ["1", "1"]
+    assert headers[1]["eventing-error-type"] == "eventing_core.errors.DecodeError"
+
+
+@pytest.mark.parametrize("error", [SystemExit(1), asyncio.CancelledError(), KeyboardInterrupt(), GeneratorExit()])
+def test_whatever_a_listener_raises_is_a_failure_like_any_other(
+    bench: Callable[..., Bench], error: BaseException
+) -> None:
+    def on(_: int) -> None:
+        raise error
+
+    it = bench(on, retry=Retry(max_attempts=2, initial=0))
+    it.deliver(Plain(1))
+    it.broker.wait_for(lambda: it.broker.accepted() == [1])
+    assert it.broker.sent[0][1].headers["eventing-attempts"] == "2"
+    it.deliver(Plain(2))
+    it.broker.wait_for(lambda: it.broker.accepted() == [1, 2])
+
+
+def test_an_error_whose_text_can_not_be_had_reaches_the_dead_letters(bench: Callable[..., Bench]) -> None:
+    class OddError(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    def on(number: int) -> None:
+        raise OddError if number == 1 else ValueError("\ud800\0" + "x" * 5000)
+
+    it = bench(on, retry=Retry(max_attempts=1))
+    it.deliver(Plain(1), Plain(2))
+    it.broker.wait_for(lambda: it.broker.accepted() == [1, 2])
+    texts = [message.headers["eventing-error-message"] for _, message, _ in it.broker.sent]
+    assert texts[0] == "(its text can't be had)"
+    assert len(texts[1]) == 1000
+    assert texts[1].startswith("?\N{REPLACEMENT CHARACTER}x")
+
+
+def test_a_delivery_that_came_back_restarts_the_window(bench: Callable[..., Bench]) -> None:
+    it = bench(lambda _: None, prefetch=8)
+    it.deliver(Plain(1))
+    it.broker.wait_for(lambda: it.broker.windows == [1, 2])
+    it.deliver(Plain(2, count=1))
+    it.broker.wait_for(lambda: it.broker.accepted() == [1, 2])
+    assert it.broker.windows[2] == 1
+
+
+def test_a_suspect_runs_alone(bench: Callable[..., Bench]) -> None:
+    at_work: set[int] = set()
+    beside: list[set[int]] = []
+    begun, go_on = threading.Event(), threading.Event()
+
+    def on(number: int) -> None:
+        at_work.add(number)
+        if number == 1:
+            begun.set()
+            assert go_on.wait(5)
+        if number == 2:
+            beside.append(set(at_work))
+        at_work.discard(number)
+
+    it = bench(on, concurrency=3, prefetch=9)
+    it.deliver(Plain(1))
+    assert begun.wait(5)
+    it.deliver(Plain(2, count=SUSPECT), Plain(3), Plain(4))
+    it.broker.wait_for(lambda: it.broker.released() == [3, 4])
+    assert it.broker.windows[-1] == 1
+    assert beside == []
+    go_on.set()
+    it.broker.wait_for(lambda: it.broker.accepted() == [1, 2])
+    assert beside == [{2}]
+    it.deliver(Plain(3))
+    it.broker.wait_for(lambda: it.broker.accepted() == [1, 2, 3])
+
+
+def test_a_crash_loop_is_dead_lettered_without_being_run(bench: Callable[..., Bench]) -> None:
+    seen: list[int] = []
+    it = bench(seen.append)
+    it.deliver(Plain(1, count=CRASH_LIMIT))
+    it.broker.wait_for(lambda: it.broker.accepted() == [1])
+    assert seen == []
+    headers = it.broker.sent[0][1].headers
+    assert headers["eventing-reason"] == "crash-loop"
+    assert headers["eventing-attempts"] == "0"
+
+
+def test_concurrency_is_reached_and_never_exceeded(bench: Callable[..., Bench]) -> None:
+    meet = threading.Barrier(3)
+    lock = threading.Lock()
+    at_work = 0
+    most = 0
+
+    def on(_: int) -> None:
+        nonlocal at_work, most
+        with lock:
+            at_work += 1
+            most = max(most, at_work)
+        meet.wait(5)
+        with lock:
+            at_work -= 1
+
+    it = bench(on, concurrency=3, prefetch=9)
+    it.deliver(*(Plain(number) for number in range(9)))
+    it.broker.wait_for(lambda: len(it.broker.accepted()) == 9)
+    assert most == 3
+
+
+def test_pause_gives_back_what_was_not_begun_and_lets_the_running_one_finish(bench: Callable[..., Bench]) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def on(_: int) -> None:
+        begun.set()
+        assert go_on.wait(5)
+
+    it = bench(on)
+    it.deliver(Plain(1), Plain(2), Plain(3))
+    assert begun.wait(5)
+    it.dispatcher.pause()
+    assert it.broker.released() == [2, 3]
+    assert it.broker.windows[-1] == 0
+    it.deliver(Plain(4))
+    assert it.broker.released() == [2, 3, 4]
+    assert not it.dispatcher.wait_idle(0)
+    go_on.set()
+    assert it.dispatcher.wait_idle(threading.TIMEOUT_MAX)
+    assert it.broker.accepted() == [1]
+
+
+def test_a_failure_while_stopping_keeps_its_count_in_a_copy(bench: Callable[..., Bench]) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def on(number: int) -> None:
+        begun.set()
+        assert go_on.wait(5)
+        fail(number)
+
+    it = bench(on)
+    it.deliver(Plain(1))
+    assert begun.wait(5)
+    it.dispatcher.pause()
+    go_on.set()
+    it.broker.wait_for(lambda: it.broker.accepted() == [1])
+    assert it.broker.sent[0][0].kind == "queue"
+    assert it.broker.sent[0][1].headers["eventing-attempts"] == "1"
+
+
+def test_held_retries_go_back_at_a_stop(bench: Callable[..., Bench]) -> None:
+    it = bench(fail, retry=Retry(initial=4, jitter=0))
+    it.deliver(Plain(1))
+    it.broker.wait_for(lambda: it.dispatcher.health().held == 1)
+    it.dispatcher.pause()
+    assert it.broker.released() == [1]
+
+
+def test_attempts_do_not_share_context_variables(bench: Callable[..., Bench]) -> None:
+    left_by: ContextVar[int] = ContextVar("left_by", default=0)
+    found: list[int] = []
+
+    def on(number: int) -> None:
+        found.append(left_by.get())
+        left_by.set(number)
+
+    it = bench(on)
+    it.deliver(Plain(1), Plain(2))
+    it.broker.wait_for(lambda: it.broker.accepted() == [1, 2])
+    assert found == [0, 0]
+
+
+def async_bench(on: Callable[[int], Any], *, retry: Retry | None = None, **settings: Any) -> Bench:
+    @event_listener(Tick, **settings)
+    class Listener(EventListener[Tick]):
+        async def on(self, event: Tick) -> None:
+            await on(event.number)
+
+    return Bench(Listener(), retry=retry or Retry(max_attempts=2, initial=0))
+
+
+def test_async_listeners_run_side_by_side_up_to_their_concurrency() -> None:
+    at_work = 0
+    most = 0
+    meet = asyncio.Barrier(3)
+
+    async def on(_: int) -> None:
+        nonlocal at_work, most
+        at_work += 1
+        most = max(most, at_work)
+        await meet.wait()
+        at_work -= 1
+
+    it = async_bench(on, concurrency=3, prefetch=9)
+    it.deliver(*(Plain(number) for number in range(9)))
+    it.broker.wait_for(lambda: len(it.broker.accepted()) == 9)
+    it.close()
+    assert most == 3
+
+
+def test_an_async_listeners_own_cancellation_is_a_failure() -> None:
+    async def on(_: int) -> None:
+        raise asyncio.CancelledError
+
+    it = async_bench(on)
+    it.deliver(Plain(1))
+    it.broker.wait_for(lambda: it.broker.accepted() == [1])
+    it.close()
+    assert it.broker.sent[0][1].headers["eventing-attempts"] == "2"
+
+
+def test_a_cancellation_that_we_asked_for_counts_nothing() -> None:
+    begun = threading.Event()
+    ended: list[BaseException] = []
+
+    async def on(_: int) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except BaseException as error:
+            ended.append(error)
+            raise
+
+    it = async_bench(on)
+    it.deliver(Plain(1))
+    assert begun.wait(5)
+    it.dispatcher.pause()
+    it.dispatcher.cut_short()
+    assert it.dispatcher.wait_idle(threading.TIMEOUT_MAX)
+    it.close()
+    assert isinstance(ended[0], asyncio.CancelledError)
+    assert it.broker.settled == []
+    assert it.broker.sent == []
+
+
+def test_headers_set_by_a_failing_attempt_are_gone_in_the_next() -> None:
+    message = Message(body=b"{}", headers={"a": "1"})
+    envelope = Envelope(message.body, message.headers)
+    envelope.set("a", "2")
+    assert message.headers == {"a": "1"}

@@ -1,0 +1,487 @@
+"""The manager's life, on the in-memory provider."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from eventing_core import (
+    BrokerConnectionError,
+    CapabilityError,
+    DeclarationError,
+    Envelope,
+    EnvelopePipeline,
+    EventDescriptor,
+    EventListener,
+    EventListenerDescriptor,
+    EventManager,
+    ListenerCreationError,
+    ManagerStateError,
+    Options,
+    Retry,
+    envelope_pipeline,
+    event,
+    event_listener,
+)
+from eventing_core.memory import MemoryBroker, MemoryProvider
+from eventing_core.provider import Observer
+
+
+@event()
+@dataclass
+class Ping:
+    number: int
+
+
+@event()
+@dataclass
+class Pong:
+    number: int
+
+
+class Seen:
+    """Numbers that a listener got, for tests to wait on."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.numbers: list[Any] = []
+
+    def add(self, number: Any) -> None:
+        with self.changed:
+            self.numbers.append(number)
+            self.changed.notify_all()
+
+    def wait_for(self, *numbers: Any) -> None:
+        with self.changed:
+            assert self.changed.wait_for(lambda: self.numbers == list(numbers), 5), self.numbers
+
+
+@pytest.fixture
+def seen() -> Seen:
+    return Seen()
+
+
+@pytest.fixture
+def listener(seen: Seen) -> type[EventListener[Ping]]:
+    @event_listener(Ping)
+    class PingListener(EventListener[Ping]):
+        def on(self, event: Ping) -> None:
+            seen.add(event.number)
+
+    return PingListener
+
+
+def memory() -> MemoryProvider:
+    return MemoryProvider("here")
+
+
+def test_an_event_reaches_its_listener(seen: Seen, listener: type[EventListener[Ping]]) -> None:
+    with EventManager(memory(), listeners=[listener], pipelines=[]) as manager:
+        manager.send_event(Ping(1))
+        seen.wait_for(1)
+        assert manager.health().consuming
+        assert manager.health().state == "started"
+    assert manager.health().state == "stopped"
+    assert repr(manager) == "EventManager('memory', stopped)"
+
+
+def test_names_on_the_class() -> None:
+    assert EventManager.Envelope is Envelope
+    assert EventManager.EventDescriptor is EventDescriptor
+    assert EventManager.EventListenerDescriptor is EventListenerDescriptor
+    assert issubclass(MemoryProvider, EventManager.Provider)
+
+
+def test_nothing_is_left_behind_by_many_lives(listener: type[EventListener[Ping]]) -> None:
+    before = set(threading.enumerate())
+    for _ in range(20):
+        with EventManager(memory(), listeners=[listener], pipelines=[]) as manager:
+            manager.submit_event(Ping(1)).add_done_callback(lambda _: None)
+    assert set(threading.enumerate()) == before
+
+
+def test_a_manager_has_one_life(listener: type[EventListener[Ping]]) -> None:
+    manager = EventManager(memory(), listeners=[listener], pipelines=[])
+    manager.start()
+    with pytest.raises(ManagerStateError, match="is started"):
+        manager.start()
+    manager.stop()
+    manager.stop()
+    with pytest.raises(ManagerStateError, match="one life"):
+        manager.start()
+
+
+def test_sending_inside_on_works(seen: Seen) -> None:
+    manager = EventManager(memory(), listeners=[], pipelines=[])
+
+    @event_listener(Ping)
+    class Relay(EventListener[Ping]):
+        def on(self, event: Ping) -> None:
+            manager.send_event(Pong(event.number + 1))
+
+    @event_listener(Pong)
+    class End(EventListener[Pong]):
+        async def on(self, event: Pong) -> None:
+            if event.number < 4:
+                await manager.send_event_async(Ping(event.number + 1))
+            seen.add(event.number)
+
+    manager._listeners = [Relay, End]
+    with manager:
+        manager.send_event(Ping(1))
+        seen.wait_for(2, 4)
+
+
+@pytest.mark.parametrize("method", ["send_event", "send_events", "submit_event"])
+def test_a_blocking_send_on_the_managers_own_loop_names_the_async_one(seen: Seen, method: str) -> None:
+    @event_listener(Ping)
+    class Blocking(EventListener[Ping]):
+        async def on(self, event: Ping) -> None:
+            try:
+                getattr(manager, method)(Pong(1))
+            except ManagerStateError as error:
+                seen.add(str(error))
+
+    manager = EventManager(memory(), listeners=[Blocking], pipelines=[])
+    with manager:
+        manager.send_event(Ping(1))
+        with seen.changed:
+            assert seen.changed.wait_for(lambda: seen.numbers, 5)
+    assert method in seen.numbers[0]
+    assert "send_event_async" in seen.numbers[0]
+
+
+def test_stop_inside_on_only_asks_for_it(seen: Seen) -> None:
+    @event_listener(Ping)
+    class Stops(EventListener[Ping]):
+        def on(self, event: Ping) -> None:
+            manager.stop()
+            manager.send_event(Pong(1))
+            seen.add(event.number)
+
+    manager = EventManager(memory(), listeners=[Stops], pipelines=[], options=Options(unrouted="ignore"))
+    manager.start()
+    manager.send_event(Ping(1))
+    seen.wait_for(1)
+    manager.stop()
+    assert manager.health().state == "stopped"
+
+
+def test_a_pipeline_carries_a_session_from_sender_to_listener(seen: Seen) -> None:
+    session: ContextVar[str] = ContextVar("session", default="none")
+
+    @envelope_pipeline(order=1)
+    class Session(EnvelopePipeline):
+        def send(self, envelope: Envelope, event_descriptor: EventDescriptor) -> None:
+            envelope.set("session-id", session.get())
+
+        def handle(self, envelope: Envelope, event_listener_descriptor: EventListenerDescriptor) -> Iterator[None]:
+            token = session.set(envelope.get("session-id"))
+            try:
+                yield
+            finally:
+                session.reset(token)
+
+    @event_listener(Ping)
+    class Reads(EventListener[Ping]):
+        def on(self, event: Ping) -> None:
+            seen.add(session.get())
+
+    with EventManager(memory(), listeners=[Reads], pipelines=[Session]) as manager:
+        session.set("s-1")
+        manager.send_event(Ping(1))
+        seen.wait_for("s-1")
+
+
+def test_pipelines_stand_in_their_order_whatever_the_order_of_the_list(seen: Seen) -> None:
+    class Base(EnvelopePipeline):
+        def send(self, envelope: Envelope, event_descriptor: EventDescriptor) -> None:
+            envelope.set("way", envelope.get("way", "") + type(self).__name__)
+
+    @envelope_pipeline(order=-1)
+    class A(Base):
+        pass
+
+    @envelope_pipeline(order=5)
+    class C(Base):
+        pass
+
+    @envelope_pipeline()
+    class B(Base):
+        pass
+
+    class Reads(EnvelopePipeline):
+        def handle(self, envelope: Envelope, event_listener_descriptor: EventListenerDescriptor) -> None:
+            seen.add(envelope.get("way"))
+
+    @event_listener(Ping)
+    class Quiet(EventListener[Ping]):
+        def on(self, event: Ping) -> None:
+            """Nothing to do."""
+
+    with EventManager(memory(), listeners=[Quiet], pipelines=[C(), Reads(), A, B]) as manager:
+        manager.send_event(Ping(1))
+        seen.wait_for("ABC")
+
+
+def test_headers_of_a_failing_attempt_are_rolled_back(seen: Seen) -> None:
+    class Sets(EnvelopePipeline):
+        def handle(self, envelope: Envelope, event_listener_descriptor: EventListenerDescriptor) -> None:
+            seen.add(dict(envelope.headers))
+            envelope.set("k", "changed")
+
+    @event_listener(Ping, retry=Retry(max_attempts=2, initial=0))
+    class Fails(EventListener[Ping]):
+        def on(self, event: Ping) -> None:
+            raise ValueError
+
+    with EventManager(memory(), listeners=[Fails], pipelines=[Sets()]) as manager:
+        manager.send_event(Ping(1), headers={"k": "sent"})
+        seen.wait_for({"k": "sent"}, {"k": "sent"})
+
+
+def test_the_bad_declarations_are_refused_before_anything_is_opened(listener: type[EventListener[Ping]]) -> None:
+    @event_listener(Ping, name="PingListener")
+    class Twin(EventListener[Ping]):
+        def on(self, event: Ping) -> None:
+            """Nothing to do."""
+
+    @event_listener(Ping, name="A", per_process=True)
+    class PerProcess(EventListener[Ping]):
+        def on(self, event: Ping) -> None:
+            """Nothing to do."""
+
+    @event_listener(Ping, name="A-here")
+    class SameQueue(EventListener[Ping]):
+        def on(self, event: Ping) -> None:
+            """Nothing to do."""
+
+    @event_listener(Ping, concurrency=9)
+    class Wide(EventListener[Ping]):
+        def on(self, event: Ping) -> None:
+            """Nothing to do."""
+
+    bad: list[tuple[list[type[EventListener[Ping]]], str]] = [
+        ([listener, Twin], "two listeners of the event 'Ping' are named 'PingListener'"),
+        ([PerProcess, SameQueue], "would share the queue 'A-here'"),
+        ([Wide], "concurrency=9 is more than the manager's 8 workers"),
+    ]
+    for listeners, text in bad:
+        provider = memory()
+        with pytest.raises(DeclarationError, match=text):
+            EventManager(provider, listeners=listeners, pipelines=[]).start()
+        assert not provider.health().connected
+
+
+def test_two_events_of_one_name_are_refused(listener: type[EventListener[Ping]]) -> None:
+    @event("Ping")
+    @dataclass
+    class OtherPing:
+        number: int
+
+    @event_listener(OtherPing)
+    class OtherListener(EventListener[OtherPing]):
+        def on(self, event: OtherPing) -> None:
+            """Nothing to do."""
+
+    with pytest.raises(DeclarationError, match="two events are named 'Ping'"):
+        EventManager(memory(), listeners=[listener, OtherListener], pipelines=[]).start()
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_what_the_provider_can_not_do(*, strict: bool, caplog: pytest.LogCaptureFixture) -> None:
+    @event(durable=True)
+    @dataclass
+    class Kept:
+        number: int
+
+    @event_listener(Kept, per_process=True, ordered=True)
+    class Demanding(EventListener[Kept]):
+        def on(self, event: Kept) -> None:
+            """Nothing to do."""
+
+    provider = memory()
+    provider.capabilities = replace(provider.capabilities, durable=False, per_process=False, exclusive=False)
+    manager = EventManager(provider, listeners=[Demanding], pipelines=[], options=Options(strict=strict))
+    if strict:
+        with pytest.raises(CapabilityError, match=r"Demanding on Kept: the provider 'memory' can't do durable=True"):
+            manager.start()
+    else:
+        with manager:
+            texts = [record.getMessage() for record in caplog.records if "can't do" in record.getMessage()]
+        assert ["durable" in texts[0], "per_process" in texts[1], "ordered" in texts[2]] == [True, True, True]
+
+
+def test_a_listener_that_can_not_be_made_names_the_mend() -> None:
+    @event_listener(Ping)
+    class Needs(EventListener[Ping]):
+        def __init__(self, url: str) -> None:
+            """Wants something."""
+
+        def on(self, event: Ping) -> None:
+            """Nothing to do."""
+
+    with pytest.raises(ListenerCreationError, match="environment="):
+        EventManager(memory(), listeners=[Needs], pipelines=[]).start()
+
+
+def test_a_start_that_fails_leaves_nothing_behind(listener: type[EventListener[Ping]]) -> None:
+    class Closed(MemoryProvider):
+        def open(self, observer: Observer) -> None:
+            msg = "nobody there"
+            raise BrokerConnectionError(msg)
+
+    before = set(threading.enumerate())
+    manager = EventManager(Closed("here"), listeners=[listener], pipelines=[])
+    with pytest.raises(BrokerConnectionError, match="nobody there"):
+        manager.start()
+    assert set(threading.enumerate()) == before
+    assert manager.health().state == "stopped"
+
+
+def test_a_first_connect_that_failed_may_be_tried_again_by_the_next_send() -> None:
+    class Late(MemoryProvider):
+        tries = 0
+
+        def open(self, observer: Observer) -> None:
+            self.tries += 1
+            if self.tries == 1:
+                msg = "not yet"
+                raise BrokerConnectionError(msg)
+            super().open(observer)
+
+    manager = EventManager(Late("here"), listeners=[], pipelines=[], options=Options(unrouted="ignore"))
+    with pytest.raises(BrokerConnectionError, match="not yet"):
+        manager.send_event(Ping(1))
+    manager.send_event(Ping(1))
+    manager.stop()
+
+
+def test_an_on_that_does_not_end_is_cut_short_and_its_event_goes_back(seen: Seen) -> None:
+    broker = MemoryBroker()
+    begun, go_on = threading.Event(), threading.Event()
+
+    @event_listener(Ping, name="L")
+    class Hangs(EventListener[Ping]):
+        def on(self, event: Ping) -> None:
+            begun.set()
+            assert go_on.wait(5)
+
+    @event_listener(Ping, name="L")
+    class Works(EventListener[Ping]):
+        def on(self, event: Ping) -> None:
+            seen.add(event.number)
+
+    first = EventManager(MemoryProvider("a", broker), listeners=[Hangs], pipelines=[])
+    first.start()
+    first.send_event(Ping(1))
+    assert begun.wait(5)
+    first.stop(0.01)
+    with EventManager(MemoryProvider("b", broker), listeners=[Works], pipelines=[]):
+        seen.wait_for(1)
+    go_on.set()
+
+
+SCRIPT = """
+import os, signal, sys, threading
+from dataclasses import dataclass
+from eventing_core import EventListener, EventManager, Options, event, event_listener
+from eventing_core.memory import MemoryProvider
+
+@event()
+@dataclass
+class Ping:
+    number: int
+
+begun = threading.Event()
+
+@event_listener(Ping)
+class Slow(EventListener[Ping]):
+    def on(self, event):
+        print("begun", event.number, flush=True)
+        begun.set()
+        threading.Event().wait(0.3)
+        print("ended", event.number, flush=True)
+
+manager = EventManager(MemoryProvider("here"), options=Options(unrouted="ignore"))
+"""
+
+
+def run_script(code: str, *, signals: int | None = None) -> tuple[int, str, str]:
+    with subprocess.Popen(
+        [sys.executable, "-c", SCRIPT + textwrap.dedent(code)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        first = ""
+        try:
+            if signals is not None:
+                first = process.stdout.readline()
+                process.send_signal(signals)
+            out, err = process.communicate(timeout=30)
+        except BaseException:
+            process.kill()
+            raise
+    return process.returncode, first + out, err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_run_works_until_a_signal_and_drains(number: signal.Signals) -> None:
+    code, out, err = run_script(
+        """
+        started = threading.Event()
+        original = manager.start
+        manager.start = lambda: (original(), started.set())
+        threading.Thread(target=lambda: (started.wait(), manager.send_event(Ping(1)))).start()
+        manager.run()
+        print("done", manager.health().state)
+        """,
+        signals=number,
+    )
+    assert (code, out.split("\n"), err) == (0, ["begun 1", "ended 1", "done stopped", ""], "")
+
+
+def test_a_started_manager_drains_at_exit() -> None:
+    code, out, err = run_script(
+        """
+        manager.start()
+        manager.send_event(Ping(1))
+        begun.wait()
+        """
+    )
+    assert (code, out.split("\n"), err) == (0, ["begun 1", "ended 1", ""], "")
+
+
+def test_a_forked_child_sends_anew_and_does_not_consume() -> None:
+    code, out, err = run_script(
+        """
+        import warnings
+        warnings.simplefilter("ignore")
+        manager.start()
+        child = os.fork()
+        if child == 0:
+            manager.send_event(Ping(2))
+            print("child", manager.health().state, [t.name for t in threading.enumerate()], flush=True)
+            os._exit(0)
+        os.waitpid(child, 0)
+        manager.send_event(Ping(1))
+        begun.wait()
+        """
+    )
+    assert code == 0, err
+    assert sorted(out.split("\n")) == ["", "begun 1", "child not started ['MainThread']", "ended 1"]
+
+
+def test_a_manager_that_was_never_used_costs_nothing_at_exit() -> None:
+    assert run_script("manager.health()") == (0, "", "")

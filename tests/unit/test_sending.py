@@ -1,0 +1,312 @@
+"""The four ways to send, on the in-memory provider, and on a producer that answers when the test wants."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from eventing_core import (
+    DeclarationError,
+    EventManager,
+    HeaderError,
+    ManagerStoppedError,
+    Options,
+    SendEventsError,
+    SendRejectedError,
+    SendTimeoutError,
+    SerializationError,
+    UnroutedError,
+    event,
+)
+from eventing_core.memory import MemoryProvider
+from eventing_core.provider import Destination, Done, Message, Observer, Producer
+
+
+@event()
+@dataclass
+class Note:
+    text: str
+
+
+@event(durable=True)
+@dataclass
+class Kept:
+    text: str
+
+
+class Withholding(MemoryProvider):
+    """Takes messages, and confirms them when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__("here")
+        self.changed = threading.Condition()
+        self.taken: list[Message] = []
+        self.waiting: list[Callable[[Exception | None], None]] = []
+        self.destinations: list[Destination] = []
+        self.opened = 0
+
+    def open(self, observer: Observer) -> None:
+        self.opened += 1
+        super().open(observer)
+
+    def producer(self, destination: Destination) -> Producer:
+        self.destinations.append(destination)
+        return _WithholdingProducer(self)
+
+    def wait_for(self, count: int) -> None:
+        with self.changed:
+            assert self.changed.wait_for(lambda: len(self.taken) >= count, 5)
+
+    def confirm(self, error: Exception | None = None) -> None:
+        waiting, self.waiting = self.waiting, []
+        for done in waiting:
+            done(error)
+
+
+class _WithholdingProducer(Producer):
+    def __init__(self, provider: Withholding) -> None:
+        self.provider = provider
+
+    def send(self, batch: Sequence[Message], done: Done, *, deadline: float, delay: float = 0.0) -> None:
+        provider = self.provider
+        with provider.changed:
+            for index, message in enumerate(batch):
+                provider.taken.append(message)
+                provider.waiting.append(lambda error, index=index: done(index, error))  # type: ignore[misc]
+            provider.changed.notify_all()
+
+
+@pytest.fixture
+def provider() -> Withholding:
+    return Withholding()
+
+
+@pytest.fixture
+def manager(provider: Withholding) -> Iterator[EventManager]:
+    manager = EventManager(provider, listeners=[], pipelines=[])
+    yield manager
+    provider.confirm()
+    manager.stop(1)
+
+
+def in_thread(call: Callable[[], Any]) -> Future[Any]:
+    future: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:  # noqa: BLE001
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
+
+
+def test_send_event_waits_for_the_confirmation(provider: Withholding, manager: EventManager) -> None:
+    sent = in_thread(lambda: manager.send_event(Note("a"), headers={"k": "v"}))
+    provider.wait_for(1)
+    assert not sent.done()
+    provider.confirm()
+    assert sent.result(5) is None
+    (message,) = provider.taken
+    assert message.body == b'{"text":"a"}'
+    assert message.headers == {"k": "v"}
+    assert message.message_id == message.dedup_id != ""
+    assert not message.durable
+    assert provider.destinations == [Destination("Note")]
+
+
+def test_ids_differ_and_durable_events_are_durable_messages(provider: Withholding, manager: EventManager) -> None:
+    futures = [manager.submit_event(Kept("a")), manager.submit_event(Kept("a"))]
+    assert [message.durable for message in provider.taken] == [True, True]
+    assert len({message.message_id for message in provider.taken}) == 2
+    provider.confirm()
+    assert [future.result(5) for future in futures] == [None, None]
+    assert provider.opened == 1
+
+
+def test_an_error_of_the_broker_is_raised(provider: Withholding, manager: EventManager) -> None:
+    sent = in_thread(lambda: manager.send_event(Note("a")))
+    provider.wait_for(1)
+    provider.confirm(SendRejectedError("address full"))
+    with pytest.raises(SendRejectedError, match="address full"):
+        sent.result(5)
+
+
+def test_what_can_not_be_serialised_is_not_sent(provider: Withholding, manager: EventManager) -> None:
+    with pytest.raises(SerializationError, match="'text'"):
+        manager.send_event(Note(1))  # type: ignore[arg-type]
+    with pytest.raises(HeaderError, match="eventing-x"):
+        manager.send_event(Note("a"), headers={"eventing-x": "1"})
+    with pytest.raises(DeclarationError, match="str is no event"):
+        manager.send_event("a string")
+    assert provider.taken == []
+
+
+def test_two_event_classes_of_one_name_are_an_error(provider: Withholding, manager: EventManager) -> None:
+    @event("Note")
+    @dataclass
+    class Other:
+        text: str
+
+    manager.submit_event(Note("a"))
+    with pytest.raises(DeclarationError, match=r"two events are named 'Note'.*Note.*Other"):
+        manager.submit_event(Other("a"))
+
+
+def test_send_events_is_lazy_and_keeps_a_window(provider: Withholding, manager: EventManager) -> None:
+    drawn = 0
+
+    def notes() -> Iterator[Note]:
+        nonlocal drawn
+        for number in range(2500):
+            drawn += 1
+            yield Note(str(number))
+
+    sent = in_thread(lambda: manager.send_events(notes()))
+    provider.wait_for(1000)
+    assert drawn <= 1001
+    taken = 0
+    while taken < 2500:
+        taken = min(taken + 1000, 2500)
+        provider.wait_for(taken)
+        assert not sent.done()
+        with provider.changed:
+            provider.confirm()
+    assert sent.result(5) is None
+    assert [message.body for message in provider.taken] == [b'{"text":"%d"}' % number for number in range(2500)]
+
+
+def test_send_events_lists_what_failed_and_stops(provider: Withholding, manager: EventManager) -> None:
+    drawn: list[int] = []
+
+    def notes() -> Iterator[object]:
+        for number in range(10):
+            drawn.append(number)
+            yield Note(number) if number == 3 else Note(str(number))  # type: ignore[arg-type]
+
+    sent = in_thread(lambda: manager.send_events(notes()))
+    provider.wait_for(3)
+    assert not sent.done()
+    provider.waiting.pop(1)(SendTimeoutError("slow", in_doubt=True))
+    provider.confirm()
+    with pytest.raises(SendEventsError) as caught:
+        sent.result(5)
+    assert [(index, type(cause)) for index, cause in caught.value.failures] == [
+        (1, SendTimeoutError),
+        (3, SerializationError),
+    ]
+    assert caught.value.in_doubt
+    assert drawn == [0, 1, 2, 3]
+
+
+def test_an_iterable_that_raises_has_what_it_gave_confirmed_first(provider: Withholding, manager: EventManager) -> None:
+    def notes() -> Iterator[Note]:
+        yield Note("a")
+        raise LookupError("source gone")
+
+    sent = in_thread(lambda: manager.send_events(notes()))
+    provider.wait_for(1)
+    assert not sent.done()
+    provider.confirm()
+    with pytest.raises(LookupError, match="source gone"):
+        sent.result(5)
+
+
+def test_callbacks_of_a_future_run_on_a_thread_of_their_own(provider: Withholding, manager: EventManager) -> None:
+    ran_on: Future[str] = Future()
+    future = manager.submit_event(Note("a"))
+    future.add_done_callback(lambda _: ran_on.set_result(threading.current_thread().name))
+    provider.confirm()
+    assert ran_on.result(5) == "eventing-callbacks"
+
+
+def test_a_cancelled_future_harms_nobody(provider: Withholding, manager: EventManager) -> None:
+    future = manager.submit_event(Note("a"))
+    assert future.cancel()
+    provider.confirm()
+    with pytest.raises(CancelledError):
+        future.result(5)
+    again = manager.submit_event(Note("b"))
+    provider.confirm()
+    assert again.result(5) is None
+
+
+def test_submit_event_waits_for_room_and_then_gives_up() -> None:
+    provider = Withholding()
+    manager = EventManager(provider, listeners=[], pipelines=[], options=Options(max_in_flight=2))
+    manager.submit_event(Note("a"))
+    manager.submit_event(Note("b"))
+    with pytest.raises(SendTimeoutError, match="2 submitted events are unconfirmed") as caught:
+        manager.submit_event(Note("c"), timeout=0.01)
+    assert not caught.value.in_doubt
+    assert len(provider.taken) == 2
+    provider.confirm()
+    manager.submit_event(Note("d"))
+    provider.confirm()
+    manager.stop(1)
+
+
+def test_send_event_async_awaits_the_confirmation(provider: Withholding, manager: EventManager) -> None:
+    async def main() -> None:
+        tasks = [asyncio.create_task(manager.send_event_async(Note(str(number)))) for number in range(3)]
+        await asyncio.to_thread(provider.wait_for, 3)
+        assert not any(task.done() for task in tasks)
+        tasks[0].cancel()
+        await asyncio.to_thread(provider.confirm)
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert isinstance(results[0], asyncio.CancelledError)
+        assert results[1:] == [None, None]
+        failing = asyncio.create_task(manager.send_event_async(Note("x")))
+        await asyncio.to_thread(provider.wait_for, 4)
+        await asyncio.to_thread(provider.confirm, SendRejectedError("no"))
+        with pytest.raises(SendRejectedError):
+            await failing
+
+    asyncio.run(main())
+
+
+def test_after_stop_every_way_to_send_is_refused(provider: Withholding, manager: EventManager) -> None:
+    manager.submit_event(Note("a"))
+    provider.confirm()
+    manager.stop()
+    for send in (manager.send_event, manager.submit_event):
+        with pytest.raises(ManagerStoppedError, match="one life"):
+            send(Note("b"))
+    with pytest.raises(SendEventsError, match="ManagerStoppedError"):
+        manager.send_events([Note("b")])
+    with pytest.raises(ManagerStoppedError):
+        asyncio.run(manager.send_event_async(Note("b")))
+    with pytest.raises(ManagerStoppedError):
+        manager.start()
+    assert len(provider.taken) == 1
+
+
+def test_stop_waits_for_sends_under_way(provider: Withholding, manager: EventManager) -> None:
+    future = manager.submit_event(Note("a"))
+    stopped = in_thread(lambda: manager.stop(5))
+    assert not stopped.done()
+    assert not future.done()
+    provider.confirm()
+    stopped.result(5)
+    assert future.result(0) is None
+
+
+@pytest.mark.parametrize("unrouted", ["warn", "error", "ignore"])
+def test_an_event_that_no_queue_takes(unrouted: Any, caplog: pytest.LogCaptureFixture) -> None:
+    manager = EventManager(MemoryProvider("here"), listeners=[], pipelines=[], options=Options(unrouted=unrouted))
+    if unrouted == "error":
+        with pytest.raises(UnroutedError):
+            manager.send_event(Note("a"))
+    else:
+        manager.send_event(Note("a"))
+        manager.send_event(Note("b"))
+    warnings = [record for record in caplog.records if "no queue for the event Note" in record.getMessage()]
+    assert len(warnings) == (1 if unrouted == "warn" else 0)
+    manager.stop()
