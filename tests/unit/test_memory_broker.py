@@ -138,6 +138,16 @@ def test_a_new_generation_begins_with_an_empty_window(bench: Bench) -> None:
     assert recorder.bodies() == []
 
 
+def test_subscriptions_of_one_lost_connection_inherit_nothing_from_each_other(bench: Bench) -> None:
+    provider = bench.provider()
+    recorders = [bench.listen(provider, window=2) for _ in range(2)]
+    bench.send(provider, *"ab")
+    bench.broker.disconnect(provider)
+    again = [delivery for recorder in recorders for delivery in recorder.deliveries.items() if delivery.generation == 2]
+    assert [delivery.delivery_count for delivery in again] == [1, 1]
+    assert sum(len(recorder.deliveries.items()) for recorder in recorders) == 4
+
+
 def test_other_connections_do_not_notice(bench: Bench) -> None:
     lost, kept = bench.provider(), bench.provider()
     one, two = bench.listen(lost, window=1), bench.listen(kept, window=1)

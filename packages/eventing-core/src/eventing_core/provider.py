@@ -7,8 +7,10 @@ decided by the core.
 
 **Threads.** Methods of `Provider`, `Producer` and `Handle` may be called on any thread, at the same
 time, and never block except `Provider.open` and `Provider.close`. `Subscriber` methods, a send's
-``done`` and the observer given to `Provider.open` are called by the provider, on its own thread, and
-return at once; they never raise and never run user code.
+``done`` and the observer given to `Provider.open` are called by the provider, on a thread of its own or
+on one that is inside one of its methods, possibly before that method returned: a subscriber may be active
+before `Provider.subscribe` has returned its handle. They return at once, never raise and never run user code.
+The provider calls them under no lock, and may be called by them; its caller holds no lock that they take.
 
 **Generations.** A transport never revives a connection. Each (re)connect makes a new generation:
 fresh connection, session and links, numbered upwards from 1. Deliveries, settlements and windows of
@@ -144,7 +146,7 @@ class Subscription:
 
 
 class Subscriber(Protocol):
-    """The core's side of a subscription. Called on the provider's thread; never blocks, never raises."""
+    """The core's side of a subscription. Called by the provider; never blocks, never raises."""
 
     def deliver(self, batch: Sequence[Delivery]) -> None:
         """Take deliveries, in the broker's order."""
@@ -193,7 +195,7 @@ class Producer(ABC):
 
         Args:
             batch: at least one message.
-            done: called on the provider's thread, in any order of the indexes.
+            done: called in any order of the indexes.
             deadline: of `time.monotonic`, in seconds. By then at the latest an unconfirmed message has
                 failed with `SendTimeoutError`; one not yet written to a connection is withdrawn.
             delay: seconds before the broker hands it on; only with `Capabilities.send_delay`.
