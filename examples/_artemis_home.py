@@ -30,7 +30,10 @@ def unavailable() -> str | None:
     java = _java()
     if not java:
         return f"there is no java on the path; Artemis needs Java {JAVA} or later"
-    version = subprocess.run([java, "-version"], capture_output=True, text=True, check=False, timeout=60).stderr
+    try:
+        version = subprocess.run([java, "-version"], capture_output=True, text=True, check=False, timeout=60).stderr
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"{java} can't be run: {error}"
     found = re.search(r'version "(\d+)', version)
     if not found or int(found[1]) < JAVA:
         return f"{java} is no Java {JAVA} or later"
