@@ -111,6 +111,8 @@ class Dispatcher(ABC):
         self._copy_error = ""
         self._consuming = False
         self._closing = False
+        self._giving_credit = False
+        self._credit_changed = False
 
     # -- called by the manager --------------------------------------------------------------------------------
 
@@ -147,11 +149,9 @@ class Dispatcher(ABC):
             self._queue.clear()
             self._held.clear()
             self._changed.notify_all()
-        handle = self._handle
-        if handle is not None:
-            handle.window(0)
-            if back:
-                handle.settle(back, Outcome.RELEASE)
+        self._give_credit()
+        if back:
+            self._settle(back, Outcome.RELEASE)
 
     def wait_idle(self, deadline: float) -> bool:
         """Wait until nothing runs and no copy is on its way. False when the deadline comes first."""
@@ -187,13 +187,10 @@ class Dispatcher(ABC):
     def deliver(self, batch: Sequence[Delivery]) -> None:
         """Take deliveries."""
         with self._lock:
-            closing = self._closing
-            if not closing:
-                self._queue.extend(batch)
-                tokens = self._claim()
-        if closing:
-            self._settle(batch, Outcome.RELEASE)
-            return
+            if self._closing:
+                return  # they go back when the subscription is closed; given back now, they might come again at once
+            self._queue.extend(batch)
+            tokens = self._claim()
         for _ in range(tokens):
             self._start_token()
 
@@ -282,9 +279,9 @@ class Dispatcher(ABC):
                 self._suspect = delivery
                 back = list(self._queue)
                 self._queue.clear()
-        if back:
-            self._settle(back, Outcome.RELEASE)
         self._give_credit()
+        if back:  # with the window lowered, they don't come back beside the suspect
+            self._settle(back, Outcome.RELEASE)
         return not suspect
 
     # -- what becomes of a delivery ---------------------------------------------------------------------------
@@ -295,9 +292,21 @@ class Dispatcher(ABC):
             handle.settle(batch, outcome)
 
     def _give_credit(self) -> None:
+        """Tell the provider the window. One thread at a time does, so that the last word is the newest size."""
         handle = self._handle
-        if handle is not None:
+        if handle is None:
+            return
+        with self._lock:
+            self._credit_changed = True
+            if self._giving_credit:
+                return
+            self._giving_credit = True
+        while True:
             with self._lock:
+                if not self._credit_changed:
+                    self._giving_credit = False
+                    return
+                self._credit_changed = False
                 size = 0 if self._closing else self._window.size + min(len(self._held), self._spare)
             handle.window(size)
 

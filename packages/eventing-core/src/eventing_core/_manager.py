@@ -5,16 +5,15 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import signal
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Any, Self
 
 from eventing_core import provider as spi
@@ -28,6 +27,7 @@ from eventing_core._options import Options
 from eventing_core._pipeline import EnvelopePipeline, declared_pipelines, describe_pipeline
 from eventing_core._retry import Retry
 from eventing_core._sending import EventRegistry, Sender
+from eventing_core._signals import SignalWaiter
 from eventing_core.errors import ManagerStateError, ManagerStoppedError
 
 _log = logging.getLogger("eventing")
@@ -105,7 +105,7 @@ class EventManager:
         self._opened = False
         self._lock = threading.RLock()
         self._stopped = threading.Event()
-        self._stop_requested = threading.Event()
+        self._wake_run: Callable[[], None] = _nobody_waits
         self._events = EventRegistry()
         self._made_pipelines: Sequence[EnvelopePipeline] | None = None
         self._consumers: Consumers | None = None
@@ -277,7 +277,6 @@ class EventManager:
         consumers = self._consumers
         limit = self._options.stop_timeout if timeout is None else timeout
         if consumers is not None and consumers.owns_current_thread():
-            self._stop_requested.set()
             threading.Thread(target=self.stop, args=(limit,), name="eventing-stop", daemon=True).start()
             return
         with self._lock:
@@ -303,7 +302,7 @@ class EventManager:
         finally:
             with self._lock:
                 self._state = _State.STOPPED
-            self._stop_requested.set()
+            self._wake_run()
             self._stopped.set()
             _managers.discard(self)
 
@@ -312,27 +311,13 @@ class EventManager:
 
         A second signal acts as if there were no manager.
         """
-        previous: dict[int, Any] = {}
-
-        def restore() -> None:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
-            previous.clear()
-
-        def on_signal(number: int, _: FrameType | None) -> None:
-            _log.info("%s: stopping", signal.Signals(number).name)
-            restore()
-            self._stop_requested.set()
-
-        for number in (signal.SIGINT, signal.SIGTERM):
-            previous[number] = signal.signal(number, on_signal)
-        try:
+        with SignalWaiter() as signals:
+            self._wake_run = signals.wake
             if self._state is _State.NEW:
                 self.start()
-            self._stop_requested.wait()
-            self.stop()
-        finally:
-            restore()
+            if self._state is _State.STARTED:
+                _log.info("stopping: %s", signals.wait())
+        self.stop()
 
     def __enter__(self) -> Self:
         """Start."""
@@ -388,6 +373,10 @@ class EventManager:
         if self._opened:
             self._provider.abandon()
         self._set_up()
+
+
+def _nobody_waits() -> None:
+    """What wakes `EventManager.run` when it isn't running."""
 
 
 #: The managers to drain at exit, and to reset in a forked child.
