@@ -1,0 +1,84 @@
+"""Reading and replaying dead letters, as the documentation says, by examples/dead_letters.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Any
+
+import pytest
+
+from eventing_core import EventListener, EventManager, Retry, event, event_listener
+from eventing_core.memory import MemoryBroker, MemoryProvider
+from eventing_core.provider import Provider
+from examples.artemis import Artemis
+from examples.dead_letters import DeadLetters
+
+TIMEOUT = 30.0
+
+
+@pytest.fixture(params=["memory", "amqp"])
+def make_provider(request: pytest.FixtureRequest) -> Callable[[str], Provider]:
+    if request.param == "memory":
+        broker = MemoryBroker()
+        return lambda name: MemoryProvider(name, broker)
+    from eventing_amqp import AMQProvider
+
+    artemis: Artemis = request.getfixturevalue("artemis")
+    return lambda name: AMQProvider(
+        name, host=artemis.host, port=artemis.port, user=artemis.user, password=artemis.password
+    )
+
+
+def test_read_replay_and_remove(make_provider: Callable[[str], Provider], unique: Callable[[str], str]):
+    handled: SimpleQueue[tuple[str, int]] = SimpleQueue()
+    broken = [True]
+    names = unique("Ordered"), unique("Failing")
+
+    @event(names[0], durable=True)
+    @dataclass
+    class Ordered:
+        number: int
+
+    @event_listener(Ordered, name=names[1], retry=Retry(max_attempts=1))
+    class Failing(EventListener[Ordered]):
+        def on(self, event: Ordered) -> None:
+            if broken[0]:
+                raise ValueError(event.number)
+            handled.put(("Failing", event.number))
+
+    @event_listener(Ordered, name=unique("Bystander"))
+    class Bystander(EventListener[Ordered]):
+        def on(self, event: Ordered) -> None:
+            handled.put(("Bystander", event.number))
+
+    def manager(*listeners: type[EventListener[Any]]) -> EventManager:
+        return EventManager(make_provider("server"), listeners=listeners, pipelines=[])
+
+    with manager(Failing, Bystander) as running:
+        for number in range(3):
+            running.send_event(Ordered(number), headers={"customer": "Ada"})
+        assert sorted(handled.get(timeout=TIMEOUT) for _ in range(3)) == [("Bystander", n) for n in range(3)]
+        reader = make_provider("reader")
+        reader.open(lambda *_: None)
+        with DeadLetters(reader, *names, durable=True) as letters:
+            found = [letters.take(TIMEOUT) for _ in range(3)]
+        # Nothing was removed: they are all there again, in their order.
+        with DeadLetters(reader, *names, durable=True) as letters:
+            again = [letters.take(TIMEOUT) for _ in range(3)]
+            bodies = [letter.message().body for letter in again if letter]
+            assert bodies == [letter.message().body for letter in found if letter]
+            first, second, third = (letter for letter in again if letter)
+            assert first.message().headers["eventing-error-message"] == "0"
+            assert first.message().headers["customer"] == "Ada"
+            letters.remove(first)
+            broken[0] = False
+            letters.replay(second, TIMEOUT)
+            assert handled.get(timeout=TIMEOUT) == ("Failing", 1)
+            letters.replay(third, TIMEOUT)
+            assert handled.get(timeout=TIMEOUT) == ("Failing", 2)
+        with DeadLetters(reader, *names, durable=True) as letters:
+            assert letters.take(timeout=1.0) is None
+        reader.close(10.0)
+    assert handled.empty()

@@ -1,0 +1,75 @@
+"""What README and docs say about settings is so."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from eventing_amqp._config import AmqpConfig
+from eventing_core import EventManager, Options
+from eventing_core._config import load_configuration
+from eventing_core._plugins import Plugins
+from eventing_core.memory import MemoryConfig
+from tests.support.commands import ROOT
+
+CONFIGURE = ROOT / "docs" / "how-to" / "configure.md"
+DOCUMENTS = [ROOT / "README.md", CONFIGURE, ROOT / "packages" / "eventing-amqp" / "README.md"]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.parent.name)
+def test_example_files_are_valid(document: Path, tmp_path: Path):
+    examples = re.findall(r"^```toml\n(.*?)^```", document.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    files = [example for example in examples if re.search(r"^provider = ", example, re.MULTILINE)]
+    assert files
+    for text in files:
+        file = tmp_path / "eventing.toml"
+        file.write_text(text, encoding="utf-8")
+        assert load_configuration(Plugins(), file).provider_spec.name == "amqp"
+
+
+def documented(heading: str) -> dict[str, str]:
+    """Keys and defaults of the table that follows a line that begins so."""
+    text = CONFIGURE.read_text(encoding="utf-8")
+    table = text[text.index(f"\n{heading}") :].split("|---", 1)[1].split("\n\n", 1)[0]
+    found: dict[str, str] = {}
+    for row in table.splitlines()[1:]:
+        keys, defaults = row.split("|")[1:3]
+        names = re.findall(r"`(\w+)`", keys)
+        values = [value.strip(' `"') for value in defaults.split(",")]
+        found.update(zip(names, values if len(values) == len(names) else values * len(names), strict=True))
+    return found
+
+
+def shown(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value).lower()
+
+
+def test_the_keys_and_defaults_of_the_core():
+    table = documented("## Keys")
+    own = {"provider", "server_name"}
+    assert table.keys() == own | Options.model_fields.keys()
+    assert {key: value for key, value in table.items() if key not in own} == {
+        key: shown(field.default) for key, field in Options.model_fields.items()
+    }
+
+
+def test_the_keys_and_defaults_of_the_retry_table():
+    manager = EventManager.from_config(provider="memory")
+    table = documented("`[retry]`")
+    assert table == {key: shown(getattr(manager._retry, key)) for key in table}
+    assert table.keys() == {"max_attempts", "initial", "factor", "max_delay", "jitter"}
+
+
+def test_the_keys_and_defaults_of_the_memory_table():
+    assert documented("`[memory]`") == {key: shown(field.default) for key, field in MemoryConfig.model_fields.items()}
+
+
+def test_the_keys_and_defaults_of_the_amqp_table():
+    table = documented("`[amqp]`")
+    assert table.keys() == AmqpConfig.model_fields.keys()
+    in_words = {"user", "password", "ca_file", "cert_file", "key_file"}
+    assert {key: value for key, value in table.items() if key not in in_words} == {
+        key: shown(field.default) for key, field in AmqpConfig.model_fields.items() if key not in in_words
+    }
