@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Generator, Sequence
-from types import TracebackType
+from collections.abc import Callable, Sequence
+from types import GeneratorType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from eventing_core._pipeline import EnvelopePipeline
@@ -46,7 +46,7 @@ class _Around:
         self._steps = steps
         self._envelope = envelope
         self._descriptor = descriptor
-        self._entered: list[Generator[None, None, None]] = []
+        self._entered: list[GeneratorType[Any, Any, Any]] = []
 
     def __enter__(self) -> None:
         try:

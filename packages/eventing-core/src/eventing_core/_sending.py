@@ -255,8 +255,9 @@ class Sender:
     async def send_event_async(self, event: object, headers: Mapping[str, str] | None, timeout: float | None) -> None:
         """Send and await the confirmation."""
         loop = asyncio.get_running_loop()
-        cached = self._outgoing.get(type(event))
-        outgoing = cached or await asyncio.to_thread(self._outgoing_of, type(event))
+        outgoing = self._outgoing.get(type(event))
+        if outgoing is None:  # the first of its class may connect
+            outgoing = await asyncio.to_thread(self._outgoing_of, type(event))
         envelope = self._envelope(outgoing, event, headers)
         mailbox = self._mailboxes.get(loop)
         if mailbox is None:
