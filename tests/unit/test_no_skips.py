@@ -26,7 +26,7 @@ def test_fails_as_expected():
 
 @pytest.mark.parametrize(
     ("ci", "code", "summary"),
-    [("", 0, "1 passed, 3 skipped, 1 xfailed"), ("true", 1, "2 failed, 1 passed, 1 xfailed, 1 error")],
+    [("", 0, "1 passed, 3 skipped, 1 xfailed"), ("true", 1, "1 failed, 1 passed, 1 xfailed, 2 errors")],
 )
 def test_a_skipped_test_is_a_failed_one_in_ci(tmp_path: Path, ci: str, code: int, summary: str):
     shutil.copy(ROOT / "conftest.py", tmp_path)
