@@ -91,14 +91,12 @@ class Connector:
     def _connect_to(self, family: int, kind: int, protocol: int, address: object) -> socket.socket:
         self._sock = sock = socket.socket(family, kind, protocol)
         try:
-            sock.setblocking(False)
+            sock.settimeout(0)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with contextlib.suppress(BlockingIOError):
                 sock.connect(address)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
             self._wait(sock, select.POLLOUT)
-            error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if error:
-                raise OSError(error, "")
+            _raise_for(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
         except BaseException:
             sock.close()
             raise
@@ -145,6 +143,11 @@ class Connector:
             raise TimeoutError
         if any(descriptor == self._cancel_out.fileno() for descriptor, _ in ready):
             raise CancelledError
+
+
+def _raise_for(error: int) -> None:
+    if error:
+        raise OSError(error, "")
 
 
 def _tls_context(config: AmqpConfig, place: str) -> ssl.SSLContext:

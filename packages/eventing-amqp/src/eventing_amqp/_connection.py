@@ -14,7 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from eventing_amqp import _engine, _errors
+from eventing_amqp import _engine
 from eventing_amqp._address import Artemis, Queue, model_of
 from eventing_amqp._backoff import Backoff
 from eventing_amqp._config import AmqpConfig
@@ -92,6 +92,7 @@ class Connection:
         self._expiry: Timer | None = None
         self._more = False
         self._closing = False
+        self._said_goodbye = False
         self._finished = False
 
     # -- any thread ---------------------------------------------------------------------------------------------------
@@ -146,7 +147,14 @@ class Connection:
         return producer
 
     def subscribe(self, subscription: Subscription, subscriber: Subscriber) -> AmqpConsumer:
-        """A new consumer."""
+        """A new consumer.
+
+        Raises:
+            ConnectionLostError: the provider is closed.
+        """
+        if self.refusing or self._ended:
+            msg = "the provider is closed"
+            raise ConnectionLostError(msg)
         consumer = AmqpConsumer(self, subscription, subscriber)
         self.loop.post(self._add_consumer, consumer)
         return consumer
@@ -189,7 +197,7 @@ class Connection:
             while not self._finished:
                 try:
                     self._turn()
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001 (the thread has to live)
                     _log.exception("%s: the connection is given up after an internal error", self._place)
                     self._lose(BrokerConnectionError(f"{self._place}: internal error: {type(error).__name__}"))
         finally:
@@ -200,7 +208,7 @@ class Connection:
         limit: float | None = None
         if generation is not None:
             loop.watch(generation.sock, writing=generation.blocked)
-            if self._more or (self.dirty and not generation.blocked):
+            if self._more or (self.dirty and generation.is_open and not generation.blocked):
                 limit = 0.0
             elif generation.next_tick != float("inf"):
                 limit = max(0.0, generation.next_tick - time.monotonic())
@@ -212,6 +220,10 @@ class Connection:
         generation = self._generation
         if generation is not None:
             self._drive(generation)
+        if self._closing:
+            self._go_on_closing(generation)
+        if generation is not None and generation.failure is not None and not self._finished:
+            self._lose(generation.failure)
 
     def _drive(self, generation: Generation) -> None:
         if generation.failure is None:
@@ -223,10 +235,6 @@ class Connection:
             generation.pump()
             generation.write()
             generation.pump()
-        if self._closing:
-            self._go_on_closing(generation)
-        if generation.failure is not None and not self._finished:
-            self._lose(generation.failure)
 
     @staticmethod
     def _is_blocked(generation: Generation) -> bool:
@@ -236,7 +244,7 @@ class Connection:
     # -- connecting ---------------------------------------------------------------------------------------------------
 
     def _connect(self) -> None:
-        if self._closing:
+        if self._finished or self._said_goodbye:
             return
         deadline = time.monotonic() + self.config.connect_timeout
         self._connector = connector = Connector(
@@ -267,7 +275,12 @@ class Connection:
             return
         self._more = False
         self._generation = generation = Generation(
-            _engine.load(), sock, self.generation_number + 1, self.config, self._container, self._session_open
+            _engine.load(),
+            sock,
+            self.generation_number + 1,
+            config=self.config,
+            container=self._container,
+            opened=self._session_open,
         )
         self._handshake = self.loop.call_at(self._deadline, generation.silent)
 
@@ -300,23 +313,10 @@ class Connection:
     def _lose(self, error: Exception) -> None:
         """The one way out of every loss: drop the generation as a whole, and connect again."""
         was_connected, self._connected = self._connected, False
-        generation, self._generation = self._generation, None
-        if self._handshake is not None:
-            self._handshake.cancel()
-        if self._broker is not None:
-            self._broker.management.lost()
-            self._broker = None
-        self._more = False
         self._error = error
-        if generation is not None:
-            self.loop.watch(None)
-            for producer in self._producers:
-                producer.lost()
-            generation.free()
-        if self._finished:
-            return
+        self._drop()
         if not self._was_open:
-            self._finished = True
+            self._finish()
             self._opening.set_exception(error)
             return
         if was_connected:
@@ -324,17 +324,31 @@ class Connection:
             if time.monotonic() - self._opened_at > _STABLE:
                 self._backoff.reset()
             self._observe(connected=False, error=error)
-        if was_connected or generation is None:
             for consumer in [*self._consumers]:
-                if was_connected:
-                    consumer.lost(error)
-        if not self._closing:
+                consumer.lost(error)
+        if self._said_goodbye:
+            self._finish()
+        else:
             self.loop.call_in(self._backoff.next(), self._connect)
+
+    def _drop(self) -> None:
+        generation, self._generation = self._generation, None
+        broker, self._broker = self._broker, None
+        if self._handshake is not None:
+            self._handshake.cancel()
+        if broker is not None:
+            broker.management.lost()
+        self._more = False
+        if generation is not None:
+            self.loop.watch(None)
+            for producer in self._producers:
+                producer.lost()
+            generation.free()
 
     def _observe(self, *, connected: bool, error: Exception | None) -> None:
         try:
             self._observer(connected, error)
-        except Exception:
+        except Exception:  # noqa: BLE001 (must not end the I/O thread)
             _log.exception("the state of the connection could not be handed over")
 
     # -- producers and consumers --------------------------------------------------------------------------------------
@@ -410,26 +424,20 @@ class Connection:
         left = max(0.0, deadline - time.monotonic())
         self.loop.call_at(deadline - min(_GOODBYE, left / 4), self._say_goodbye)
         self.loop.call_at(deadline, self._finish)
-        if self._generation is None:
-            self._go_on_closing(None)
 
     def _go_on_closing(self, generation: Generation | None) -> None:
         if generation is not None and generation.closed:
             self._finish()
-        elif generation is not None and generation.failure is not None and self._said_goodbye:
-            self._finish()
         elif not self._said_goodbye and not self._has_sends(generation):
             self._say_goodbye()
             if generation is not None:
-                generation.pump()
                 generation.write()
+                generation.pump()
 
     def _has_sends(self, generation: Generation | None) -> bool:
         if any(producer.busy for producer in self._producers):
             return True
         return generation is not None and any(isinstance(send, Send) for send in generation.sends.values())
-
-    _said_goodbye = False
 
     def _say_goodbye(self) -> None:
         """Close the connection in order; what is unsettled goes back and isn't counted."""
@@ -457,12 +465,7 @@ class Connection:
                 connector.cancel()
                 connector.join(_CONNECTOR_GRACE)
             self.loop.run_posted()
-            generation, self._generation = self._generation, None
-            if generation is not None:
-                self.loop.watch(None)
-                for producer in self._producers:
-                    producer.lost()
-                generation.free()
+            self._drop()
             for producer in self._producers:
                 producer.fail("the provider was closed before the broker confirmed")
             for consumer in [*self._consumers]:

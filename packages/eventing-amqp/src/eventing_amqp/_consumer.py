@@ -92,6 +92,9 @@ class AmqpConsumer(Handle):
                 forget(pointer)
                 update(pointer, state)
                 settle(pointer)
+        if state == State.RELEASED:
+            # Credit that the broker sees first would be used for what is behind the ones given back.
+            generation.frame()
         self._connection.dirty.add(self)
 
     def _set_window(self, size: int) -> None:
@@ -222,7 +225,7 @@ class AmqpConsumer(Handle):
             batch.append(delivery)
         try:
             self._subscriber.deliver(batch)
-        except Exception:
+        except Exception:  # noqa: BLE001 (must not end the I/O thread)
             _log.exception("%s: deliveries could not be handed over", self.subscription.destination)
 
     def closed(self, condition: tuple[str, str] | None) -> None:
@@ -296,7 +299,7 @@ class AmqpConsumer(Handle):
         number = self._connection.generation_number
         try:
             self._subscriber.state(state, number, error)
-        except Exception:
+        except Exception:  # noqa: BLE001 (must not end the I/O thread)
             _log.exception("%s: its state could not be handed over", self.subscription.destination)
 
 

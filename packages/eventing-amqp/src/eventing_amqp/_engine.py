@@ -218,7 +218,8 @@ def _by_ctypes(path: str) -> SimpleNamespace:
     }
     library = ctypes.PyDLL(path)
     functions = SimpleNamespace()
-    for name, (result, *arguments) in SIGNATURES.items():
+    for name, signature in SIGNATURES.items():
+        result, arguments = signature[0], signature[1:]
         function = getattr(library, name)
         function.restype = types[result]
         function.argtypes = [types[argument] for argument in arguments]
@@ -233,7 +234,7 @@ def _by_cffi(module: Any) -> SimpleNamespace:
 def _wrap(ffi: Any, lib: Any, name: str) -> Callable[..., Any]:
     """A cffi function that takes and returns what the one of ctypes does."""
     function = getattr(lib, name)
-    result, *letters = SIGNATURES[name]
+    result, letters = SIGNATURES[name][0], SIGNATURES[name][1:]
     types = [argument.cname for argument in ffi.typeof(function).args]
 
     def convert(letter: str, type_: str, value: Any) -> Any:

@@ -37,9 +37,11 @@ class Outgoing(Protocol):
     """A message on its way: what the generation has to know of it."""
 
     data: bytes
-    done: Callable[[int, Exception | None], None]
     index: int
     unrouted: bool
+
+    def done(self, index: int, error: Exception | None, /) -> Any:
+        """It was accepted."""
 
     def refused(self, outcome: int, condition: tuple[str, str] | None) -> None:
         """It was answered by something else than a plain acceptance."""
@@ -81,6 +83,7 @@ class Generation:
         engine: Engine,
         sock: socket.socket,
         number: int,
+        *,
         config: AmqpConfig,
         container: str,
         opened: Callable[[], None],
@@ -208,6 +211,10 @@ class Generation:
                 return
             lib.pn_transport_pop(transport, written)
 
+    def frame(self) -> None:
+        """Frame what was done so far: by itself the engine puts credit before settlements."""
+        self.lib.pn_transport_pending(self._transport)
+
     def tick(self) -> None:
         """Let the engine send its heartbeats, and notice the peer's silence."""
         now = time.monotonic()
@@ -244,7 +251,7 @@ class Generation:
                         settle(delivery)
                         try:
                             send.done(send.index, None)
-                        except Exception:
+                        except Exception:  # noqa: BLE001 (must not end the I/O thread)
                             _log.exception("the confirmation of a send could not be handed over")
                     elif outcome > State.RECEIVED or lib.pn_delivery_settled(delivery):
                         self._refuse(delivery, send, outcome)

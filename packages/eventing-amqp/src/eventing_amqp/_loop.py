@@ -47,8 +47,8 @@ class Loop:
         self._timers: list[tuple[float, int, Timer]] = []
         self._numbers = itertools.count()
         self._wake_out, self._wake_in = socket.socketpair()
-        self._wake_out.setblocking(False)
-        self._wake_in.setblocking(False)
+        self._wake_out.settimeout(0)
+        self._wake_in.settimeout(0)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._wake_out, selectors.EVENT_READ)
         self._watched: socket.socket | None = None
@@ -117,7 +117,7 @@ class Loop:
             call, argument = inbox.popleft()
             try:
                 call(argument)
-            except Exception:
+            except Exception:  # noqa: BLE001 (one command must not end the thread)
                 _log.exception("a command failed")
 
     def run_timers(self) -> None:

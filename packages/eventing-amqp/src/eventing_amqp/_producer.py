@@ -72,7 +72,7 @@ class Send:
         """Tell of a failure."""
         try:
             self.done(self.index, error)
-        except Exception:
+        except Exception:  # noqa: BLE001 (must not end the I/O thread)
             _log.exception("the failure of a send could not be handed over")
 
 
@@ -103,7 +103,8 @@ class AmqpProducer(Producer):
     def send(self, batch: Sequence[Message], done: Done, *, deadline: float, delay: float = 0.0) -> None:
         """Encode, and hand over to the I/O thread."""
         sends = [Send(self, encode(message, delay), done, index, deadline) for index, message in enumerate(batch)]
-        self._connection.hand_over(self._take, sends)
+        if sends:
+            self._connection.hand_over(self._take, sends)
 
     # -- on the I/O thread --------------------------------------------------------------------------------------------
 

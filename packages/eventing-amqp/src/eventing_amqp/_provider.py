@@ -76,7 +76,7 @@ class AMQProvider(Provider):
     def from_config(cls, server_name: str, config: AmqpConfig) -> AMQProvider:
         """A provider with these settings."""
         provider = cls.__new__(cls)
-        provider._begin(server_name, config)
+        provider._begin(server_name, config)  # noqa: SLF001 (of this class)
         return provider
 
     def _begin(self, server_name: str, config: AmqpConfig) -> None:

@@ -95,20 +95,39 @@ class Broker:
         elif row.get("address") != queue.address:
             self._settle(queue, _errors.of_conflict(queue.name, queue.address, str(row.get("address"))))
         else:
-            wanted = {"durable": queue.durable, "exclusive": queue.exclusive}
-            for setting, value in wanted.items():
-                if setting in row and (str(row[setting]).lower() == "true") != value:
-                    self._warned.once(
-                        "the queue %r exists with %s=%s, where %s is declared: what exists holds, until the queue is "
-                        "deleted", queue.name, setting, str(not value).lower(), str(value).lower()
-                    )  # fmt: skip
-            limit = str(row.get("maxConsumers", ""))
-            if queue.single and limit not in {"1", ""}:
-                self._warned.once(
-                    "the queue %r exists without a limit of one consumer: two processes of one server name would "
-                    "share its events unnoticed, until the queue is deleted", queue.name
-                )  # fmt: skip
+            self._mend(queue, row)
+
+    def _mend(self, queue: Queue, row: dict[str, Any]) -> None:
+        """The queue was there. Make it stricter where that is asked for; say what can't be had."""
+        if _flag(row, "durable") != queue.durable:
+            self._differs(queue, "durable", queue.durable)
+        changes: dict[str, object] = {}
+        if _flag(row, "exclusive") != queue.exclusive:
+            if queue.exclusive:
+                changes["exclusive"] = True
+            else:
+                self._differs(queue, "exclusive", wanted=False)
+        if queue.single and str(row.get("maxConsumers")) != "1":
+            changes["max-consumers"] = 1
+        if not changes:
             self._settle(queue, None)
+            return
+
+        def updated(reply: Reply) -> None:
+            if reply.kind != "done":
+                for setting in changes:
+                    self._differs(queue, setting, wanted=True)
+            self._settle(queue, None)
+
+        self.management.call("broker", "updateQueue", (json.dumps({"name": queue.name, **changes}),), updated)
+
+    def _differs(self, queue: Queue, setting: str, wanted: bool) -> None:  # noqa: FBT001 (a setting's value)
+        self._warned.once(
+            "the queue %r is there, with another %s than %s: the weaker holds, until the queue is deleted",
+            queue.name,
+            setting,
+            str(wanted).lower(),
+        )
 
     def _attach_instead(self, queue: Queue) -> None:
         self._warned.once(
@@ -180,6 +199,10 @@ class _Attachment:
         ready, self._ready = self._ready, None
         if ready is not None:
             ready(error)
+
+
+def _flag(row: dict[str, Any], setting: str) -> bool:
+    return str(row.get(setting)).lower() == "true"
 
 
 def _object(value: Any) -> dict[str, Any]:
