@@ -30,6 +30,8 @@ def test_fails_as_expected():
 )
 def test_a_skipped_test_is_a_failed_one_in_ci(tmp_path: Path, ci: str, code: int, summary: str):
     shutil.copy(ROOT / "conftest.py", tmp_path)
+    # Otherwise it would take the settings of a project above.
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
     (tmp_path / "test_sample.py").write_text(TESTS)
     (tmp_path / "test_whole.py").write_text("import pytest\npytest.skip('no java', allow_module_level=True)\n")
     done = run(
