@@ -137,6 +137,8 @@ def main() -> int:
     except (EventingError, ArtemisError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
 
 
 if __name__ == "__main__":

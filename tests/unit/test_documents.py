@@ -1,4 +1,4 @@
-"""What README and docs say about settings is so."""
+"""What README and docs say about settings, files and pages is so."""
 
 from __future__ import annotations
 
@@ -73,3 +73,24 @@ def test_the_keys_and_defaults_of_the_amqp_table():
     assert {key: value for key, value in table.items() if key not in in_words} == {
         key: shown(field.default) for key, field in AmqpConfig.model_fields.items() if key not in in_words
     }
+
+
+@pytest.mark.parametrize(
+    "document",
+    [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("packages/*/*.md")],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_links_lead_somewhere(document: Path):
+    links = re.findall(r"\]\((?!https?://)([^)#]+)", document.read_text(encoding="utf-8"))
+    missing = [link for link in links if not (document.parent / link).exists()]
+    assert not missing
+
+
+def test_every_decision_is_listed():
+    folder = ROOT / "docs" / "decisions"
+    listed = re.findall(r"\((\d{4}-[\w-]+\.md)\)", (folder / "README.md").read_text(encoding="utf-8"))
+    assert listed == sorted(path.name for path in folder.glob("0*.md"))
+
+
+def test_the_readme_stays_short():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 200
