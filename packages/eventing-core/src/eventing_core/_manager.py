@@ -14,15 +14,14 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
+from eventing_core import _envelope, _event, _listener
 from eventing_core import provider as spi
 from eventing_core._consuming import Consumers
 from eventing_core._dispatch import ListenerHealth
-from eventing_core._envelope import Envelope
-from eventing_core._event import EventDescriptor
 from eventing_core._injection import Environment, create
-from eventing_core._listener import EventListener, EventListenerDescriptor, declared_listeners
+from eventing_core._listener import EventListener, declared_listeners
 from eventing_core._options import Options
 from eventing_core._pipeline import EnvelopePipeline, declared_pipelines, describe_pipeline
 from eventing_core._retry import Retry
@@ -76,10 +75,11 @@ class EventManager:
         options: workers, time limits and the like.
     """
 
-    Envelope = Envelope
-    EventDescriptor = EventDescriptor
-    EventListenerDescriptor = EventListenerDescriptor
-    Provider = spi.Provider
+    # By way of their modules, so that type checkers see aliases and not variables.
+    Envelope: TypeAlias = _envelope.Envelope
+    EventDescriptor: TypeAlias = _event.EventDescriptor
+    EventListenerDescriptor: TypeAlias = _listener.EventListenerDescriptor
+    Provider: TypeAlias = spi.Provider
 
     def __init__(  # noqa: PLR0913 (all but the first are keyword-only)
         self,
