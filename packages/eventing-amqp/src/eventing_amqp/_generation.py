@@ -444,7 +444,9 @@ class Generation:
         lib = self.lib
         with contextlib.suppress(OSError):
             self.sock.close()
+        # Else only the garbage collector would find it, and its buffer.
         self._links.clear()
+        self._events.clear()
         lib.pn_transport_unbind(self._transport)
         lib.pn_decref(self._transport)
         lib.pn_connection_release(self._connection)
