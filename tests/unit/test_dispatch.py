@@ -529,12 +529,24 @@ def test_a_failure_while_stopping_keeps_its_count_in_a_copy(bench: Callable[...,
     assert it.broker.sent[0][1].headers["eventing-attempts"] == "1"
 
 
-def test_held_retries_go_back_at_a_stop(bench: Callable[..., Bench]) -> None:
+def test_held_retries_leave_as_copies_at_a_stop_and_keep_their_count(bench: Callable[..., Bench]) -> None:
     it = bench(fail, retry=Retry(initial=4, jitter=0))
     it.deliver(Plain(1))
     it.broker.wait_for(lambda: it.dispatcher.health().held == 1)
     it.dispatcher.pause()
-    assert it.broker.released() == [1]
+    assert it.broker.accepted() == [1]
+    ((destination, copy, delay),) = it.broker.sent
+    assert (destination.kind, copy.headers["eventing-attempts"], delay) == ("queue", "1", 4)
+
+
+def test_a_copy_that_can_not_be_stored_does_not_hold_up_a_stop(bench: Callable[..., Bench]) -> None:
+    it = bench(fail, retry=Retry(max_attempts=1))
+    it.broker.refusals = [TimeoutError("full")] * 9
+    it.deliver(Plain(1))
+    it.broker.wait_for(lambda: len(it.broker.sent) == 2)
+    it.dispatcher.pause()
+    assert it.dispatcher.wait_idle(threading.TIMEOUT_MAX)
+    assert it.broker.settled == []
 
 
 def test_attempts_do_not_share_context_variables(bench: Callable[..., Bench]) -> None:

@@ -463,6 +463,47 @@ def test_a_started_manager_drains_at_exit() -> None:
     assert (code, out.split("\n"), err) == (0, ["begun 1", "ended 1", ""], "")
 
 
+def test_a_private_broker_has_everything_handled_before_its_manager_stops(seen: Seen) -> None:
+    manager = EventManager(memory(), listeners=[], pipelines=[])
+
+    @event_listener(Ping, retry=Retry(initial=0.01))
+    class Relay(EventListener[Ping]):
+        def on(self, event: Ping) -> None:
+            seen.add(event.number)
+            if seen.numbers.count(event.number) == 1:
+                raise ValueError
+            manager.send_event(Pong(event.number))
+
+    @event_listener(Pong)
+    class End(EventListener[Pong]):
+        def on(self, event: Pong) -> None:
+            seen.add(-event.number)
+
+    manager._listeners = [Relay, End]
+    with manager:
+        manager.send_events(Ping(number) for number in range(1, 51))
+    assert sorted(seen.numbers) == sorted([*range(-50, 0), *range(1, 51), *range(1, 51)])
+
+
+def test_what_a_private_broker_loses_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    @event_listener(Ping)
+    class Hangs(EventListener[Ping]):
+        def on(self, event: Ping) -> None:
+            begun.set()
+            assert go_on.wait(5)
+
+    manager = EventManager(memory(), listeners=[Hangs], pipelines=[])
+    manager.start()
+    manager.send_events([Ping(1), Ping(2), Ping(3)])
+    assert begun.wait(5)
+    manager.stop(0.01)
+    go_on.set()
+    texts = [record.getMessage() for record in caplog.records]
+    assert "memory: 3 events for Ping::Hangs were not handled, and are lost with their broker" in texts
+
+
 def test_a_forked_child_sends_anew_and_does_not_consume() -> None:
     code, out, err = run_script(
         """

@@ -133,7 +133,12 @@ class Consumers:
             dispatcher.begin()
 
     def drain(self, deadline: float) -> bool:
-        """Take no more and let running listeners finish; cut short what does not by the deadline."""
+        """Take no more and let running listeners finish; cut short what does not by the deadline.
+
+        Where the provider doesn't keep what is left, all that was sent is handled first.
+        """
+        if not self._provider.capabilities.retains:
+            self._handle_all(deadline)
         for dispatcher in self._dispatchers:
             dispatcher.pause()
         unfinished = [dispatcher for dispatcher in self._dispatchers if not dispatcher.wait_idle(deadline)]
@@ -141,6 +146,12 @@ class Consumers:
             _log.warning("%s: still running at the end of stop; its event goes back", dispatcher.descriptor.label)
             dispatcher.cut_short()
         return not unfinished
+
+    def _handle_all(self, deadline: float) -> None:
+        """Wait until no listener has anything to do: a listener may send to another one."""
+        while all(dispatcher.wait_empty(deadline) for dispatcher in self._dispatchers):
+            if all(dispatcher.wait_empty(0.0) for dispatcher in self._dispatchers):
+                return
 
     def close(self, deadline: float) -> None:
         """Unsubscribe and end the threads."""

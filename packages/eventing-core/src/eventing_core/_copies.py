@@ -96,7 +96,7 @@ class Copies:
         headers[ATTEMPTS] = str(failures.attempts)
         headers[FIRST_FAILED_AT] = failures.first_failed_at
         headers[REASON] = reason
-        headers[ERROR_TYPE] = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
+        headers[ERROR_TYPE] = _type_of(error)
         headers[ERROR_MESSAGE] = _text_of(error)
         headers[LISTENER] = self._descriptor.name
         headers[EVENT] = self._descriptor.event.name
@@ -123,6 +123,16 @@ class Copies:
             producer.send((copy,), lambda _, error: done(error), deadline=time.monotonic() + self._timeout, delay=delay)
         except Exception as error:  # noqa: BLE001 (whatever it is, the original must not be accepted)
             done(error)
+
+
+def describe_error(error: BaseException) -> str:
+    """Type and text of an error, for a log line."""
+    text = _text_of(error)
+    return f"{_type_of(error)}: {text}" if text else _type_of(error)
+
+
+def _type_of(error: BaseException) -> str:
+    return f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
 
 
 def _text_of(error: BaseException) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 
 from eventing_core._chain import Chain
 from eventing_core._codec import Codec
-from eventing_core._copies import Copies, Failures
+from eventing_core._copies import Copies, Failures, describe_error
 from eventing_core._listener import EventListener, EventListenerDescriptor
 from eventing_core._retry import Retry
 from eventing_core._window import SlowStart
@@ -138,20 +138,34 @@ class Dispatcher(ABC):
         if active:
             self._give_credit()
 
+    def wait_empty(self, deadline: float) -> bool:
+        """Wait until all that was delivered is settled. False when the deadline comes first."""
+        with self._lock:
+            return self._changed.wait_for(
+                lambda: not (self._tokens or self._queue or self._held or self._copying),
+                max(0.0, deadline - time.monotonic()),
+            )
+
     def pause(self) -> None:
-        """Take nothing more, and give back what was not begun, uncounted where the provider can."""
+        """Take nothing more, and give back what was not begun, uncounted where the provider can.
+
+        What waits for another attempt leaves as a copy, which keeps its count.
+        """
         with self._lock:
             self._closing = True
-            back = [*self._queue, *self._held]
+            back = list(self._queue)
             if self._suspect is not None:
                 back.append(self._suspect)
                 self._suspect = None
+            held = [(delivery, self._failures[delivery]) for delivery in self._held]
             self._queue.clear()
             self._held.clear()
             self._changed.notify_all()
         self._give_credit()
         if back:
             self._settle(back, Outcome.RELEASE)
+        for delivery, failures in held:
+            self._retry_by_copy(delivery, failures, self._retry.delay(failures.attempts))
 
     def wait_idle(self, deadline: float) -> bool:
         """Wait until nothing runs and no copy is on its way. False when the deadline comes first."""
@@ -206,6 +220,7 @@ class Dispatcher(ABC):
             self._barred = self._waiting = False
             self._suspect = self._alone = None
             self._window.restart()
+            self._copy_error = ""
             consuming = self._consuming and not self._closing
             self._changed.notify_all()
         if state is SubscriptionState.ACTIVE and consuming:
@@ -335,8 +350,9 @@ class Dispatcher(ABC):
         else:
             delay = self._retry.delay(failures.attempts)
             _log.warning(
-                "%s: attempt %d of %d failed, the next in %.1f s",
-                self.descriptor.label, failures.attempts, self._retry.max_attempts, delay, exc_info=error,
+                "%s: attempt %d of %d of event %s failed, the next in %.1f s: %s",
+                self.descriptor.label, failures.attempts, self._retry.max_attempts, delivery.message().message_id,
+                delay, describe_error(error), exc_info=error if _log.isEnabledFor(logging.DEBUG) else None,
             )  # fmt: skip
             self._try_again(delivery, failures, delay)
 
@@ -366,8 +382,11 @@ class Dispatcher(ABC):
         elif ordered:  # stopping, and a copy would lose its place
             self._settle([delivery], Outcome.RELEASE)
         else:
-            wait = delay if can_delay else 0.0
-            self._copy(delivery, lambda done: self._copies.retry(delivery, failures, wait, done))
+            self._retry_by_copy(delivery, failures, delay)
+
+    def _retry_by_copy(self, delivery: Delivery, failures: Failures, delay: float) -> None:
+        wait = delay if self._capabilities.send_delay else 0.0
+        self._copy(delivery, lambda done: self._copies.retry(delivery, failures, wait, done))
 
     def _due(self, delivery: Delivery) -> None:
         with self._lock:
@@ -392,16 +411,22 @@ class Dispatcher(ABC):
     def _bury(self, delivery: Delivery, failures: Failures, reason: str, error: BaseException) -> None:
         """Dead-letter a delivery."""
         _log.error(
-            "%s: dead-lettered as %s after %d attempts", self.descriptor.label, reason, failures.attempts,
+            "%s: event %s goes to the dead letters as %s, after %d attempts: %s",
+            self.descriptor.label, delivery.message().message_id, reason, failures.attempts, describe_error(error),
             exc_info=None if isinstance(error, DecodeError | CrashLoopError) else error,
         )  # fmt: skip
         self._copy(delivery, lambda done: self._copies.dead_letter(delivery, failures, reason, error, done))
 
     def _copy(self, delivery: Delivery, send: Callable[[Callable[[Exception | None], None]], None]) -> None:
         """Send a copy until it is confirmed, then accept the original."""
-        with self._lock:
-            self._copying += 1
         backoff = _COPY_BACKOFF[0]
+
+        def begin() -> None:
+            with self._lock:
+                void = delivery.generation != self._generation or (self._closing and backoff > _COPY_BACKOFF[0])
+                self._copying += not void
+            if not void:
+                send(done)
 
         def done(error: Exception | None) -> None:
             nonlocal backoff
@@ -411,12 +436,10 @@ class Dispatcher(ABC):
             else:
                 self._copy_error = f"a copy can't be stored: {error}"
                 _log.error("%s: %s; the original stays with the broker", self.descriptor.label, self._copy_error)
-                if not self._closing and delivery.generation == self._generation:
-                    wait, backoff = backoff, min(backoff * 2, _COPY_BACKOFF[1])
-                    self._timer.call_later(wait, lambda: send(done))
-                    return
+                wait, backoff = backoff, min(backoff * 2, _COPY_BACKOFF[1])
+                self._timer.call_later(wait, begin)
             with self._lock:
                 self._copying -= 1
                 self._changed.notify_all()
 
-        send(done)
+        begin()

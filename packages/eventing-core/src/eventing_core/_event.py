@@ -36,7 +36,7 @@ class EventDescriptor:
     event_type: type[Any]
 
 
-def event(name: str = "", *, durable: bool = False) -> Callable[[type[T]], type[T]]:
+def event(name: str = "", durable: bool = False) -> Callable[[type[T]], type[T]]:  # noqa: FBT001, FBT002 (a fixed signature)
     """Mark a dataclass or pydantic model as an event.
 
     Works above and below ``@dataclass``, with ``slots``, ``frozen``, ``kw_only`` and inheritance. A

@@ -84,11 +84,11 @@ _MARK = "__eventing_listener__"
 _declared: list[type[EventListener[Any]]] = []
 
 
-def event_listener(  # noqa: PLR0913 (keyword-only settings of one declaration)
+def event_listener(  # noqa: PLR0913 (the settings of one declaration)
     event_type: type[Any],
-    *,
     name: str = "",
-    per_process: bool = False,
+    per_process: bool = False,  # noqa: FBT001, FBT002 (a fixed signature)
+    *,
     concurrency: int = 1,
     prefetch: int = 500,
     ordered: bool = False,

@@ -227,6 +227,8 @@ class Capabilities:
         reports_unroutable: a send to a topic without any queue fails with `UnroutedError`.
         individual_settlement: deliveries can be settled out of order; a log commits a prefix.
         lease: deliveries are lent for a time; the provider renews it while they are unsettled.
+        retains: what isn't consumed when the provider is closed is kept for a later one. Where it isn't, a
+            manager that stops lets its listeners handle everything first.
         max_message_bytes: the largest body, in bytes; None when there is no bound.
     """
 
@@ -241,6 +243,7 @@ class Capabilities:
     reports_unroutable: bool
     individual_settlement: bool
     lease: bool
+    retains: bool = True
     max_message_bytes: int | None = None
 
 

@@ -161,6 +161,12 @@ class Engine:
             queue = self._queues.get(_key(destination))
             return queue.messages() if queue else []
 
+    def unhandled(self) -> dict[Destination, int]:
+        """How many messages each listener's queue holds, those that wait for their delay included."""
+        with self._lock:
+            queues = [queue for queue in self._queues.values() if queue.destination.kind == "queue"]
+            return {queue.destination: queue.stored for queue in queues if queue.stored}
+
     # Sending
 
     def address(self, destination: Destination) -> Address:

@@ -11,10 +11,8 @@ from eventing_core.provider import ProviderSpec
 
 def _make(server_name: str, config: MemoryConfig) -> MemoryProvider:
     if config.broker:
-        broker = MemoryBroker.shared(config.broker, max_messages=config.max_messages)
-    else:
-        broker = MemoryBroker(max_messages=config.max_messages)
-    return MemoryProvider(server_name, broker)
+        return MemoryProvider(server_name, MemoryBroker.shared(config.broker, max_messages=config.max_messages))
+    return MemoryProvider(server_name, max_messages=config.max_messages)
 
 
 @hookimpl

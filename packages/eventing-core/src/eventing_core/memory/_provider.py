@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+from dataclasses import replace
 
 from eventing_core.errors import BrokerConnectionError
 from eventing_core.memory._broker import MemoryBroker
+from eventing_core.memory._config import MAX_MESSAGES
 from eventing_core.memory._connection import Connection
 from eventing_core.memory._consumer import Consumer
 from eventing_core.memory._producer import MemoryProducer
@@ -20,6 +23,8 @@ from eventing_core.provider import (
     Subscription,
 )
 
+_log = logging.getLogger("eventing")
+
 
 class MemoryProvider(Provider):
     """A connection to a `MemoryBroker`. Thread-safe.
@@ -30,7 +35,9 @@ class MemoryProvider(Provider):
 
     Args:
         server_name: this process's name in the cluster.
-        broker: shared with other providers; one of its own when None.
+        broker: shared with other providers; one of its own when None. What is left in that when the provider is
+            closed is lost, and a warning says how much; so its manager lets listeners handle everything first.
+        max_messages: bound of each queue of a broker of its own.
     """
 
     name = "memory"
@@ -49,9 +56,13 @@ class MemoryProvider(Provider):
         max_message_bytes=None,
     )
 
-    def __init__(self, server_name: str, broker: MemoryBroker | None = None) -> None:
+    def __init__(
+        self, server_name: str, broker: MemoryBroker | None = None, *, max_messages: int = MAX_MESSAGES
+    ) -> None:
         self.server_name = server_name
-        self.broker = MemoryBroker() if broker is None else broker
+        self.broker = MemoryBroker(max_messages=max_messages) if broker is None else broker
+        self._is_private = broker is None
+        self.capabilities = replace(type(self).capabilities, retains=not self._is_private)
         #: None until it is open.
         self.connection: Connection | None = None
         self._producers: dict[Destination, MemoryProducer] = {}
@@ -98,6 +109,9 @@ class MemoryProvider(Provider):
         """Close the connection; sends that wait for room may have it for so many seconds."""
         if self.connection is not None:
             self.broker.engine.disconnect_for_good(self.connection, timeout)
+            lost = self.broker.engine.unhandled() if self._is_private else {}
+            for queue, count in lost.items():
+                _log.warning("memory: %d events for %s were not handled, and are lost with their broker", count, queue)
 
     def abandon(self) -> None:
         """In a child: forget the parent's connection. The child's broker is empty, also where it is shared by name."""
