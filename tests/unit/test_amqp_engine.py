@@ -40,7 +40,7 @@ class Nothing:
 
 def generation(engine: Engine, sock: socket.socket) -> Generation:
     config = AmqpConfig(user="user", password="secret")  # type: ignore[arg-type]
-    return Generation(engine, sock, 1, config=config, container="test", opened=lambda: None)
+    return Generation(engine, sock, 1, config=config, container="test", introduced=lambda: None, opened=lambda: None)
 
 
 def test_the_fast_way_is_in_use_here():

@@ -263,6 +263,8 @@ class Connection:
 
     def _came(self, result: tuple[Connector, socket.socket | None, BrokerConnectionError | None]) -> None:
         connector, sock, error = result
+        # It is about to end.
+        connector.join(_CONNECTOR_GRACE)
         if connector is not self._connector or self._finished:
             if sock is not None:
                 sock.close()
@@ -280,24 +282,34 @@ class Connection:
             self.generation_number + 1,
             config=self.config,
             container=self._container,
+            introduced=self._introduced,
             opened=self._session_open,
         )
         self._handshake = self.loop.call_at(self._deadline, generation.silent)
 
+    def _introduced(self) -> None:
+        """The broker tells its name; one that opens the connection only to refuse it tells none."""
+        generation = self._generation
+        if generation is not None and generation.product:
+            self._choose_model(generation)
+
+    def _choose_model(self, generation: Generation) -> Artemis | None:
+        config = self.config
+        try:
+            self._model = model_of(generation.product, config.queue_name, config.member_expiry or None)
+        except UnsupportedBrokerError as error:
+            self._model = None
+            generation.fail(UnsupportedBrokerError(f"{self._place}: {error}"))
+        return self._model
+
     def _session_open(self) -> None:
         generation = self._generation
-        if generation is None:
+        model = self._choose_model(generation) if generation is not None else None
+        if generation is None or model is None:
             return
         if self._handshake is not None:
             self._handshake.cancel()
-        config = self.config
-        try:
-            model = model_of(generation.product, config.queue_name, config.member_expiry or None)
-        except UnsupportedBrokerError as error:
-            generation.fail(error)
-            return
         self.generation_number = generation.number
-        self._model = model
         self._broker = broker = Broker(generation, self.loop, self._warned)
         self._error = None
         self._connected = self._was_open = True

@@ -86,6 +86,7 @@ class Generation:
         *,
         config: AmqpConfig,
         container: str,
+        introduced: Callable[[], None],
         opened: Callable[[], None],
     ) -> None:
         self.number = number
@@ -100,6 +101,7 @@ class Generation:
         self.failure: BrokerConnectionError | None = None
         self.closed = False
         self.next_tick = 0.0
+        self._introduced = introduced
         self._opened = opened
         self._tls = config.tls
         self._place = f"{config.host}:{config.port}"
@@ -116,6 +118,7 @@ class Generation:
         self._address = ctypes.addressof(self._chunk)
         self._view = memoryview(self._chunk).cast("B")
         self._events: dict[int, Callable[[int], None]] = {
+            Event.CONNECTION_REMOTE_OPEN: self._on_connection_open,
             Event.CONNECTION_REMOTE_CLOSE: self._on_connection_close,
             Event.SESSION_REMOTE_OPEN: self._on_session_open,
             Event.SESSION_REMOTE_CLOSE: self._on_session_close,
@@ -285,10 +288,14 @@ class Generation:
         else:
             self.fail(self._judge(self.engine.condition(self.lib.pn_connection_remote_condition(connection))))
 
+    def _on_connection_open(self, _: int) -> None:
+        self.product = self._peer_properties().get("product", "")
+        self._introduced()
+
     def _on_session_open(self, _: int) -> None:
-        if not self.is_open:
+        # The connection alone is not enough: a broker may open it only to close it with its reason.
+        if not self.is_open and self.failure is None:
             self.is_open = True
-            self.product = self._peer_properties().get("product", "")
             self._opened()
 
     def _peer_properties(self) -> dict[str, str]:
