@@ -28,6 +28,11 @@ class Timer:
         """Don't call."""
         self._call = None
 
+    @property
+    def is_cancelled(self) -> bool:
+        """Nothing will be called."""
+        return self._call is None
+
     def fire(self) -> None:
         """Call, unless it was cancelled."""
         call, self._call = self._call, None
@@ -94,8 +99,11 @@ class Loop:
 
     def sleep(self, limit: float | None) -> bool:
         """Sleep until something is to be done, at most ``limit`` seconds. True: the watched socket is ready."""
-        if self._timers:
-            rest = self._timers[0][0] - time.monotonic()
+        timers = self._timers
+        while timers and timers[0][2].is_cancelled:  # no reason to wake up
+            heapq.heappop(timers)
+        if timers:
+            rest = timers[0][0] - time.monotonic()
             limit = rest if limit is None else min(limit, rest)
         self._sleeping = True
         events = self._selector.select(0 if self._inbox else limit if limit is None else max(0.0, limit))

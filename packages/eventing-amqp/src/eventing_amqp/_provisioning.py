@@ -49,7 +49,7 @@ class Broker:
         self.management = Management(generation, loop)
         self._generation = generation
         self._warned = warned
-        self._queues: dict[str, list[Ready] | SubscriptionError | None] = {}
+        self._queues: dict[Queue, list[Ready] | None] = {}
         self._routed: dict[str, bool] = {}
         self._asked: dict[str, float] = {}
         self._waiting: dict[str, list[Callable[[bool], None]]] = {}
@@ -58,21 +58,21 @@ class Broker:
 
     def ensure(self, queue: Queue, ready: Ready) -> None:
         """Make a queue, unless it was made in this generation."""
-        known = self._queues.get(queue.name, [])
-        if not isinstance(known, list):
-            ready(known)
+        known = self._queues.get(queue, [])
+        if known is None:
+            ready(None)
             return
         known.append(ready)
         if len(known) == 1:
-            self._queues[queue.name] = known
+            self._queues[queue] = known
             self.management.call(
                 "broker", "createQueue", (queue.configuration(), True), lambda reply: self._made(queue, reply)
             )
 
     def forget(self, queue: Queue) -> None:
         """Make the queue again when it is needed next: it was deleted."""
-        if not isinstance(self._queues.get(queue.name), list):
-            self._queues.pop(queue.name, None)
+        if self._queues.get(queue) is None:
+            self._queues.pop(queue, None)
 
     def _made(self, queue: Queue, reply: Reply) -> None:
         if reply.kind == "denied":
@@ -142,13 +142,11 @@ class Broker:
             self._settle(queue, None)
 
     def _settle(self, queue: Queue, error: SubscriptionError | None) -> None:
-        waiting = self._queues.get(queue.name)
+        # After a failure it is tried again by whoever needs it next.
+        waiting = self._queues.pop(queue, None)
         if error is None:
-            self._queues[queue.name] = None
-        else:
-            # Tried again by whoever needs it next.
-            self._queues.pop(queue.name, None)
-        for ready in waiting if isinstance(waiting, list) else ():
+            self._queues[queue] = None
+        for ready in waiting or ():
             ready(error)
 
     # -- addresses ----------------------------------------------------------------------------------------------------
