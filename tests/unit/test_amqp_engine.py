@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,12 @@ from eventing_amqp._engine import Engine
 from eventing_amqp._generation import Generation
 from eventing_core.errors import AuthenticationError
 
-ENGINES = {"ctypes": _engine.load, "cffi": _engine.load_by_cffi}
+ENGINES: dict[str, Callable[[], Engine]] = {"ctypes": _engine.load, "cffi": _engine.load_by_cffi}
 
 
 @pytest.fixture(params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> Engine:
-    return ENGINES[request.param]()
+    return ENGINES[str(request.param)]()
 
 
 class Nothing:

@@ -40,7 +40,8 @@ def test_what_is_encoded_is_decoded(message: Message, delay: float):
 def test_proton_reads_what_is_encoded(message: Message):
     read = proton.Message()
     read.decode(encode(message, 2.5))
-    assert bytes(read.body) == message.body
+    body: Any = read.body
+    assert bytes(body) == message.body
     assert read.durable == message.durable
     assert (read.id or "") == message.message_id
     # Proton tells "None" where there is none.
@@ -110,7 +111,8 @@ def test_every_type_is_read(value: Any):
 
 def test_arrays_and_described_values_are_read():
     data = proton.Data()
-    array = proton.Array(proton.UNDESCRIBED, proton.Data.INT, 1, -2, 3)
+    array_type: Any = proton.Array
+    array = array_type(proton.UNDESCRIBED, proton.Data.INT, 1, -2, 3)
     data.put_py_array(array)
     assert Decoder(bytes(data.encode())).value() == [1, -2, 3]
     # A described array of booleans that take no bytes of their own.
