@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -154,6 +156,7 @@ class Bench:
             LoopDispatcher(incoming, self.loop) if descriptor.is_async else ThreadDispatcher(incoming, self.workers)
         )
         self.workers.start()
+        self.timer.start()
         self.loop.start()
         self.dispatcher.attach(self.broker)
         self.dispatcher.state(SubscriptionState.ACTIVE, 1, None)
@@ -458,6 +461,40 @@ def test_a_suspect_runs_alone(bench: Callable[..., Bench]) -> None:
     it.broker.wait_for(lambda: it.broker.accepted() == [1, 2, 3])
 
 
+def test_several_suspects_run_one_after_the_other(bench: Callable[..., Bench]) -> None:
+    at_work = 0
+    most = 0
+    lock = threading.Lock()
+
+    def on(_: int) -> None:
+        nonlocal at_work, most
+        with lock:
+            at_work += 1
+            most = max(most, at_work)
+        with lock:
+            at_work -= 1
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(50):
+            it = bench(on, concurrency=4, prefetch=8)
+            out = {number: Plain(number, count=SUSPECT) for number in range(8)}
+            it.deliver(*out.values())
+            handled: set[int] = set()
+            while len(handled) < 8:  # as a broker would: what is given back comes again
+                it.broker.wait_for(lambda it=it, handled=handled: len(it.broker.settled) > 0)  # type: ignore[misc]
+                with it.broker.changed:
+                    settled, it.broker.settled = it.broker.settled, []
+                handled.update(number for number, outcome in settled if outcome is Outcome.ACCEPT)
+                back = [out[number] for number, outcome in settled if outcome is Outcome.RELEASE]
+                if back:
+                    it.deliver(*back)
+    finally:
+        sys.setswitchinterval(interval)
+    assert most == 1
+
+
 def test_a_crash_loop_is_dead_lettered_without_being_run(bench: Callable[..., Bench]) -> None:
     seen: list[int] = []
     it = bench(seen.append)
@@ -467,6 +504,115 @@ def test_a_crash_loop_is_dead_lettered_without_being_run(bench: Callable[..., Be
     headers = it.broker.sent[0][1].headers
     assert headers["eventing-reason"] == "crash-loop"
     assert headers["eventing-attempts"] == "0"
+
+
+def test_what_returned_is_settled_while_the_next_one_runs(bench: Callable[..., Bench]) -> None:
+    go_on = threading.Event()
+
+    def on(number: int) -> None:
+        if number == 2:
+            assert go_on.wait(5)
+
+    it = bench(on)
+    it.deliver(Plain(1), Plain(2))
+    it.broker.wait_for(lambda: it.broker.accepted() == [1])
+    go_on.set()
+    it.broker.wait_for(lambda: it.broker.accepted() == [1, 2])
+
+
+def test_a_count_beyond_reason_is_no_count(bench: Callable[..., Bench]) -> None:
+    it = bench(fail)
+    it.deliver(Plain(1, headers={"eventing-attempts": "9" * 5000}))
+    it.broker.wait_for(lambda: it.broker.accepted() == [1])
+    assert it.broker.sent[0][1].headers["eventing-attempts"] == "3"
+
+
+def test_an_error_of_our_own_costs_one_delivery_and_not_the_listener(
+    bench: Callable[..., Bench], caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(Plain):
+        def message(self) -> Message:
+            msg = "a provider's bug"
+            raise RuntimeError(msg)
+
+    it = bench(fail)
+    it.deliver(Broken(1))
+    it.deliver(Plain(2))
+    it.broker.wait_for(lambda: it.broker.accepted() == [2])
+    assert it.dispatcher.wait_empty(threading.TIMEOUT_MAX)
+    assert "its event stays unsettled" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["coroutine", "generator"])
+def test_an_on_that_returns_something_unrun_has_failed(bench: Callable[..., Bench], kind: str) -> None:
+    async def coroutine() -> None:
+        """Never awaited."""
+
+    def on(_: int) -> object:
+        return coroutine() if kind == "coroutine" else (number for number in range(3))
+
+    it = bench(on, retry=Retry(max_attempts=1))
+    it.deliver(Plain(1))
+    it.broker.wait_for(lambda: it.broker.accepted() == [1])
+    assert f"returned a {kind} that nobody runs" in it.broker.sent[0][1].headers["eventing-error-message"]
+
+
+def test_copies_of_strangers_messages_with_one_message_id_have_ids_of_their_own(bench: Callable[..., Bench]) -> None:
+    it = bench(fail, retry=Retry(max_attempts=1))
+    for number in (1, 2):
+        delivery = Plain(number)
+        delivery.message().dedup_id = ""
+        delivery.message().message_id = "same"
+        it.deliver(delivery)
+    it.broker.wait_for(lambda: it.broker.accepted() == [1, 2])
+    copies = [message for _, message, _ in it.broker.sent]
+    assert [copy.message_id for copy in copies] == ["same", "same"]
+    assert len({copy.dedup_id for copy in copies}) == 2
+
+
+def test_ids_of_copies_do_not_grow_with_the_attempts(bench: Callable[..., Bench]) -> None:
+    it = bench(fail, retry=Retry(max_attempts=9, initial=30, jitter=0))
+    delivery = Plain(1, headers={"eventing-attempts": "4"})
+    delivery.message().dedup_id = "id1/Listener/retry4"
+    it.deliver(delivery)
+    it.broker.wait_for(lambda: it.broker.accepted() == [1])
+    assert it.broker.sent[0][1].dedup_id == "id1/Listener/retry5"
+
+
+def test_a_failure_that_we_caused_by_cutting_short_counts_nothing(bench: Callable[..., Bench]) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def on(number: int) -> None:
+        begun.set()
+        assert go_on.wait(5)
+        fail(number)
+
+    it = bench(on)
+    it.deliver(Plain(1))
+    assert begun.wait(5)
+    it.dispatcher.pause()
+    it.dispatcher.cut_short()
+    go_on.set()
+    assert it.dispatcher.wait_idle(threading.TIMEOUT_MAX)
+    assert it.broker.sent == []
+    assert it.broker.settled == []
+
+
+def test_a_failure_after_the_connection_was_lost_makes_no_copy(bench: Callable[..., Bench]) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def on(number: int) -> None:
+        begun.set()
+        assert go_on.wait(5)
+        fail(number)
+
+    it = bench(on, retry=Retry(max_attempts=1))
+    it.deliver(Plain(1))
+    assert begun.wait(5)
+    it.dispatcher.state(SubscriptionState.INACTIVE, 1, ConnectionError("gone"))
+    go_on.set()
+    assert it.dispatcher.wait_idle(threading.TIMEOUT_MAX)
+    assert it.broker.sent == []
 
 
 def test_concurrency_is_reached_and_never_exceeded(bench: Callable[..., Bench]) -> None:
@@ -624,6 +770,50 @@ def test_a_cancellation_that_we_asked_for_counts_nothing() -> None:
     assert isinstance(ended[0], asyncio.CancelledError)
     assert it.broker.settled == []
     assert it.broker.sent == []
+
+
+def test_a_decorated_async_on_is_run() -> None:
+    seen: list[int] = []
+
+    def decorated(on: Any) -> Any:
+        @functools.wraps(on)
+        def wrapper(*args: Any) -> Any:
+            return on(*args)
+
+        return wrapper
+
+    @event_listener(Tick)
+    class Listener(EventListener[Tick]):
+        @decorated
+        async def on(self, event: Tick) -> None:
+            seen.append(event.number)
+
+    it = Bench(Listener(), retry=Retry())
+    it.deliver(Plain(1))
+    it.broker.wait_for(lambda: it.broker.accepted() == [1])
+    it.close()
+    assert seen == [1]
+
+
+def test_an_exit_in_a_task_that_a_listener_left_behind_does_not_end_the_loop(caplog: pytest.LogCaptureFixture) -> None:
+    async def leave() -> None:
+        raise SystemExit
+
+    left: list[Any] = []
+
+    async def on(number: int) -> None:
+        if number == 1:
+            left.append(asyncio.create_task(leave()))
+
+    it = async_bench(on)
+    it.deliver(Plain(1))
+    it.deliver(Plain(2))
+    it.broker.wait_for(lambda: it.broker.accepted() == [1, 2])
+    it.deliver(Plain(3))
+    it.broker.wait_for(lambda: it.broker.accepted() == [1, 2, 3])
+    it.close()
+    assert "the loop goes on" in caplog.text
+    assert isinstance(left[0].exception(), SystemExit)
 
 
 def test_headers_set_by_a_failing_attempt_are_gone_in_the_next() -> None:

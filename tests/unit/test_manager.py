@@ -26,6 +26,7 @@ from eventing_core import (
     EventManager,
     ListenerCreationError,
     ManagerStateError,
+    ManagerStoppedError,
     Options,
     Retry,
     envelope_pipeline,
@@ -366,6 +367,44 @@ def test_a_first_connect_that_failed_may_be_tried_again_by_the_next_send() -> No
     manager.stop()
 
 
+def test_a_stop_while_starting_leaves_nothing_running(listener: type[EventListener[Ping]]) -> None:
+    opening, go_on = threading.Event(), threading.Event()
+
+    class Slow(MemoryProvider):
+        def open(self, observer: Observer) -> None:
+            opening.set()
+            assert go_on.wait(5)
+            super().open(observer)
+
+    before = set(threading.enumerate())
+    provider = Slow("here")
+    manager = EventManager(provider, listeners=[listener], pipelines=[])
+    errors: list[BaseException] = []
+
+    def start() -> None:
+        try:
+            manager.start()
+        except ManagerStoppedError as error:
+            errors.append(error)
+
+    starter = threading.Thread(target=start)
+    starter.start()
+    assert opening.wait(5)
+    assert not manager.health().consuming
+    manager.stop(0.01)
+    go_on.set()
+    starter.join(5)
+    manager.stop()
+    assert len(errors) == 1
+    assert manager.health().state == "stopped"
+    assert not provider.health().connected
+    assert set(threading.enumerate()) == before
+
+
+def test_nothing_is_said_to_be_consuming_before_the_start(listener: type[EventListener[Ping]]) -> None:
+    assert not EventManager(memory(), listeners=[listener], pipelines=[]).health().consuming
+
+
 def test_an_on_that_does_not_end_is_cut_short_and_its_event_goes_back(seen: Seen) -> None:
     broker = MemoryBroker()
     begun, go_on = threading.Event(), threading.Event()
@@ -461,6 +500,62 @@ def test_a_started_manager_drains_at_exit() -> None:
         """
     )
     assert (code, out.split("\n"), err) == (0, ["begun 1", "ended 1", ""], "")
+
+
+def test_a_child_of_run_can_be_ended_and_leaves_its_parent_alone() -> None:
+    code, out, err = run_script(
+        """
+        import warnings
+        warnings.simplefilter("ignore")
+
+        def fork():
+            started.wait()
+            ready, tell = os.pipe()
+            child = os.fork()
+            if child == 0:
+                os.write(tell, b"1")
+                threading.Event().wait(20)
+                os._exit(1)
+            os.read(ready, 1)
+            os.kill(child, signal.SIGTERM)
+            print("ended by", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), manager.health().state, flush=True)
+            manager.stop()
+
+        started = threading.Event()
+        original = manager.start
+        manager.start = lambda: (original(), started.set())
+        threading.Thread(target=fork).start()
+        manager.run()
+        """
+    )
+    assert code == 0, err
+    assert out == "ended by -15 started\n"
+
+
+def test_async_listeners_can_use_executors_while_a_manager_drains_at_exit() -> None:
+    code, out, err = run_script(
+        """
+        import asyncio
+
+        @event_listener(Ping)
+        class Async(EventListener[Ping]):
+            async def on(self, event):
+                await asyncio.sleep(0.2)
+                await asyncio.to_thread(print, "in a thread", event.number)
+                await manager.send_event_async(Late())
+
+        @event()
+        @dataclass
+        class Late:
+            pass
+
+        manager.start()
+        manager.send_event(Ping(1))
+        begun.wait()
+        """
+    )
+    assert (code, err) == (0, "")
+    assert "in a thread 1" in out
 
 
 def test_a_private_broker_has_everything_handled_before_its_manager_stops(seen: Seen) -> None:

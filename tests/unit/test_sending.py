@@ -13,8 +13,10 @@ import pytest
 
 from eventing_core import (
     DeclarationError,
+    EnvelopePipeline,
     EventManager,
     HeaderError,
+    ListenerCreationError,
     ManagerStoppedError,
     Options,
     SendEventsError,
@@ -203,6 +205,7 @@ def test_send_events_lists_what_failed_and_stops(provider: Withholding, manager:
         (3, SerializationError),
     ]
     assert caught.value.in_doubt
+    assert caught.value.taken == 4
     assert drawn == [0, 1, 2, 3]
 
 
@@ -225,6 +228,33 @@ def test_callbacks_of_a_future_run_on_a_thread_of_their_own(provider: Withholdin
     future.add_done_callback(lambda _: ran_on.set_result(threading.current_thread().name))
     provider.confirm()
     assert ran_on.result(5) == "eventing-callbacks"
+
+
+def test_a_callback_that_is_added_after_the_stop_is_called(provider: Withholding, manager: EventManager) -> None:
+    first: Future[None] = Future()
+    future = manager.submit_event(Note("a"))
+    future.add_done_callback(lambda _: first.set_result(None))
+    provider.confirm()
+    first.result(5)
+    manager.stop()
+    called: list[Future[None]] = []
+    future.add_done_callback(called.append)
+    assert called == [future]
+
+
+def test_a_pipeline_that_sends_while_it_is_made_is_an_error_and_no_deadlock() -> None:
+    provider = Withholding()
+
+    class Announces(EnvelopePipeline):
+        def __init__(self) -> None:
+            manager.submit_event(Kept("made"))
+
+    manager = EventManager(provider, listeners=[], pipelines=[])
+    manager._pipelines = [Announces]
+    with pytest.raises(ListenerCreationError, match="constructor can't send"):
+        in_thread(lambda: manager.submit_event(Note("a"))).result(5)
+    assert provider.taken == []
+    manager.stop()
 
 
 def test_a_cancelled_future_harms_nobody(provider: Withholding, manager: EventManager) -> None:

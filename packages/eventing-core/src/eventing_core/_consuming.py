@@ -110,6 +110,7 @@ class Consumers:
 
     def start(self) -> None:
         """Subscribe, wait until every queue is there, and only then let deliveries come."""
+        self._timer.start()
         if self._workers is not None:
             self._workers.start()
         if self._loop is not None:
@@ -132,6 +133,11 @@ class Consumers:
         for dispatcher in self._dispatchers:
             dispatcher.begin()
 
+    def pause(self) -> None:
+        """Take no more, and give back what was not begun."""
+        for dispatcher in self._dispatchers:
+            dispatcher.pause()
+
     def drain(self, deadline: float) -> bool:
         """Take no more and let running listeners finish; cut short what does not by the deadline.
 
@@ -139,8 +145,7 @@ class Consumers:
         """
         if not self._provider.capabilities.retains:
             self._handle_all(deadline)
-        for dispatcher in self._dispatchers:
-            dispatcher.pause()
+        self.pause()
         unfinished = [dispatcher for dispatcher in self._dispatchers if not dispatcher.wait_idle(deadline)]
         for dispatcher in unfinished:
             _log.warning("%s: still running at the end of stop; its event goes back", dispatcher.descriptor.label)

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from eventing_core.provider import Delivery, Destination, Message, Producer, Provider
+from eventing_core.provider import Destination, Message, Provider
 
 if TYPE_CHECKING:
     from eventing_core._listener import EventListenerDescriptor
@@ -27,6 +27,9 @@ ERROR_MESSAGE = "eventing-error-message"
 LISTENER = "eventing-listener"
 EVENT = "eventing-event"
 SERVER = "eventing-server"
+
+#: A count with as many digits is a stranger's.
+_DIGITS = 10
 
 #: Characters of an exception's text that a dead letter keeps.
 _MESSAGE_LIMIT = 1000
@@ -43,7 +46,8 @@ class Failures:
     def of(cls, message: Message) -> Failures:
         """Read what earlier copies recorded."""
         recorded = message.headers.get(ATTEMPTS, "")
-        attempts = int(recorded) if recorded.isascii() and recorded.isdigit() else 0
+        plausible = recorded.isascii() and recorded.isdigit() and len(recorded) < _DIGITS
+        attempts = int(recorded) if plausible else 0
         return cls(
             attempts, message.headers.get(FIRST_FAILED_AT) or datetime.now(UTC).isoformat(timespec="milliseconds")
         )
@@ -61,6 +65,15 @@ def dead_letters_of(queue: Destination) -> Destination:
     return Destination(queue.topic, queue.group, queue.member, "dead", durable=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A copy, and where it goes. Made once, however often it is sent: its ids stay the same."""
+
+    message: Message
+    destination: Destination
+    delay: float = 0.0
+
+
 class Copies:
     """Makes and sends the copies of one listener. Thread-safe."""
 
@@ -71,44 +84,46 @@ class Copies:
         self._queue = queue_of(descriptor, provider.server_name)
         self._dead = dead_letters_of(self._queue)
 
-    def retry(
-        self, delivery: Delivery, failures: Failures, delay: float, done: Callable[[Exception | None], None]
-    ) -> None:
-        """Send a copy to the listener's own queue; ``done`` is called once."""
-        message = delivery.message()
-        headers = dict(message.headers)
-        headers[ATTEMPTS] = str(failures.attempts)
-        headers[FIRST_FAILED_AT] = failures.first_failed_at
-        copy = self._copy(message, headers, f"retry{failures.attempts}", durable=message.durable)
-        self._send(self._provider.producer(self._queue), copy, delay, done)
+    def retry(self, message: Message, failures: Failures, delay: float) -> Copy:
+        """A copy for the listener's own queue."""
+        headers = self._headers(message, failures)
+        return Copy(self._copy(message, headers, f"retry{failures.attempts}", message.durable), self._queue, delay)
 
-    def dead_letter(
-        self,
-        delivery: Delivery,
-        failures: Failures,
-        reason: str,
-        error: BaseException,
-        done: Callable[[Exception | None], None],
-    ) -> None:
-        """Send a copy, with the reason in its headers, to the dead-letter queue; ``done`` is called once."""
-        message = delivery.message()
-        headers = dict(message.headers)
-        headers[ATTEMPTS] = str(failures.attempts)
-        headers[FIRST_FAILED_AT] = failures.first_failed_at
+    def dead_letter(self, message: Message, failures: Failures, reason: str, error: BaseException) -> Copy:
+        """A copy, with the reason in its headers, for the dead-letter queue."""
+        headers = self._headers(message, failures)
         headers[REASON] = reason
         headers[ERROR_TYPE] = _type_of(error)
         headers[ERROR_MESSAGE] = _text_of(error)
         headers[LISTENER] = self._descriptor.name
         headers[EVENT] = self._descriptor.event.name
         headers[SERVER] = self._provider.server_name
-        copy = self._copy(message, headers, f"dead{failures.attempts}", durable=True)
-        self._send(self._provider.producer(self._dead), copy, 0.0, done)
+        return Copy(self._copy(message, headers, f"dead{failures.attempts}", durable=True), self._dead)
 
-    def _copy(self, message: Message, headers: dict[str, str], what: str, *, durable: bool) -> Message:
-        parent = message.dedup_id or message.message_id or uuid4().hex
+    def send(self, copy: Copy, done: Callable[[Exception | None], None]) -> None:
+        """Send a copy; ``done`` is called once."""
+        deadline = time.monotonic() + self._timeout
+        try:
+            producer = self._provider.producer(copy.destination)
+            producer.send((copy.message,), lambda _, error: done(error), deadline=deadline, delay=copy.delay)
+        except Exception as error:  # noqa: BLE001 (whatever it is, the original must not be accepted)
+            done(error)
+
+    @staticmethod
+    def _headers(message: Message, failures: Failures) -> dict[str, str]:
+        return {
+            **message.headers,
+            ATTEMPTS: str(failures.attempts),
+            FIRST_FAILED_AT: failures.first_failed_at,
+        }
+
+    def _copy(self, message: Message, headers: dict[str, str], what: str, durable: bool) -> Message:  # noqa: FBT001
         # The listener's name is part of the id: two listeners of one event copy the same original,
         # and a broker may look for duplicates by address, which their queues share.
         group = self._queue.group + (f"-{self._queue.member}" if self._queue.member else "")
+        # A stranger's message without such an id gets a fresh one. Its message_id wouldn't do: nobody
+        # promises that it is unique, and the copy of a second one would be taken for a duplicate.
+        parent = message.dedup_id.partition(f"/{group}/retry")[0] or uuid4().hex
         return Message(
             body=message.body,
             headers=headers,
@@ -117,12 +132,6 @@ class Copies:
             content_type=message.content_type,
             durable=durable,
         )
-
-    def _send(self, producer: Producer, copy: Message, delay: float, done: Callable[[Exception | None], None]) -> None:
-        try:
-            producer.send((copy,), lambda _, error: done(error), deadline=time.monotonic() + self._timeout, delay=delay)
-        except Exception as error:  # noqa: BLE001 (whatever it is, the original must not be accepted)
-            done(error)
 
 
 def describe_error(error: BaseException) -> str:

@@ -8,24 +8,25 @@ token runs: on the pool's threads, or as a task on the manager's event loop.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
 from eventing_core._chain import Chain
 from eventing_core._codec import Codec
-from eventing_core._copies import Copies, Failures, describe_error
+from eventing_core._copies import Copies, Copy, Failures, describe_error
 from eventing_core._listener import EventListener, EventListenerDescriptor
 from eventing_core._retry import Retry
 from eventing_core._window import SlowStart
 from eventing_core._workers import Timer
-from eventing_core.errors import CrashLoopError, DecodeError
+from eventing_core.errors import CrashLoopError, DecodeError, ManagerStoppedError, SubscriptionError
 from eventing_core.provider import Capabilities, Delivery, Handle, Outcome, SubscriptionState
 
 _log = logging.getLogger("eventing")
@@ -39,6 +40,12 @@ SUSPECT = 3
 #: From this delivery count on, a delivery is dead-lettered as a crash loop. Below 10, at which Artemis
 #: takes a message away by default (broker manual, "max-delivery-attempts").
 CRASH_LIMIT = 8
+
+#: Settle what has returned when so many have, or after so many seconds.
+_FLUSH_COUNT = 64
+_FLUSH_SECONDS = 0.005
+
+_LOOK: Any = object()
 
 #: Waits between tries to store a copy: doubling from the first to the second, in seconds.
 _COPY_BACKOFF = (0.5, 30.0)
@@ -89,6 +96,7 @@ class Dispatcher(ABC):
         self._capabilities = incoming.capabilities
         self._timer = incoming.timer
         self._concurrency = incoming.descriptor.concurrency
+        self._ordered = incoming.descriptor.ordered
         self._spare = max(1, incoming.descriptor.prefetch // 2)
         self._handle: Handle | None = None
         self._queue: deque[Delivery] = deque()
@@ -100,17 +108,23 @@ class Dispatcher(ABC):
         #: Failures of deliveries that are still ours; the held ones among them wait for the timer.
         self._failures: dict[Delivery, Failures] = {}
         self._held: set[Delivery] = set()
-        #: No token takes anything from the queue: an ordered listener waits, or a suspect runs alone.
-        self._barred = False
+        #: What has returned and is not settled yet; in batches, as each costs the provider's thread a look.
+        self._done: deque[Delivery] = deque()
+        self._flush_lock = threading.Lock()
+        self._flush_due = False
+        #: An ordered listener waits for its next attempt; a suspect waits to run alone; one runs alone.
         self._waiting = False
         self._suspect: Delivery | None = None
         self._alone: Delivery | None = None
+        #: One of those three: no token takes anything from the queue. See `_bar`.
+        self._barred = False
         self._generation = 0
         self._state = SubscriptionState.INACTIVE
         self._error: Exception | None = None
         self._copy_error = ""
         self._consuming = False
         self._closing = False
+        self._cut = False
         self._giving_credit = False
         self._credit_changed = False
 
@@ -124,11 +138,14 @@ class Dispatcher(ABC):
         """Wait until the subscription is active; the error when it is not."""
         with self._lock:
             self._changed.wait_for(
-                lambda: self._state is not SubscriptionState.INACTIVE, max(0.0, deadline - time.monotonic())
+                lambda: self._closing or self._state is not SubscriptionState.INACTIVE,
+                max(0.0, deadline - time.monotonic()),
             )
+            if self._closing:
+                return ManagerStoppedError("the event manager was stopped while it started")
             if self._state is SubscriptionState.ACTIVE:
                 return None
-            return self._error or TimeoutError(f"{self.descriptor.label}: its queue did not become ready in time")
+            return self._error or SubscriptionError(f"{self.descriptor.label}: its queue was not ready in time")
 
     def begin(self) -> None:
         """Give credit, now and in every later generation."""
@@ -153,19 +170,29 @@ class Dispatcher(ABC):
         """
         with self._lock:
             self._closing = True
-            back = list(self._queue)
+            back = self._drain_queue()
             if self._suspect is not None:
                 back.append(self._suspect)
                 self._suspect = None
-            held = [(delivery, self._failures[delivery]) for delivery in self._held]
-            self._queue.clear()
+            waiting = [*self._held, *(delivery for delivery in back if delivery in self._failures)]
+            again = [(delivery, self._failures[delivery]) for delivery in waiting] if not self._ordered else []
             self._held.clear()
             self._changed.notify_all()
         self._give_credit()
+        kept = {delivery for delivery, _ in again}
+        back = [delivery for delivery in back if delivery not in kept]
         if back:
             self._settle(back, Outcome.RELEASE)
-        for delivery, failures in held:
+        for delivery, failures in again:
             self._retry_by_copy(delivery, failures, self._retry.delay(failures.attempts))
+
+    def _drain_queue(self) -> list[Delivery]:
+        """Take all that is queued; one by one, as tokens take without the lock."""
+        taken: list[Delivery] = []
+        with contextlib.suppress(IndexError):
+            while True:
+                taken.append(self._queue.popleft())
+        return taken
 
     def wait_idle(self, deadline: float) -> bool:
         """Wait until nothing runs and no copy is on its way. False when the deadline comes first."""
@@ -174,9 +201,9 @@ class Dispatcher(ABC):
                 lambda: not self._tokens and not self._copying, max(0.0, deadline - time.monotonic())
             )
 
-    @abstractmethod
     def cut_short(self) -> None:
-        """Cancel what runs, where it can be; it stays unsettled and counts nothing."""
+        """Give up what still runs: it stays unsettled and counts nothing, however it ends."""
+        self._cut = True
 
     def close(self) -> Future[None] | None:
         """Unsubscribe; everything unsettled goes back to the broker."""
@@ -192,7 +219,7 @@ class Dispatcher(ABC):
                 event=self.descriptor.event.name,
                 consuming=active and self._consuming and not self._closing,
                 running=self._tokens,
-                held=len(self._held),
+                held=len(self._held) + self._waiting,
                 error=error,
             )
 
@@ -213,12 +240,13 @@ class Dispatcher(ABC):
         with self._lock:
             self._state = state
             self._error = error
-            self._generation = generation
+            self._generation = generation if state is SubscriptionState.ACTIVE else 0
             self._queue.clear()
             self._failures.clear()
             self._held.clear()
-            self._barred = self._waiting = False
+            self._waiting = False
             self._suspect = self._alone = None
+            self._bar()
             self._window.restart()
             self._copy_error = ""
             consuming = self._consuming and not self._closing
@@ -242,10 +270,14 @@ class Dispatcher(ABC):
         self._tokens += free
         return free
 
-    def _take(self, done: list[Delivery]) -> Delivery | None:  # noqa: C901 (one loop, read in one piece)
+    def _bar(self) -> None:
+        """Note whether tokens may take from the queue. Call it with the lock, after each change of the reasons."""
+        self._barred = self._waiting or self._suspect is not None or self._alone is not None
+
+    def _take(self) -> Delivery | None:
         """The next delivery for a token; None when there is none, and then the token is given back.
 
-        Before it is, what the token has ``done`` is accepted.
+        Before it is, what has returned is settled.
         """
         while True:
             if not self._barred:
@@ -257,23 +289,46 @@ class Dispatcher(ABC):
                     if not delivery.delivery_count or self._admit(delivery):
                         return delivery
                     continue
-            if done:
-                self._accept(tuple(done))
-                done.clear()
+            if self._done:
+                self._flush()
                 continue
-            with self._lock:
-                if self._alone is not None:  # the suspect has run
-                    self._alone = None
-                    self._barred = self._waiting
-                if self._queue and not self._barred:
-                    continue
+            alone = self._look_again()
+            if alone is not _LOOK:
+                return alone
+
+    def _look_again(self) -> Delivery | None:
+        """With the lock: nothing to take. The suspect, when it is its turn; else the token is given back."""
+        with self._lock:
+            claimed = 0
+            if self._alone is not None:  # it has run
+                self._alone = None
+                self._bar()
+                claimed = self._claim()
+            look = bool(self._queue) and not self._barred
+            if not look:
                 if self._suspect is not None and self._tokens == 1:
                     self._alone, self._suspect = self._suspect, None
                     return self._alone
-                self._tokens -= 1
-                if not self._tokens:
-                    self._changed.notify_all()
-                return None
+                self._give_token_back()
+        for _ in range(claimed):
+            self._start_token()
+        return _LOOK if look else None
+
+    def _give_token_back(self) -> None:
+        """Call it with the lock."""
+        self._tokens -= 1
+        if not self._tokens:
+            self._changed.notify_all()
+
+    def _token_broke(self) -> None:
+        """A token ended by an error of our own: its delivery stays unsettled, and the others go on."""
+        with contextlib.suppress(Exception):
+            _log.exception("%s: an unexpected error; its event stays unsettled", self.descriptor.label)
+        with self._lock:
+            self._give_token_back()
+            claimed = self._claim()
+        for _ in range(claimed):
+            self._start_token()
 
     def _admit(self, delivery: Delivery) -> bool:
         """Whether a delivery that was given out before may run beside others."""
@@ -283,17 +338,21 @@ class Dispatcher(ABC):
             error = CrashLoopError(
                 f"given out {delivery.delivery_count} times and never settled: it seems to take its process down"
             )
-            self._bury(delivery, Failures.of(delivery.message()), "crash-loop", error)
+            self._dead_letter(delivery, Failures.of(delivery.message()), "crash-loop", error)
             return False
         suspect = delivery.delivery_count >= SUSPECT
         back: list[Delivery] = []
         with self._lock:
+            if suspect and self._barred:  # another one comes first
+                self._queue.appendleft(delivery)
+                return False
             self._window.restart(1 if suspect else None)
             if suspect:
-                self._barred = True
                 self._suspect = delivery
-                back = list(self._queue)
-                self._queue.clear()
+                self._bar()
+                queued = self._drain_queue()
+                back = [queued_one for queued_one in queued if queued_one not in self._failures]
+                self._queue.extend(queued_one for queued_one in queued if queued_one in self._failures)
         self._give_credit()
         if back:  # with the window lowered, they don't come back beside the suspect
             self._settle(back, Outcome.RELEASE)
@@ -335,18 +394,42 @@ class Dispatcher(ABC):
         if grown:
             self._give_credit()
 
+    def _succeeded(self, delivery: Delivery) -> None:
+        """``on`` returned. Settled with others: at once when nothing is queued, and after `_FLUSH_SECONDS` at most."""
+        done = self._done
+        done.append(delivery)
+        if len(done) >= _FLUSH_COUNT:
+            self._flush()
+        elif self._queue and not self._flush_due:
+            self._flush_due = True
+            self._timer.call_later(_FLUSH_SECONDS, self._flush_late)
+
+    def _flush_late(self) -> None:
+        self._flush_due = False
+        self._flush()
+
+    def _flush(self) -> None:
+        """Accept what has returned. Under a lock, so that nobody finds it gone while it isn't settled yet."""
+        with self._flush_lock:
+            batch: list[Delivery] = []
+            with contextlib.suppress(IndexError):
+                while True:
+                    batch.append(self._done.popleft())
+            if batch:
+                self._accept(batch)
+
     def _failed(self, delivery: Delivery, error: BaseException) -> None:
         """An attempt failed: decide on the next one, or on the dead-letter queue."""
-        if delivery.generation != self._generation:
-            return  # void: the broker delivers it again
+        if self._cut or delivery.generation != self._generation:
+            return  # given up by us, or void: the broker delivers it again
         failures = self._failures.get(delivery) or Failures.of(delivery.message())
         failures.attempts += 1
         if isinstance(error, DecodeError):
-            self._bury(delivery, failures, "undecodable", error)
+            self._dead_letter(delivery, failures, "undecodable", error)
         elif isinstance(error, self._retry.fatal):
-            self._bury(delivery, failures, "fatal", error)
+            self._dead_letter(delivery, failures, "fatal", error)
         elif failures.attempts >= self._retry.max_attempts:
-            self._bury(delivery, failures, "failed", error)
+            self._dead_letter(delivery, failures, "failed", error)
         else:
             delay = self._retry.delay(failures.attempts)
             _log.warning(
@@ -358,7 +441,7 @@ class Dispatcher(ABC):
 
     def _try_again(self, delivery: Delivery, failures: Failures, delay: float) -> None:
         """Hold the delivery, or send a delayed copy, or wait in place where the order matters."""
-        ordered = self.descriptor.ordered
+        ordered = self._ordered
         can_delay = self._capabilities.send_delay
         with self._lock:
             if delivery.generation != self._generation:
@@ -369,7 +452,8 @@ class Dispatcher(ABC):
             if hold:
                 self._failures[delivery] = failures
                 if ordered:
-                    self._barred = self._waiting = True
+                    self._waiting = True
+                    self._bar()
                     self._queue.appendleft(delivery)
                 else:
                     self._held.add(delivery)
@@ -386,7 +470,7 @@ class Dispatcher(ABC):
 
     def _retry_by_copy(self, delivery: Delivery, failures: Failures, delay: float) -> None:
         wait = delay if self._capabilities.send_delay else 0.0
-        self._copy(delivery, lambda done: self._copies.retry(delivery, failures, wait, done))
+        self._copy(delivery, self._copies.retry(delivery.message(), failures, wait))
 
     def _due(self, delivery: Delivery) -> None:
         with self._lock:
@@ -403,21 +487,22 @@ class Dispatcher(ABC):
         with self._lock:
             if generation != self._generation or self._closing:
                 return
-            self._barred = self._waiting = False
+            self._waiting = False
+            self._bar()
             tokens = self._claim()
         for _ in range(tokens):
             self._start_token()
 
-    def _bury(self, delivery: Delivery, failures: Failures, reason: str, error: BaseException) -> None:
+    def _dead_letter(self, delivery: Delivery, failures: Failures, reason: str, error: BaseException) -> None:
         """Dead-letter a delivery."""
         _log.error(
             "%s: event %s goes to the dead letters as %s, after %d attempts: %s",
             self.descriptor.label, delivery.message().message_id, reason, failures.attempts, describe_error(error),
             exc_info=None if isinstance(error, DecodeError | CrashLoopError) else error,
         )  # fmt: skip
-        self._copy(delivery, lambda done: self._copies.dead_letter(delivery, failures, reason, error, done))
+        self._copy(delivery, self._copies.dead_letter(delivery.message(), failures, reason, error))
 
-    def _copy(self, delivery: Delivery, send: Callable[[Callable[[Exception | None], None]], None]) -> None:
+    def _copy(self, delivery: Delivery, copy: Copy) -> None:
         """Send a copy until it is confirmed, then accept the original."""
         backoff = _COPY_BACKOFF[0]
 
@@ -426,7 +511,7 @@ class Dispatcher(ABC):
                 void = delivery.generation != self._generation or (self._closing and backoff > _COPY_BACKOFF[0])
                 self._copying += not void
             if not void:
-                send(done)
+                self._copies.send(copy, done)
 
         def done(error: Exception | None) -> None:
             nonlocal backoff

@@ -58,8 +58,9 @@ class EventListenerDescriptor:
 
     @property
     def is_async(self) -> bool:
-        """Whether ``on`` is a coroutine function."""
-        return inspect.iscoroutinefunction(self.listener_type.on)
+        """Whether ``on`` is a coroutine function, under whatever decorators that tell what they wrap."""
+        on = self.listener_type.on
+        return inspect.iscoroutinefunction(on) or inspect.iscoroutinefunction(inspect.unwrap(on))
 
     @property
     def label(self) -> str:
@@ -148,6 +149,9 @@ def describe_listener(cls: type[Any]) -> EventListenerDescriptor:
             f"{label} listens to {_name_of(mark.event_type)} by its decorator and to {_name_of(argument)} by its base "
             f"class. Make them one: EventListener[{_name_of(mark.event_type)}]."
         )
+        raise DeclarationError(msg)
+    if inspect.isgeneratorfunction(cls.on) or inspect.isasyncgenfunction(cls.on):
+        msg = f"{label}: its 'on' is a generator, which nobody would run. Take out the yield."
         raise DeclarationError(msg)
     name = check_name(f"the listener {label}", mark.name or cls.__name__, 'Choose another with name="...".')
     _check_settings(label, mark)

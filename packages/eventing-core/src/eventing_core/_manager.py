@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import concurrent.futures.thread  # noqa: F401 (its exit function has to be registered before ours)
 import logging
 import os
 import threading
@@ -56,8 +57,8 @@ class ManagerHealth:
 
     @property
     def consuming(self) -> bool:
-        """Every listener consumes."""
-        return all(listener.consuming for listener in self.listeners)
+        """The manager is started, and every listener consumes."""
+        return self.state == _State.STARTED.value and all(listener.consuming for listener in self.listeners)
 
 
 class EventManager:
@@ -104,12 +105,16 @@ class EventManager:
         self._state = _State.NEW
         self._opened = False
         self._lock = threading.RLock()
+        self._open_lock = threading.Lock()
         self._stopped = threading.Event()
-        self._wake_run: Callable[[], None] = _nobody_waits
+        self._signals: SignalWaiter | None = None
         self._events = EventRegistry()
         self._made_pipelines: Sequence[EnvelopePipeline] | None = None
+        self._making_pipelines = False
         self._consumers: Consumers | None = None
-        self._sender = Sender(self._provider, self._options, self._events, self._open, self._make_pipelines)
+        self._sender = Sender(
+            self._provider, self._options, self._events, self._open, lambda: self._opened, self._make_pipelines
+        )
         _managers.add(self)
 
     @classmethod
@@ -241,12 +246,13 @@ class EventManager:
         """
         with self._lock:
             if self._state is not _State.NEW:
+                stopped = self._state in {_State.STOPPING, _State.STOPPED}
                 msg = f"the event manager is {self._state.value}; a manager has one life, make a new one"
-                raise (ManagerStoppedError if self._state is _State.STOPPED else ManagerStateError)(msg)
+                raise (ManagerStoppedError if stopped else ManagerStateError)(msg)
             self._state = _State.STARTING
         try:
             listeners = declared_listeners() if self._listeners is None else self._listeners
-            self._consumers = Consumers(
+            consumers = Consumers(
                 self._provider,
                 listeners,
                 self._make_pipelines(),
@@ -255,14 +261,15 @@ class EventManager:
                 self._options,
                 self._retry,
             )
+            self._consumers = consumers
             self._open()
-            self._consumers.start()
+            consumers.start()
+            with self._lock:
+                self._refuse_if_stopping()
+                self._state = _State.STARTED
         except BaseException:
             self._finish(time.monotonic())
             raise
-        with self._lock:
-            if self._state is _State.STARTING:
-                self._state = _State.STARTED
 
     def stop(self, timeout: float | None = None) -> None:
         """Drain and close. Idempotent; waits for a stop that is under way.
@@ -280,31 +287,55 @@ class EventManager:
             threading.Thread(target=self.stop, args=(limit,), name="eventing-stop", daemon=True).start()
             return
         with self._lock:
-            first = self._state not in (_State.STOPPING, _State.STOPPED)
-            if first:
+            state = self._state
+            if state is not _State.STOPPED:
                 self._state = _State.STOPPING
-        if first:
+        if state in {_State.NEW, _State.STARTED}:
             self._finish(time.monotonic() + limit)
-        else:
-            self._stopped.wait(limit)
+            return
+        if state is _State.STARTING and self._consumers is not None:
+            self._consumers.pause()  # the thread that starts notices, and finishes
+        self._stopped.wait(limit)
 
     def _finish(self, deadline: float) -> None:
+        """Close everything, in order; a step that fails doesn't keep the next ones from being done."""
+
+        def left(at_least: float) -> float:
+            return max(at_least, deadline - time.monotonic())
+
+        consumers = self._consumers
+        steps: list[Callable[[], object]] = [
+            self._sender.refuse,
+            lambda: self._sender.flush(left(0.0)),
+            lambda: self._close_provider(left(1.0)),
+            lambda: self._sender.close(1.0),
+        ]
+        if consumers is not None:
+            steps.insert(0, lambda: consumers.drain(deadline))
+            steps.insert(3, lambda: consumers.close(max(deadline, time.monotonic() + 1.0)))
+        with self._lock:
+            self._state = _State.STOPPING
         try:
-            if self._consumers is not None:
-                self._consumers.drain(deadline)
-            self._sender.refuse()
-            self._sender.flush(max(0.0, deadline - time.monotonic()))
-            if self._consumers is not None:
-                self._consumers.close(max(deadline, time.monotonic() + 1.0))
-            if self._opened:
-                self._provider.close(max(1.0, deadline - time.monotonic()))
-            self._sender.close(1.0)
+            for step in steps:
+                try:
+                    step()
+                except Exception:  # noqa: BLE001 (see above)
+                    _log.exception("an unexpected error while stopping")
         finally:
             with self._lock:
                 self._state = _State.STOPPED
-            self._wake_run()
             self._stopped.set()
+            if self._signals is not None:
+                self._signals.wake()
             _managers.discard(self)
+
+    def _close_provider(self, timeout: float) -> None:
+        if self._open_lock.acquire(timeout=timeout):  # else the thread that connects closes it
+            try:
+                if self._opened:
+                    self._provider.close(timeout)
+            finally:
+                self._open_lock.release()
 
     def run(self) -> None:
         """Start, work until SIGINT or SIGTERM or a `stop`, then drain. Call it on the main thread.
@@ -312,11 +343,11 @@ class EventManager:
         A second signal acts as if there were no manager.
         """
         with SignalWaiter() as signals:
-            self._wake_run = signals.wake
-            if self._state is _State.NEW:
+            self._signals = signals
+            if self._state is not _State.STARTED:
                 self.start()
-            if self._state is _State.STARTED:
-                _log.info("stopping: %s", signals.wait())
+            _log.info("stopping: %s", signals.wait())
+        self._signals = None
         self.stop()
 
     def __enter__(self) -> Self:
@@ -344,10 +375,22 @@ class EventManager:
     # -- inner steps ------------------------------------------------------------------------------------------
 
     def _open(self) -> None:
-        with self._lock:
-            if not self._opened:
-                self._provider.open(self._observe)
-                self._opened = True
+        with self._open_lock:
+            if self._opened:
+                return
+            self._refuse_if_stopping()
+            self._provider.open(self._observe)
+            self._opened = True
+            try:
+                self._refuse_if_stopping()
+            except ManagerStoppedError:
+                self._provider.close(0.0)
+                raise
+
+    def _refuse_if_stopping(self) -> None:
+        if self._state in {_State.STOPPING, _State.STOPPED}:
+            msg = "the event manager was stopped meanwhile"
+            raise ManagerStoppedError(msg)
 
     def _observe(self, connected: bool, error: Exception | None) -> None:  # noqa: FBT001 (the SPI's signature)
         if connected:
@@ -358,8 +401,15 @@ class EventManager:
     def _make_pipelines(self) -> Sequence[EnvelopePipeline]:
         with self._lock:
             if self._made_pipelines is None:
-                given = declared_pipelines() if self._pipelines is None else self._pipelines
-                made = [p if isinstance(p, EnvelopePipeline) else self._make_pipeline(p) for p in given]
+                if self._making_pipelines:
+                    msg = "a pipeline's constructor can't send: the pipelines that it would go through are being made"
+                    raise ManagerStateError(msg)
+                self._making_pipelines = True
+                try:
+                    given = declared_pipelines() if self._pipelines is None else self._pipelines
+                    made = [p if isinstance(p, EnvelopePipeline) else self._make_pipeline(p) for p in given]
+                finally:
+                    self._making_pipelines = False
                 made += self._plugin_pipelines
                 made.sort(key=lambda pipeline: describe_pipeline(type(pipeline)).order)
                 self._made_pipelines = made
@@ -370,13 +420,10 @@ class EventManager:
 
     def _after_fork(self) -> None:
         """In a child: drop what was inherited; the next send connects anew, and nothing consumes by itself."""
-        if self._opened:
-            self._provider.abandon()
+        if self._signals is not None:
+            self._signals.leave()
+        self._provider.abandon()
         self._set_up()
-
-
-def _nobody_waits() -> None:
-    """What wakes `EventManager.run` when it isn't running."""
 
 
 #: The managers to drain at exit, and to reset in a forked child.
@@ -386,14 +433,29 @@ _managers: weakref.WeakSet[EventManager] = weakref.WeakSet()
 def _stop_all() -> None:
     for manager in list(_managers):
         if manager._opened:  # noqa: SLF001 (this module's own class)
-            manager.stop()
+            try:
+                manager.stop()
+            except Exception:  # noqa: BLE001 (the others have to be drained as well)
+                _log.exception("%r: an unexpected error at exit", manager)
 
 
 def _reset_all() -> None:
     for manager in list(_managers):
-        manager._after_fork()  # noqa: SLF001 (this module's own class)
+        try:
+            manager._after_fork()  # noqa: SLF001 (this module's own class)
+        except Exception:  # noqa: BLE001 (the others have to be reset as well)
+            _log.exception("%r: an unexpected error after a fork", manager)
 
 
-atexit.register(_stop_all)
+def _at_exit(call: Callable[[], None]) -> None:
+    """Call at exit, while listeners can still use executors: those are closed before `atexit`'s functions run."""
+    register = getattr(threading, "_register_atexit", None)  # as concurrent.futures does for its own
+    if register is not None:
+        register(call)
+    else:
+        atexit.register(call)
+
+
+_at_exit(_stop_all)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_reset_all)

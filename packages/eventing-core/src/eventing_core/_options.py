@@ -20,7 +20,7 @@ class Options(BaseModel):
         send_timeout: seconds that a send waits for the broker's confirmation, where the call names no other.
         start_timeout: seconds in which all listeners must have their queues.
         stop_timeout: seconds that ``stop`` gives running listeners and in-flight sends.
-        max_in_flight: sends awaiting confirmation at a time; further ones wait for room.
+        max_in_flight: events given to ``submit_event`` that may await confirmation; further ones wait for room.
         unrouted: what becomes of a send that no queue takes, where the broker can tell: ``warn`` logs it, ``error``
             raises `UnroutedError`, ``ignore`` does nothing.
         strict: what the provider's technology can't do raises `CapabilityError` at start, instead of a warning.

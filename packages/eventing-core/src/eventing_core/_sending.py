@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import itertools
 import logging
 import threading
@@ -99,27 +100,32 @@ class CallbackThread:
         self._tasks: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._stopped = False
 
     def run(self, task: Callable[[], object]) -> None:
-        """Run a callback soon. Thread-safe; never blocks."""
-        if self._thread is None:
-            with self._lock:
+        """Run a callback soon. Thread-safe; never blocks. After `stop`, on the caller's thread."""
+        with self._lock:
+            stopped = self._stopped
+            if not stopped:
                 if self._thread is None:
                     self._thread = threading.Thread(target=self._run, name="eventing-callbacks", daemon=True)
                     self._thread.start()
-        self._tasks.put(task)
+                self._tasks.put(task)
+        if stopped:
+            task()
 
     def stop(self, timeout: float) -> None:
         """Run what is there, then end the thread."""
-        if self._thread is not None:
+        with self._lock:
+            self._stopped = True
             self._tasks.put(None)
-            if self._thread is not threading.current_thread():
-                self._thread.join(timeout)
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(timeout)
 
     def _run(self) -> None:
         while (task := self._tasks.get()) is not None:
             try:
-                task()
+                contextvars.Context().run(task)
             except Exception:  # noqa: BLE001 (the user's code)
                 _log.exception("a callback of a send's future raised")
 
@@ -162,18 +168,20 @@ class _Mailbox:
 class Sender:
     """Sends the events of one manager. Thread-safe."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 (what a manager is made of)
         self,
         provider: Provider,
         options: Options,
         events: EventRegistry,
         connect: Callable[[], None],
+        is_open: Callable[[], bool],
         pipelines: Callable[[], Sequence[EnvelopePipeline]],
     ) -> None:
         self._provider = provider
         self._options = options
         self._events = events
         self._connect = connect
+        self._is_open = is_open
         self._pipelines = pipelines
         self._outgoing: dict[type[Any], _Outgoing] = {}
         self._lock = threading.Lock()
@@ -185,7 +193,8 @@ class Sender:
         self._mailboxes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Mailbox] = weakref.WeakKeyDictionary()
         self._unrouted: set[str] = set()
         self._pending = 0
-        self._quiet = threading.Condition(threading.Lock())
+        self._pending_lock = threading.Lock()
+        self._quiet = threading.Condition(self._pending_lock)
         self._refusing = False
 
     # -- the four ways to send --------------------------------------------------------------------------------
@@ -221,7 +230,7 @@ class Sender:
         finally:
             window.wait_below(1, limit + _GRACE)
         if window.failures:
-            raise SendEventsError(sorted(window.failures, key=lambda failure: failure[0]), taken)
+            raise SendEventsError(sorted(window.failures.items()), taken)
 
     def submit_event(self, event: object, headers: Mapping[str, str] | None, timeout: float | None) -> Future[None]:
         """Hand over, and return a future of the confirmation."""
@@ -256,8 +265,11 @@ class Sender:
         """Send and await the confirmation."""
         loop = asyncio.get_running_loop()
         outgoing = self._outgoing.get(type(event))
-        if outgoing is None:  # the first of its class may connect
-            outgoing = await asyncio.to_thread(self._outgoing_of, type(event))
+        if outgoing is None:
+            if self._is_open():
+                outgoing = self._outgoing_of(type(event))
+            else:  # connecting blocks
+                outgoing = await asyncio.to_thread(self._outgoing_of, type(event))
         envelope = self._envelope(outgoing, event, headers)
         mailbox = self._mailboxes.get(loop)
         if mailbox is None:
@@ -282,9 +294,10 @@ class Sender:
             descriptor = self._events.add(describe_event(event_type))
             codec = Codec(descriptor)
             self._connect()
+            # Not under the lock: a pipeline's constructor is the user's code, and may send.
+            chain = Chain(self._pipelines(), "send")
             with self._lock:
-                if self._chain is None:
-                    self._chain = Chain(self._pipelines(), "send")
+                self._chain = chain
                 destination = Destination(descriptor.name, durable=descriptor.durable)
                 outgoing = _Outgoing(descriptor, codec, self._provider.producer(destination))
                 outgoing = self._outgoing.setdefault(event_type, outgoing)
@@ -307,7 +320,7 @@ class Sender:
         number = f"{self._prefix}-{next(self._numbers)}"
         message = Message(
             body=envelope._body,  # noqa: SLF001 (the same package; a property costs on the hot path)
-            headers=envelope._headers,  # noqa: SLF001
+            headers=envelope._headers,  # noqa: SLF001 (see above)
             message_id=number,
             dedup_id=number,
             content_type=CONTENT_TYPE,
@@ -320,17 +333,15 @@ class Sender:
             try:
                 done(error)
             finally:
-                with self._quiet:
+                with self._pending_lock:
                     self._pending -= 1
-                    if not self._pending:
+                    if self._refusing and not self._pending:
                         self._quiet.notify_all()
 
-        with self._quiet:
-            refused = self._refusing
+        with self._pending_lock:
             self._pending += 1
         try:
-            if refused:
-                self._refuse_if_stopped()
+            self._refuse_if_stopped()
             outgoing.producer.send((message,), finished, deadline=deadline)
         except Exception as error:  # noqa: BLE001 (it reaches the caller by way of done)
             finished(0, error)
@@ -395,7 +406,7 @@ class _Window:
     """Counts the unconfirmed events of one `Sender.send_events`, and keeps its failures."""
 
     def __init__(self) -> None:
-        self.failures: list[tuple[int, Exception]] = []
+        self.failures: dict[int, Exception] = {}
         self._pending = 0
         self._wanted = 0
         self._lock = threading.Lock()
@@ -408,7 +419,7 @@ class _Window:
         def done(error: Exception | None) -> None:
             with self._lock:
                 if error is not None:
-                    self.failures.append((index, error))
+                    self.failures[index] = error
                 self._pending -= 1
                 if self._pending < self._wanted:
                     self._wanted = 0
@@ -418,7 +429,7 @@ class _Window:
 
     def fail(self, index: int, error: Exception) -> None:
         with self._lock:
-            self.failures.append((index, error))
+            self.failures.setdefault(index, error)
 
     def wait_below(self, count: int, timeout: float) -> None:
         """Wait until fewer than ``count`` are unconfirmed; woken once, when half of a full window is free."""

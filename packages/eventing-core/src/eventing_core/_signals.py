@@ -40,11 +40,16 @@ class SignalWaiter:
         with contextlib.suppress(OSError):
             self._writer.send(b"\0")
 
+    def leave(self) -> None:
+        """Put everything back. Also in a forked child, which else would wake its parent and ignore the signals."""
+        with contextlib.suppress(ValueError):  # not the main thread
+            signal.set_wakeup_fd(self._wakeup_fd)
+            for number, handler in self._handlers.items():
+                signal.signal(number, handler)
+        self._reader.close()
+        self._writer.close()
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        signal.set_wakeup_fd(self._wakeup_fd)
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-        self._reader.close()
-        self._writer.close()
+        self.leave()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import itertools
 import logging
@@ -14,6 +15,9 @@ from queue import SimpleQueue
 _log = logging.getLogger("eventing")
 
 Task = Callable[[], None]
+
+#: No wait of the platform's may be longer, in seconds.
+_LONGEST_WAIT = min(threading.TIMEOUT_MAX, 31_536_000.0)
 
 
 class Workers:
@@ -52,30 +56,32 @@ class Workers:
             try:
                 task()
             except BaseException:  # noqa: BLE001 (a worker outlives whatever a task does)
-                _log.exception("an unexpected error in a worker; its deliveries stay unsettled")
+                with contextlib.suppress(Exception):
+                    _log.exception("an unexpected error in a worker")
 
 
 class Timer:
-    """Calls functions later, on one daemon thread that starts with the first of them."""
+    """Calls functions later, on one daemon thread."""
 
     def __init__(self, name: str) -> None:
-        self._name = name
         self._changed = threading.Condition()
         self._heap: list[tuple[float, int, Task]] = []
         self._numbers = itertools.count()
-        self._thread: threading.Thread | None = None
+        self._thread = threading.Thread(target=self._run, name=f"{name}-timer", daemon=True)
         self._stopped = False
+
+    def start(self) -> None:
+        """Start the thread. Not with the first call: at the interpreter's exit no thread can be started any more."""
+        self._thread.start()
 
     def call_later(self, delay: float, task: Task) -> None:
         """Run ``task``, which has to return at once, in ``delay`` seconds. Thread-safe. Nothing once stopped."""
         with self._changed:
             if self._stopped:
                 return
-            heapq.heappush(self._heap, (time.monotonic() + delay, next(self._numbers), task))
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name=f"{self._name}-timer", daemon=True)
-                self._thread.start()
-            elif self._heap[0][2] is task:
+            when = time.monotonic() + min(delay, _LONGEST_WAIT)
+            heapq.heappush(self._heap, (when, next(self._numbers), task))
+            if self._heap[0][2] is task:
                 self._changed.notify()
 
     def stop(self) -> None:
@@ -84,7 +90,7 @@ class Timer:
             self._stopped = True
             self._heap.clear()
             self._changed.notify()
-        if self._thread is not None and self._thread is not threading.current_thread():
+        if self._thread.ident is not None and self._thread is not threading.current_thread():
             self._thread.join(5.0)
 
     def _run(self) -> None:
@@ -98,7 +104,8 @@ class Timer:
             try:
                 task()
             except Exception:  # noqa: BLE001 (the timer outlives whatever a task does)
-                _log.exception("an unexpected error in the timer")
+                with contextlib.suppress(Exception):
+                    _log.exception("an unexpected error in the timer")
 
 
 class LoopThread:
@@ -107,6 +114,7 @@ class LoopThread:
     def __init__(self, name: str) -> None:
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name=f"{name}-loop", daemon=True)
+        self._stopping = False
 
     def start(self) -> None:
         """Start the thread."""
@@ -121,13 +129,19 @@ class LoopThread:
         if self._thread.ident is None:
             self.loop.close()
             return
+        self._stopping = True
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(timeout)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
         try:
-            self.loop.run_forever()
+            while not self._stopping:
+                try:
+                    self.loop.run_forever()
+                except BaseException:  # noqa: BLE001 (SystemExit of a task that a listener left behind)
+                    with contextlib.suppress(Exception):
+                        _log.exception("a task on the event loop of the listeners raised; the loop goes on")
             tasks = asyncio.all_tasks(self.loop)
             for task in tasks:
                 task.cancel()

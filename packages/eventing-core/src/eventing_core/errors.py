@@ -190,18 +190,20 @@ class SendEventsError(SendError):
 
     Attributes:
         failures: (index, cause) for each event that failed, in rising order of the index in the
-            iterable. All others are confirmed, up to the first index that was not sent at all.
+            iterable.
+        taken: how many events were taken from the iterable. Of these, all that are not listed are confirmed;
+            later ones were not sent.
     """
 
-    def __init__(self, failures: Sequence[tuple[int, BaseException]], sent: int) -> None:
+    def __init__(self, failures: Sequence[tuple[int, BaseException]], taken: int) -> None:
         self.failures = tuple(failures)
-        self._sent = sent
+        self.taken = taken
         index, cause = self.failures[0]
         first = f"{type(cause).__name__}: {cause}"
         super().__init__(
-            f"{len(self.failures)} of {sent} events failed; the first is number {index}: {first}",
+            f"{len(self.failures)} of {taken} events failed; the first is number {index}: {first}",
             in_doubt=any(getattr(cause, "in_doubt", False) for _, cause in self.failures),
         )
 
     def __reduce__(self) -> tuple[type[SendEventsError], tuple[Sequence[tuple[int, BaseException]], int]]:
-        return type(self), (self.failures, self._sent)
+        return type(self), (self.failures, self.taken)
