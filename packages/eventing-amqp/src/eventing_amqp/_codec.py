@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 import uuid
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 #: How deeply lists, maps, arrays and described values may be nested.
 MAX_DEPTH = 32
@@ -267,6 +267,24 @@ def _mapping(values: list[Any]) -> dict[Any, Any]:
         raise BrokenEncodingError
     keys = [_hashable(key) for key in values[::2]]
     return dict(zip(keys, values[1::2], strict=True))
+
+
+def as_list(value: Any) -> list[Any]:
+    """The value, where it is a list; else an empty one."""
+    return value if _is_list(value) else []
+
+
+def as_dict(value: Any) -> dict[Any, Any]:
+    """The value, where it is a map; else an empty one."""
+    return value if _is_dict(value) else {}
+
+
+def _is_list(value: Any) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
+
+
+def _is_dict(value: Any) -> TypeGuard[dict[Any, Any]]:
+    return isinstance(value, dict)
 
 
 def _hashable(key: Any) -> Any:

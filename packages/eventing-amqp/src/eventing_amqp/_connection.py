@@ -482,7 +482,9 @@ class Connection:
                 producer.fail("the provider was closed before the broker confirmed")
             for consumer in [*self._consumers]:
                 consumer.finish()
-            self._error = self._error if self._opening.done() and not self._was_open else None
+            if not self._opening.done():
+                self._opening.set_exception(BrokerConnectionError(f"{self._place}: closed while it was connecting"))
+            self._error = self._error if not self._was_open else None
             self.loop.close()
             self._ended = True
         self._run_leftovers()

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from eventing_amqp import _errors
-from eventing_amqp._codec import BrokenEncodingError, Decoder
+from eventing_amqp._codec import BrokenEncodingError, Decoder, as_dict
 from eventing_amqp._config import AmqpConfig
 from eventing_amqp._engine import Engine, Event, State
 from eventing_core.errors import BrokerConnectionError
@@ -34,14 +34,16 @@ _TICK_BEFORE_OPEN = 1.0
 
 
 class Outgoing(Protocol):
-    """A message on its way: what the generation has to know of it."""
+    """A message on its way: what the generation has to know of it.
+
+    Attributes:
+        done: ``done(index, None)``: whom to tell that it was accepted.
+    """
 
     data: bytes
+    done: Any
     index: int
     unrouted: bool
-
-    def done(self, index: int, error: Exception | None, /) -> Any:
-        """It was accepted."""
 
     def refused(self, outcome: int, condition: tuple[str, str] | None) -> None:
         """It was answered by something else than a plain acceptance."""
@@ -301,7 +303,7 @@ class Generation:
     def _peer_properties(self) -> dict[str, str]:
         raw = self.engine.read_data(self.lib.pn_connection_remote_properties(self._connection))
         try:
-            properties = Decoder(raw).value() if raw else {}
+            properties = as_dict(Decoder(raw).value())
         except BrokenEncodingError:
             properties = {}
         return {key: value for key, value in properties.items() if isinstance(key, str) and isinstance(value, str)}

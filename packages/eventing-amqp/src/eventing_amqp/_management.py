@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
-from eventing_amqp._codec import BrokenEncodingError
+from eventing_amqp._codec import BrokenEncodingError, as_list
 from eventing_amqp._engine import State
 from eventing_amqp._generation import Generation
 from eventing_amqp._loop import Loop, Timer
@@ -42,7 +42,18 @@ class Reply(NamedTuple):
 class _Call:
     """A question on its way."""
 
-    __slots__ = ("_management", "arguments", "data", "index", "number", "properties", "reply", "timer", "unrouted")
+    __slots__ = (
+        "_management",
+        "arguments",
+        "data",
+        "done",
+        "index",
+        "number",
+        "properties",
+        "reply",
+        "timer",
+        "unrouted",
+    )
 
     def __init__(
         self,
@@ -58,17 +69,19 @@ class _Call:
         self.arguments = arguments
         self.reply = reply
         self.data = b""
+        self.done: Any = _taken
         self.index = 0
         self.unrouted = False
         self.timer: Timer | None = None
-
-    def done(self, _: int, error: Exception | None) -> None:
-        """The broker has the question."""
 
     def refused(self, outcome: int, condition: tuple[str, str] | None) -> None:
         """The user may not ask."""
         _log.debug("the broker's management refuses (%s, %s)", outcome, condition)
         self._management.answer(self.number, Reply("denied"))
+
+
+def _taken(_index: int, _error: Exception | None) -> None:
+    """The broker has the question; its answer is another message."""
 
 
 class _Replies:
@@ -160,12 +173,13 @@ class Management:
             try:
                 sections = Sections(raw)
                 body = sections.bodies[0][1]
-                value = json.loads(body) if body else None
+                answer: Any = json.loads(body) if body else None
             except (BrokenEncodingError, ValueError, IndexError, TypeError):
                 continue
             succeeded = sections.application.get("_AMQ_OperationSucceeded") is True
-            if isinstance(value, list) and len(value) == 1:
-                value = value[0]
+            # Management wraps what it returns in a list.
+            values = as_list(answer)
+            value = values[0] if len(values) == 1 else answer
             self.answer(sections.field(_CORRELATION_ID), Reply("done" if succeeded else "failed", value))
 
     def answer(self, number: str, reply: Reply) -> None:

@@ -15,6 +15,8 @@ from eventing_amqp._codec import (
     BrokenEncodingError,
     Decoder,
     Described,
+    as_dict,
+    as_list,
     binary,
     compound_list,
     compound_map,
@@ -267,10 +269,9 @@ def _header(raw: bytes) -> list[Any]:
     if raw[:3] != b"\x00\x53\x70":
         return []
     try:
-        fields = Decoder(raw, 3).value()
+        return as_list(Decoder(raw, 3).value())
     except BrokenEncodingError:
         return []
-    return fields if isinstance(fields, list) else []
 
 
 def _body(bodies: list[tuple[int, Any]]) -> bytes:
@@ -304,9 +305,9 @@ def _json(value: Any) -> bytes:
 def _plain(value: Any) -> Any:
     """The nearest that JSON has. Nested no deeper than the decoder allowed."""
     if isinstance(value, dict):
-        return {_text(key): _plain(item) for key, item in value.items()}
+        return {_text(key): _plain(item) for key, item in as_dict(value).items()}
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [_plain(item) for item in as_list(value)]
     if isinstance(value, Described):
         return _plain(value.value)
     return value if isinstance(value, str | int | float | None) else _text(value)

@@ -10,6 +10,7 @@ from typing import Any
 
 from eventing_amqp import _errors
 from eventing_amqp._address import Queue
+from eventing_amqp._codec import as_dict, as_list
 from eventing_amqp._generation import Generation
 from eventing_amqp._loop import Loop
 from eventing_amqp._management import Management, Reply
@@ -88,8 +89,8 @@ class Broker:
             self.management.call("broker", "listQueues", (asked, 1, 10), lambda reply: self._compare(queue, reply))
 
     def _compare(self, queue: Queue, reply: Reply) -> None:
-        rows = _object(reply.value).get("data", []) if reply.kind == "done" else []
-        row = next((row for row in rows if isinstance(row, dict) and row.get("name") == queue.name), None)
+        rows = as_list(_object(reply.value).get("data")) if reply.kind == "done" else []
+        row = next((row for row in map(as_dict, rows) if row.get("name") == queue.name), None)
         if row is None:
             self._settle(queue, None)
         elif row.get("address") != queue.address:
@@ -210,4 +211,4 @@ def _object(value: Any) -> dict[str, Any]:
             value = json.loads(value)
         except ValueError:
             value = None
-    return value if isinstance(value, dict) else {}
+    return as_dict(value)
