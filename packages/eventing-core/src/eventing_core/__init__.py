@@ -1,11 +1,11 @@
 """Typed events over the message broker that is already there."""
 
-from eventing_core._dispatch import ListenerHealth
 from eventing_core._envelope import Envelope
 from eventing_core._event import EventDescriptor, event
+from eventing_core._health import ListenerHealth, ManagerHealth
 from eventing_core._injection import Environment
 from eventing_core._listener import EventListener, EventListenerDescriptor, declared_listeners, event_listener
-from eventing_core._manager import EventManager, ManagerHealth
+from eventing_core._manager import EventManager
 from eventing_core._options import Options
 from eventing_core._pipeline import EnvelopePipeline, declared_pipelines, envelope_pipeline
 from eventing_core._retry import Retry

@@ -12,8 +12,9 @@ from typing import Any
 from eventing_core._chain import Chain
 from eventing_core._codec import Codec
 from eventing_core._copies import Copies, dead_letters_of, queue_of
-from eventing_core._dispatch import Dispatcher, Incoming, ListenerHealth
+from eventing_core._dispatch import Dispatcher, Incoming
 from eventing_core._dispatch_kinds import LoopDispatcher, ThreadDispatcher
+from eventing_core._health import ListenerHealth
 from eventing_core._injection import Environment, create
 from eventing_core._listener import EventListener, EventListenerDescriptor, describe_listener
 from eventing_core._options import Options

@@ -21,7 +21,9 @@ from typing import Any
 
 from eventing_core._chain import Chain
 from eventing_core._codec import Codec
-from eventing_core._copies import Copies, Copy, Failures, describe_error
+from eventing_core._copies import Copies, Failures, describe_error
+from eventing_core._copying import Copying
+from eventing_core._health import ListenerHealth
 from eventing_core._listener import EventListener, EventListenerDescriptor
 from eventing_core._retry import Retry
 from eventing_core._window import SlowStart
@@ -46,30 +48,6 @@ _FLUSH_COUNT = 64
 _FLUSH_SECONDS = 0.005
 
 _LOOK: Any = object()
-
-#: Waits between tries to store a copy: doubling from the first to the second, in seconds.
-_COPY_BACKOFF = (0.5, 30.0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListenerHealth:
-    """How a listener is.
-
-    Attributes:
-        listener: its name.
-        event: the event's name.
-        consuming: its queue is attached in the current generation, and credit was given.
-        running: runs of ``on`` at this moment.
-        held: deliveries that wait for another attempt.
-        error: what is wrong: why it isn't attached, or why a copy can't be stored.
-    """
-
-    listener: str
-    event: str
-    consuming: bool
-    running: int
-    held: int
-    error: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +81,7 @@ class Dispatcher(ABC):
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._tokens = 0
-        self._copying = 0
+        self._copying = Copying(incoming.copies, incoming.timer, incoming.descriptor.label, self)
         self._window = SlowStart(self._concurrency, incoming.descriptor.prefetch)
         #: Failures of deliveries that are still ours; the held ones among them wait for the timer.
         self._failures: dict[Delivery, Failures] = {}
@@ -121,7 +99,6 @@ class Dispatcher(ABC):
         self._generation = 0
         self._state = SubscriptionState.INACTIVE
         self._error: Exception | None = None
-        self._copy_error = ""
         self._consuming = False
         self._closing = False
         self._cut = False
@@ -159,7 +136,7 @@ class Dispatcher(ABC):
         """Wait until all that was delivered is settled. False when the deadline comes first."""
         with self._lock:
             return self._changed.wait_for(
-                lambda: not (self._tokens or self._queue or self._held or self._copying),
+                lambda: not (self._tokens or self._queue or self._held or self._copying.busy),
                 max(0.0, deadline - time.monotonic()),
             )
 
@@ -198,7 +175,7 @@ class Dispatcher(ABC):
         """Wait until nothing runs and no copy is on its way. False when the deadline comes first."""
         with self._lock:
             return self._changed.wait_for(
-                lambda: not self._tokens and not self._copying, max(0.0, deadline - time.monotonic())
+                lambda: not self._tokens and not self._copying.busy, max(0.0, deadline - time.monotonic())
             )
 
     def cut_short(self) -> None:
@@ -213,7 +190,7 @@ class Dispatcher(ABC):
         """How the listener is. Thread-safe."""
         with self._lock:
             active = self._state is SubscriptionState.ACTIVE
-            error = self._copy_error or ("" if active or self._error is None else str(self._error))
+            error = self._copying.error or ("" if active or self._error is None else str(self._error))
             return ListenerHealth(
                 listener=self.descriptor.name,
                 event=self.descriptor.event.name,
@@ -248,7 +225,7 @@ class Dispatcher(ABC):
             self._suspect = self._alone = None
             self._bar()
             self._window.restart()
-            self._copy_error = ""
+            self._copying.error = ""
             consuming = self._consuming and not self._closing
             self._changed.notify_all()
         if state is SubscriptionState.ACTIVE and consuming:
@@ -384,6 +361,11 @@ class Dispatcher(ABC):
                 size = 0 if self._closing else self._window.size + min(len(self._held), self._spare)
             handle.window(size)
 
+    def copying_changed(self) -> None:
+        """Copies were stored or given up."""
+        with self._lock:
+            self._changed.notify_all()
+
     def _accept(self, batch: Sequence[Delivery]) -> None:
         self._settle(batch, Outcome.ACCEPT)
         with self._lock:
@@ -417,6 +399,14 @@ class Dispatcher(ABC):
                     batch.append(self._done.popleft())
             if batch:
                 self._accept(batch)
+
+    def wants_copy(self, delivery: Delivery, *, again: bool) -> bool:
+        """Whether a copy is still to be sent: not of a void delivery, and no second try while stopping."""
+        return delivery.generation == self._generation and not (again and self._closing)
+
+    def copied(self, delivery: Delivery) -> None:
+        """Its copy is confirmed."""
+        self._accept([delivery])
 
     def _failed(self, delivery: Delivery, error: BaseException) -> None:
         """An attempt failed: decide on the next one, or on the dead-letter queue."""
@@ -470,7 +460,7 @@ class Dispatcher(ABC):
 
     def _retry_by_copy(self, delivery: Delivery, failures: Failures, delay: float) -> None:
         wait = delay if self._capabilities.send_delay else 0.0
-        self._copy(delivery, self._copies.retry(delivery.message(), failures, wait))
+        self._copying.store(delivery, self._copies.retry(delivery.message(), failures, wait))
 
     def _due(self, delivery: Delivery) -> None:
         with self._lock:
@@ -500,31 +490,4 @@ class Dispatcher(ABC):
             self.descriptor.label, delivery.message().message_id, reason, failures.attempts, describe_error(error),
             exc_info=None if isinstance(error, DecodeError | CrashLoopError) else error,
         )  # fmt: skip
-        self._copy(delivery, self._copies.dead_letter(delivery.message(), failures, reason, error))
-
-    def _copy(self, delivery: Delivery, copy: Copy) -> None:
-        """Send a copy until it is confirmed, then accept the original."""
-        backoff = _COPY_BACKOFF[0]
-
-        def begin() -> None:
-            with self._lock:
-                void = delivery.generation != self._generation or (self._closing and backoff > _COPY_BACKOFF[0])
-                self._copying += not void
-            if not void:
-                self._copies.send(copy, done)
-
-        def done(error: Exception | None) -> None:
-            nonlocal backoff
-            if error is None:
-                self._copy_error = ""
-                self._accept([delivery])
-            else:
-                self._copy_error = f"a copy can't be stored: {error}"
-                _log.error("%s: %s; the original stays with the broker", self.descriptor.label, self._copy_error)
-                wait, backoff = backoff, min(backoff * 2, _COPY_BACKOFF[1])
-                self._timer.call_later(wait, begin)
-            with self._lock:
-                self._copying -= 1
-                self._changed.notify_all()
-
-        begin()
+        self._copying.store(delivery, self._copies.dead_letter(delivery.message(), failures, reason, error))

@@ -11,7 +11,6 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +19,7 @@ from typing import Any, Self, TypeAlias
 from eventing_core import _envelope, _event, _listener
 from eventing_core import provider as spi
 from eventing_core._consuming import Consumers
-from eventing_core._dispatch import ListenerHealth
+from eventing_core._health import STARTED, ManagerHealth
 from eventing_core._injection import Environment, create
 from eventing_core._listener import EventListener, declared_listeners
 from eventing_core._options import Options
@@ -36,29 +35,9 @@ _log = logging.getLogger("eventing")
 class _State(Enum):
     NEW = "not started"
     STARTING = "starting"
-    STARTED = "started"
+    STARTED = STARTED
     STOPPING = "stopping"
     STOPPED = "stopped"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ManagerHealth:
-    """How a manager is.
-
-    Attributes:
-        state: ``not started``, ``starting``, ``started``, ``stopping`` or ``stopped``.
-        provider: how the connection is.
-        listeners: how each listener is.
-    """
-
-    state: str
-    provider: spi.Health
-    listeners: tuple[ListenerHealth, ...]
-
-    @property
-    def consuming(self) -> bool:
-        """The manager is started, and every listener consumes."""
-        return self.state == _State.STARTED.value and all(listener.consuming for listener in self.listeners)
 
 
 class EventManager:

@@ -1,0 +1,77 @@
+"""Having copies stored: send, have it confirmed, accept the original; where it fails, again with backoff."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Protocol
+
+from eventing_core._copies import Copies, Copy
+from eventing_core._workers import Timer
+from eventing_core.provider import Delivery
+
+_log = logging.getLogger("eventing")
+
+#: Waits between tries to store a copy: doubling from the first to the second, in seconds.
+_BACKOFF = (0.5, 30.0)
+
+
+class Owner(Protocol):
+    """Who has copies stored."""
+
+    def wants_copy(self, delivery: Delivery, *, again: bool) -> bool:
+        """Whether the copy of a delivery is still to be sent, for the first time or again."""
+
+    def copied(self, delivery: Delivery) -> None:
+        """The copy is confirmed: accept the original."""
+
+    def copying_changed(self) -> None:
+        """`Copying.busy` may have become False."""
+
+
+class Copying:
+    """The copies of one listener that are on their way. Thread-safe.
+
+    Attributes:
+        error: why the last try failed; empty when it didn't.
+    """
+
+    def __init__(self, copies: Copies, timer: Timer, label: str, owner: Owner) -> None:
+        self.error = ""
+        self._copies = copies
+        self._timer = timer
+        self._label = label
+        self._owner = owner
+        self._count = 0
+        self._lock = threading.Lock()
+
+    @property
+    def busy(self) -> bool:
+        """A copy was sent and is not answered; one that waits for another try doesn't count."""
+        return self._count > 0
+
+    def store(self, delivery: Delivery, copy: Copy) -> None:
+        """Send a copy until it is confirmed, then have the original accepted; nothing is dropped meanwhile."""
+        backoff = 0.0
+
+        def send() -> None:
+            if self._owner.wants_copy(delivery, again=backoff > 0):
+                with self._lock:
+                    self._count += 1
+                self._copies.send(copy, done)
+
+        def done(error: Exception | None) -> None:
+            nonlocal backoff
+            if error is None:
+                self.error = ""
+                self._owner.copied(delivery)
+            else:
+                self.error = f"a copy can't be stored: {error}"
+                _log.error("%s: %s; the original stays with the broker", self._label, self.error)
+                backoff = min(backoff * 2, _BACKOFF[1]) or _BACKOFF[0]
+                self._timer.call_later(backoff, send)
+            with self._lock:
+                self._count -= 1
+            self._owner.copying_changed()
+
+        send()
