@@ -54,6 +54,8 @@ class AmqpConsumer(Handle):
         self._was_active = False
         self._failed = False
         self._attempt = 0
+        #: The generation that the subscriber sees: a link attached anew within one connection begins one, too.
+        self._attachment = 0
         self._retry = _backoff.Backoff(0.2, 10.0)
         self._in_use_since = 0.0
         self._size = 0
@@ -197,6 +199,7 @@ class AmqpConsumer(Handle):
         if self._closing is not None or self._active:
             return
         self._active = self._was_active = True
+        self._attachment += 1
         self._failed = False
         self._in_use_since = 0.0
         self._retry.reset()
@@ -217,7 +220,7 @@ class AmqpConsumer(Handle):
             return
         if not taken:
             return
-        number, out, generation_number = _numbers.__next__, self._out, generation.number
+        number, out, generation_number = _numbers.__next__, self._out, self._attachment
         batch: list[AmqpDelivery] = []
         for pointer, raw in taken:
             delivery = AmqpDelivery(raw, number(), generation_number)
@@ -296,9 +299,8 @@ class AmqpConsumer(Handle):
         self._ended()
 
     def _tell(self, state: SubscriptionState, error: EventingError | Exception | None) -> None:
-        number = self._connection.generation_number
         try:
-            self._subscriber.state(state, number, error)
+            self._subscriber.state(state, self._attachment, error)
         except Exception:  # noqa: BLE001 (must not end the I/O thread)
             _log.exception("%s: its state could not be handed over", self.subscription.destination)
 

@@ -14,7 +14,8 @@ The provider calls them under no lock, and may be called by them; its caller hol
 
 **Generations.** A transport never revives a connection. Each (re)connect makes a new generation:
 fresh connection, session and links, numbered upwards from 1. Deliveries, settlements and windows of
-an older generation are void: the provider drops them, and the broker redelivers. Sends in doubt are
+an older generation are void: the provider drops them, and the broker redelivers. A subscription that is
+attached anew within one connection begins a new generation of its own, too. Sends in doubt are
 sent again, before newer ones to the same destination, under their old ids.
 """
 
@@ -86,7 +87,7 @@ class Delivery(ABC):
     """One message given to this process. Plain data, valid on any thread for any time.
 
     Attributes:
-        generation: of the connection that it came by.
+        generation: of the attachment that it came by, as told with `SubscriptionState.ACTIVE`.
         delivery_count: how often it was given out before and came back in a way that the broker
             counts (see `Capabilities.delivery_count`); 0 for the first time.
     """
