@@ -97,7 +97,7 @@ SIGNATURES = {
     "pn_transport_peek": "yppz",
     "pn_transport_pending": "yp",
     "pn_transport_pop": "vpz",
-    "pn_transport_push": "ypcz",
+    "pn_transport_push": "yppz",
     "pn_transport_set_idle_timeout": "vpu",
     "pn_transport_tick": "lpl",
     "pn_transport_trace": "vpi",

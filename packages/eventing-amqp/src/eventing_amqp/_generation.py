@@ -19,6 +19,7 @@ from eventing_amqp import _errors
 from eventing_amqp._codec import BrokenEncodingError, Decoder, as_dict
 from eventing_amqp._config import AmqpConfig
 from eventing_amqp._engine import Engine, Event, State
+from eventing_amqp._transfer import Buffer, reader, writer
 from eventing_core.errors import BrokerConnectionError
 
 _log = logging.getLogger("eventing.amqp")
@@ -116,9 +117,8 @@ class Generation:
         self._names = itertools.count(1)
         self._tags = itertools.count(1)
         self._tag = engine.tagger()
-        self._chunk = ctypes.create_string_buffer(_CHUNK)
-        self._address = ctypes.addressof(self._chunk)
-        self._view = memoryview(self._chunk).cast("B")
+        self._input, self._output = Buffer(_CHUNK), Buffer(_CHUNK)
+        self._read, self._write = reader(sock, self._input), writer(sock, self._output)
         self._events: dict[int, Callable[[int], None]] = {
             Event.CONNECTION_REMOTE_OPEN: self._on_connection_open,
             Event.CONNECTION_REMOTE_CLOSE: self._on_connection_close,
@@ -163,7 +163,7 @@ class Generation:
         """Take in what the socket has. True: there is more, which the selector doesn't see."""
         for _ in range(_READS if self._tls else 1):
             try:
-                data = self.sock.recv(_CHUNK)
+                count = self._read(_CHUNK)
             except (BlockingIOError, ssl.SSLWantReadError):
                 return False
             except ssl.SSLWantWriteError:
@@ -173,27 +173,28 @@ class Generation:
                 self.fail(_errors.of_socket(error, self._place))
                 return False
             if len(self._heard) < 16:  # noqa: PLR2004 (enough to tell another protocol)
-                self._heard += data[:16]
-            if not data:
+                self._heard += bytes(self._input.view[: min(count, 16)])
+            if not count:
                 self.lib.pn_transport_close_tail(self._transport)
                 self.pump()
                 self.fail(self._judge(None))
                 return False
-            if not self._push(data):
+            if not self._push(self._input.address, count):
                 return False
         return isinstance(self.sock, ssl.SSLSocket) and self.sock.pending() > 0
 
-    def _push(self, data: bytes) -> bool:
+    def _push(self, address: int, size: int) -> bool:
         lib = self.lib
         stalled = False
-        while data and self.failure is None:
-            count = lib.pn_transport_push(self._transport, data, len(data))
+        while size and self.failure is None:
+            count = lib.pn_transport_push(self._transport, address, size)
             self.pump()
             if count < 0 or (count == 0 and stalled):
                 self.fail(self._judge(self.engine.condition(lib.pn_transport_condition(self._transport))))
                 return False
             stalled = count == 0
-            data = data[count:] if count < len(data) else b""
+            address += count
+            size -= count
         return self.failure is None
 
     def write(self) -> None:
@@ -201,11 +202,11 @@ class Generation:
         lib, transport = self.lib, self._transport
         self.blocked = False
         while (count := lib.pn_transport_pending(transport)) > 0:
-            count = lib.pn_transport_peek(transport, self._address, min(count, _CHUNK))
+            count = lib.pn_transport_peek(transport, self._output.address, min(count, _CHUNK))
             if count <= 0:
                 break
             try:
-                written = self.sock.send(self._view[:count])
+                written = self._write(count)
             except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
                 self.blocked = True
                 return
@@ -405,7 +406,8 @@ class Generation:
 
     def receive(self, link: int) -> list[tuple[int, bytes]]:
         """Take the complete deliveries that are there, in their order, with their bytes."""
-        lib, address = self.lib, self._address
+        # While a message is taken over, the input may hold what the engine hasn't seen; the output holds nothing.
+        lib, address = self.lib, self._output.address
         current, receive, is_partial, advance = (
             lib.pn_link_current,
             lib.pn_link_recv,
