@@ -230,6 +230,21 @@ def test_windows_hold_while_they_change(bench: Bench):
     assert again.bodies() == ["last"]
 
 
+def test_a_closed_window_takes_its_credit_back(bench: Bench, artemis: Artemis, unique: Callable[[str], str]):
+    recorder = bench.listen_active(window=100)
+    bench.put("first")
+    recorder.wait(1)
+    recorder.handle.window(0)
+    bench.put("a", "b")
+    with opened(artemis, unique("other")) as other:
+        taker = other.listen_active(bench.queue, window=10)
+        taker.wait(2)
+        assert taker.bodies() == ["a", "b"]
+    assert recorder.bodies() == ["first"]
+    recorder.handle.window(100)
+    recorder.wait(3)
+
+
 def test_windows_lowered_under_load_never_stall(bench: Bench):
     recorder = bench.listen_active(window=50)
     settled: set[str] = set()

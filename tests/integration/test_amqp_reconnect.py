@@ -116,6 +116,23 @@ def test_sends_in_doubt_are_sent_again_in_order_and_stored_once(proxied: tuple[B
     assert [delivery.message().body for delivery in again] == [b"first", b"a", b"b", b"c", b"d", b"e"]
 
 
+def test_sends_that_did_not_arrive_are_sent_again_in_order(proxied: tuple[Bench, Proxy]):
+    bench, proxy = proxied
+    recorder = bench.listen_active(window=100)
+    bench.put("first")
+    recorder.wait(1)
+    proxy.silence()
+    lost = bench.send("a", "b", "c")
+    bench.connected.until(lambda seen: not seen[-1][0], "silence is noticed")
+    newer = bench.send("d", "e")
+    proxy.refuse()
+    proxy.speak()
+    proxy.accept()
+    assert [error for _, error in lost.wait(3) + newer.wait(2)] == [None] * 5
+    again = [delivery for delivery in recorder.wait(1 + 6) if delivery.generation > 1]
+    assert [delivery.message().body for delivery in again] == [b"first", b"a", b"b", b"c", b"d", b"e"]
+
+
 def test_no_send_is_confirmed_before_the_broker_confirms_it(proxied: tuple[Bench, Proxy]):
     bench, proxy = proxied
     recorder = bench.listen_active(window=10)
@@ -196,11 +213,14 @@ def test_a_late_answer_to_a_send_that_timed_out_is_passed_over(proxied: tuple[Be
     bench.listen_active()
     bench.put("first")
     proxy.hold_dispositions()
-    [(_, error)] = bench.send("a", seconds=0.3).wait(1)
+    late = bench.send("a", seconds=0.3)
+    [(_, error)] = late.wait(1)
     assert isinstance(error, SendTimeoutError)
     assert error.in_doubt
     proxy.release_dispositions()
+    # Answers come in order: that to the late one was there before.
     bench.put("b")
+    assert late.errors == [error]
 
 
 def test_closing_while_disconnected_fails_what_waits(proxied: tuple[Bench, Proxy]):
