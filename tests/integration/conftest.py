@@ -1,0 +1,61 @@
+"""Fixtures for tests on a real broker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eventing_amqp import AMQProvider
+from eventing_core import EventManager
+from eventing_core.provider import Provider
+from examples.artemis import Artemis
+from tests.support.plain import PlainClient
+from tests.support.processes import Worker
+
+
+@pytest.fixture
+def make_provider(artemis: Artemis) -> Callable[..., Provider]:
+    """``make_provider(server_name="server", **settings)``, for the broker of all tests."""
+
+    def make(server_name: str = "server", **settings: Any) -> Provider:
+        place = {"host": artemis.host, "port": artemis.port, "user": artemis.user, "password": artemis.password}
+        return AMQProvider(server_name, **{**place, **settings})
+
+    return make
+
+
+@pytest.fixture
+def make_manager(make_provider: Callable[..., Provider]) -> Iterator[Callable[..., EventManager]]:
+    """``make_manager(*listeners, provider=None, server_name="server", **options)``; stopped after the test."""
+    with ExitStack() as stack:
+
+        def make(
+            *listeners: Any, provider: Provider | None = None, server_name: str = "server", **options: Any
+        ) -> EventManager:
+            manager = EventManager(
+                provider or make_provider(server_name), listeners=listeners, **{"pipelines": [], **options}
+            )
+            stack.callback(manager.stop)
+            return manager
+
+        yield make
+
+
+@pytest.fixture
+def plain(artemis: Artemis) -> Iterator[PlainClient]:
+    """A plain client of the broker of all tests."""
+    with PlainClient(artemis) as client:
+        yield client
+
+
+@pytest.fixture
+def start_worker(tmp_path: Path) -> Iterator[Callable[..., Worker]]:
+    """``start_worker(broker, server_name, *arguments)``: one of `tests.support.workers`; killed after the test."""
+    with ExitStack() as stack:
+        yield lambda broker, server_name, *arguments: stack.enter_context(
+            Worker(broker, server_name, tmp_path / f"{server_name}.log", *arguments)
+        )

@@ -1,0 +1,135 @@
+"""Worker processes, from the side of the test."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from types import TracebackType
+from typing import Self
+
+from examples.artemis import Artemis
+from tests.support.commands import ROOT, module
+
+
+class Worker:
+    """One process of `tests.support.workers`; killed at the end of the block. Not thread-safe."""
+
+    def __init__(self, broker: Artemis, server_name: str, log: Path, *arguments: str | Path) -> None:
+        """Start it."""
+        self.name = server_name
+        self._log = log
+        settings = {
+            "EVENTING_PROVIDER": "amqp",
+            "EVENTING_SERVER_NAME": server_name,
+            "EVENTING_AMQP__HOST": broker.host,
+            "EVENTING_AMQP__PORT": str(broker.port),
+            "EVENTING_AMQP__USER": broker.user,
+            "EVENTING_AMQP__PASSWORD": broker.password,
+            # A broker that a test starts again is there within seconds.
+            "EVENTING_AMQP__BACKOFF_MAX": "1",
+        }
+        with log.open("a") as errors:
+            self._process = subprocess.Popen(
+                [*module("tests.support.workers"), *map(str, arguments)],
+                cwd=ROOT,
+                env={**os.environ, **settings},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
+        self._words: SimpleQueue[str] = SimpleQueue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
+    @property
+    def runs(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
+    @property
+    def log(self) -> str:
+        """What it logged, or died of."""
+        return self._log.read_text(errors="replace")
+
+    def expect(self, word: str, timeout: float = 60.0) -> None:
+        """Wait for the next word that it says.
+
+        Raises:
+            AssertionError: it is another one, it ended, or nothing came in ``timeout`` seconds.
+        """
+        try:
+            said = self._words.get(timeout=timeout)
+        except Empty:
+            said = f"nothing in {timeout:g} s"
+        assert said == word, f"{self.name} said {said!r} and not {word!r}; its log:\n{self.log}"
+
+    def end(self, timeout: float = 60.0) -> None:
+        """End its input, and wait for it to end in order: a sender does so when all is confirmed."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._wait(timeout)
+
+    def stop(self, timeout: float = 60.0) -> None:
+        """SIGTERM, and wait for it to end in order."""
+        self._process.send_signal(signal.SIGTERM)
+        self._wait(timeout)
+
+    def _wait(self, timeout: float) -> None:
+        code = self._process.wait(timeout)
+        assert code == 0, f"{self.name} ended with {code}; its log:\n{self.log}"
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self._process.kill()
+        self._process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.kill()
+        self._reader.join()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe:
+                pipe.close()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._words.put(line.strip())
+        self._words.put("nothing more: it ended")
+
+
+class Numbers:
+    """A file of numbers that workers append to, read as it grows."""
+
+    def __init__(self, path: Path) -> None:
+        """The file may not be there yet."""
+        self.path = path
+
+    def __len__(self) -> int:
+        return self._bytes().count(b"\n")
+
+    def read(self) -> list[int]:
+        """All numbers so far, in their order, duplicates and all."""
+        return [int(line) for line in self._bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+
+    def _bytes(self) -> bytes:
+        return self.path.read_bytes() if self.path.exists() else b""
+
+
+#: ``start(server_name, *arguments)``
+StartWorker = Callable[..., Worker]
