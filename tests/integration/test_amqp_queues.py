@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import contextlib
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -152,7 +151,6 @@ def test_a_queue_of_a_server_lives_with_it(artemis: Artemis, unique: Callable[[s
 
 def test_an_existing_queue_becomes_exclusive(bench: Bench, artemis: Artemis, unique: Callable[[str], str]):
     bench.listen_active().handle.close().result(10)
-    end = time.monotonic() + 30
     with opened(artemis, unique("second")) as second:
         first = accepting(bench.listen_active(window=100, exclusive=True))
         other = accepting(second.listen_active(bench.queue, window=100, exclusive=True))

@@ -247,14 +247,14 @@ def test_a_pipeline_that_sends_while_it_is_made_is_an_error_and_no_deadlock() ->
 
     class Announces(EnvelopePipeline):
         def __init__(self) -> None:
-            manager.submit_event(Kept("made"))
+            sender.submit_event(Kept("made"))
 
-    manager = EventManager(provider, listeners=[], pipelines=[])
-    manager._pipelines = [Announces]
+    sender = EventManager(provider, listeners=[], pipelines=[])
+    sender._pipelines = [Announces]
     with pytest.raises(ListenerCreationError, match="constructor can't send"):
-        in_thread(lambda: manager.submit_event(Note("a"))).result(5)
+        in_thread(lambda: sender.submit_event(Note("a"))).result(5)
     assert provider.taken == []
-    manager.stop()
+    sender.stop()
 
 
 def test_a_cancelled_future_harms_nobody(provider: Withholding, manager: EventManager) -> None:

@@ -45,20 +45,20 @@ def string(text: str) -> bytes:
     """A string."""
     raw = text.encode("utf-8", "surrogatepass")
     size = len(raw)
-    return (b"\xa1" + size.to_bytes(1) if size < 256 else b"\xb1" + size.to_bytes(4)) + raw  # noqa: PLR2004 (one byte)
+    return (b"\xa1" + size.to_bytes(1) if size < 256 else b"\xb1" + size.to_bytes(4)) + raw
 
 
 def symbol(text: str) -> bytes:
     """A symbol; what isn't ASCII becomes a question mark."""
     raw = text.encode("ascii", "replace")
     size = len(raw)
-    return (b"\xa3" + size.to_bytes(1) if size < 256 else b"\xb3" + size.to_bytes(4)) + raw  # noqa: PLR2004 (one byte)
+    return (b"\xa3" + size.to_bytes(1) if size < 256 else b"\xb3" + size.to_bytes(4)) + raw
 
 
 def binary(raw: bytes) -> bytes:
     """A binary."""
     size = len(raw)
-    return (b"\xa0" + size.to_bytes(1) if size < 256 else b"\xb0" + size.to_bytes(4)) + raw  # noqa: PLR2004 (one byte)
+    return (b"\xa0" + size.to_bytes(1) if size < 256 else b"\xb0" + size.to_bytes(4)) + raw
 
 
 def ulong(number: int) -> bytes:
@@ -75,7 +75,7 @@ def string_map(items: Mapping[str, str]) -> bytes:
 def compound_map(body: bytes, count: int) -> bytes:
     """A map of so many encoded keys and values."""
     size = len(body)
-    if size < 255 and count < 256:  # noqa: PLR2004 (one byte)
+    if size < 255 and count < 256:
         return b"\xc1" + bytes((size + 1, count)) + body
     return b"\xd1" + (size + 4).to_bytes(4) + count.to_bytes(4) + body
 
@@ -83,7 +83,7 @@ def compound_map(body: bytes, count: int) -> bytes:
 def compound_list(body: bytes, count: int) -> bytes:
     """A list of so many encoded fields."""
     size = len(body)
-    if size < 255 and count < 256:  # noqa: PLR2004 (one byte)
+    if size < 255 and count < 256:
         return b"\xc0" + bytes((size + 1, count)) + body
     return b"\xd0" + (size + 4).to_bytes(4) + count.to_bytes(4) + body
 
@@ -137,7 +137,7 @@ class Decoder:
         if code == 0:
             self.value()
             self.value()
-        elif code >= 0xA0:  # noqa: PLR2004 (section 1.6.1: from here on with a size)
+        elif code >= 0xA0:
             self._take(int.from_bytes(self._take(4 if code & 0x10 else 1)))
         else:
             self._take(_width(code))
@@ -162,10 +162,10 @@ class Decoder:
         """What follows a constructor."""
         category = code >> 4
         if category in {0xA, 0xB}:
-            return _variable(code & 0xF, self._take(int.from_bytes(self._take(1 if category == 0xA else 4))))  # noqa: PLR2004
-        if category >= 0xC:  # noqa: PLR2004
+            return _variable(code & 0xF, self._take(int.from_bytes(self._take(1 if category == 0xA else 4))))
+        if category >= 0xC:
             return self._compound(code, depth)
-        if code == 0x45:  # noqa: PLR2004 (list0)
+        if code == 0x45:  # list0
             return []
         if code in _EMPTY:
             return _EMPTY[code]
@@ -181,7 +181,7 @@ class Decoder:
             raise BrokenEncodingError
         count = int.from_bytes(self._take(width))
         kind = code & 0xEF
-        if kind == 0xE0:  # noqa: PLR2004 (array)
+        if kind == 0xE0:
             values = self._array(count, end, depth - 1)
         elif kind in {0xC0, 0xC1} and count <= end - self.at:
             values = [self.value(depth - 1) for _ in range(count)]
@@ -189,7 +189,7 @@ class Decoder:
             raise BrokenEncodingError
         if self.at != end:
             raise BrokenEncodingError
-        return values if kind != 0xC1 else _mapping(values)  # noqa: PLR2004 (map)
+        return values if kind != 0xC1 else _mapping(values)
 
     def _array(self, count: int, end: int, depth: int) -> list[Any]:
         if not count and self.at == end:
@@ -199,7 +199,7 @@ class Decoder:
             if depth <= len(descriptors):
                 raise BrokenEncodingError
             descriptors.append(self.value(depth))
-        if code >> 4 == 0x4:  # noqa: PLR2004 (no bytes of its own)
+        if code >> 4 == 0x4:
             self._empty -= count
             if self._empty < 0:
                 raise BrokenEncodingError
@@ -224,7 +224,7 @@ def _variable(kind: int, raw: bytes) -> Any:
             return raw
         if kind == 1:
             return raw.decode()
-        if kind == 3:  # noqa: PLR2004 (symbol)
+        if kind == 3:
             return Symbol(raw.decode("ascii"))
     except UnicodeDecodeError:
         pass
@@ -240,15 +240,15 @@ def _fixed(code: int, raw: bytes) -> Any:
 
 
 def _rare(code: int, raw: bytes) -> Any:
-    if code == 0x56 and raw[0] < 2:  # noqa: PLR2004
+    if code == 0x56 and raw[0] < 2:
         return raw[0] == 1
-    if code == 0x72:  # noqa: PLR2004
+    if code == 0x72:
         return _FLOAT.unpack(raw)[0]
-    if code == 0x82:  # noqa: PLR2004
+    if code == 0x82:
         return _DOUBLE.unpack(raw)[0]
-    if code == 0x98:  # noqa: PLR2004
+    if code == 0x98:
         return uuid.UUID(bytes=raw)
-    if code == 0x73:  # noqa: PLR2004
+    if code == 0x73:
         return _character(int.from_bytes(raw))
     if code in {0x74, 0x84, 0x94}:  # decimals: nobody's standard library reads them
         return raw

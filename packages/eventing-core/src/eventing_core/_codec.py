@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 CONTENT_TYPE = "application/json"
 
+#: Flaws of a body that an error lists.
+_SHOWN = 5
+
 #: Kinds of pydantic core schemas whose values may be NaN or infinite, as they appear in a schema's text.
 _MAY_HOLD_NAN = ("'float'", "'decimal'", "'any'", "'complex'", "'function-plain'")
 
@@ -93,8 +96,8 @@ class Codec:
 
 def _summary(error: ValidationError) -> str:
     flaws = error.errors(include_url=False, include_context=False, include_input=False)
-    shown = [f"{'.'.join(map(str, flaw['loc'])) or 'the whole'}: {flaw['msg']}" for flaw in flaws[:5]]
-    more = f" (and {len(flaws) - 5} more)" if len(flaws) > 5 else ""  # noqa: PLR2004
+    shown = [f"{'.'.join(map(str, flaw['loc'])) or 'the whole'}: {flaw['msg']}" for flaw in flaws[:_SHOWN]]
+    more = f" (and {len(flaws) - _SHOWN} more)" if len(flaws) > _SHOWN else ""
     return "; ".join(shown) + more
 
 

@@ -152,7 +152,7 @@ def _core_fields() -> dict[str, Any]:
 def _validate(fields: Mapping[str, Any], sources: Sources) -> dict[str, Any]:
     """Merge the sources of these fields by priority and validate them."""
     # Takes a quarter of a second to import, which only those pay who use a configuration.
-    from pydantic_settings import (  # noqa: PLC0415
+    from pydantic_settings import (  # noqa: PLC0415 (slow to import)
         BaseSettings,
         InitSettingsSource,
         PydanticBaseSettingsSource,
@@ -171,8 +171,8 @@ def _validate(fields: Mapping[str, Any], sources: Sources) -> dict[str, Any]:
             settings_cls: type[BaseSettings],
             init_settings: PydanticBaseSettingsSource,
             env_settings: PydanticBaseSettingsSource,
-            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 (pydantic-settings' signature)
+            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 (pydantic-settings' signature)
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             own = {key: value for key, value in sources.file.items() if key in fields}
             return init_settings, env_settings, InitSettingsSource(settings_cls, own)

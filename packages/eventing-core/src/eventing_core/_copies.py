@@ -87,7 +87,9 @@ class Copies:
     def retry(self, message: Message, failures: Failures, delay: float) -> Copy:
         """A copy for the listener's own queue."""
         headers = self._headers(message, failures)
-        return Copy(self._copy(message, headers, f"retry{failures.attempts}", message.durable), self._queue, delay)
+        return Copy(
+            self._copy(message, headers, f"retry{failures.attempts}", durable=message.durable), self._queue, delay
+        )
 
     def dead_letter(self, message: Message, failures: Failures, reason: str, error: BaseException) -> Copy:
         """A copy, with the reason in its headers, for the dead-letter queue."""
@@ -117,7 +119,7 @@ class Copies:
             FIRST_FAILED_AT: failures.first_failed_at,
         }
 
-    def _copy(self, message: Message, headers: dict[str, str], what: str, durable: bool) -> Message:  # noqa: FBT001
+    def _copy(self, message: Message, headers: dict[str, str], what: str, *, durable: bool) -> Message:
         # The listener's name is part of the id: two listeners of one event copy the same original,
         # and a broker may look for duplicates by address, which their queues share.
         group = self._queue.group + (f"-{self._queue.member}" if self._queue.member else "")
@@ -136,8 +138,8 @@ class Copies:
 
 def describe_error(error: BaseException) -> str:
     """Type and text of an error, for a log line."""
-    text = _text_of(error)
-    return f"{_type_of(error)}: {text}" if text else _type_of(error)
+    kind, text = type(error).__qualname__, _text_of(error)
+    return f"{kind}: {text}" if text else kind
 
 
 def _type_of(error: BaseException) -> str:

@@ -21,6 +21,7 @@ class Owner(Protocol):
 
     def wants_copy(self, delivery: Delivery, *, again: bool) -> bool:
         """Whether the copy of a delivery is still to be sent, for the first time or again."""
+        ...
 
     def copied(self, delivery: Delivery) -> None:
         """The copy is confirmed: accept the original."""

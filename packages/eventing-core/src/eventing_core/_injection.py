@@ -37,7 +37,7 @@ def create(environment: Environment | None, cls: type[T]) -> T:
         return _without_container(cls)
     if _is_a(environment, "injector", "Injector"):
         # Imported here: it needs the injector package, which is there if an instance of it is.
-        from eventing_core._injection_injector import create_by_injector  # noqa: PLC0415
+        from eventing_core._injection_injector import create_by_injector  # noqa: PLC0415 (imports injector)
 
         return _checked(create_by_injector(cast("Any", environment), cls), cls, "the injector")
     container = _describe(environment, cls)

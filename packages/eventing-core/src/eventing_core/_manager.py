@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import atexit
-import concurrent.futures.thread  # noqa: F401 (its exit function has to be registered before ours)
+import importlib
 import logging
 import os
 import threading
@@ -428,7 +428,8 @@ def _reset_all() -> None:
 
 def _at_exit(call: Callable[[], None]) -> None:
     """Call at exit, while listeners can still use executors: those are closed before `atexit`'s functions run."""
-    register = getattr(threading, "_register_atexit", None)  # as concurrent.futures does for its own
+    importlib.import_module("concurrent.futures.thread")  # registers its own, which then runs after ours
+    register = getattr(threading, "_register_atexit", None)
     if register is not None:
         register(call)
     else:

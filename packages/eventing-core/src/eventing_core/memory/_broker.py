@@ -97,7 +97,7 @@ class MemoryBroker:
 
 # Another thread may have held it when the process forked.
 def _new_guard() -> None:
-    MemoryBroker._guard = threading.Lock()  # noqa: SLF001
+    MemoryBroker._guard = threading.Lock()  # noqa: SLF001 (this module's own class)
 
 
 if hasattr(os, "register_at_fork"):

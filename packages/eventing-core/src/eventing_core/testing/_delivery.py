@@ -43,7 +43,7 @@ class Capture(EnvelopePipeline):
     def __init__(self) -> None:
         self.envelopes: Log[Envelope] = Log()
 
-    def handle(self, envelope: Envelope, event_listener_descriptor: object) -> None:  # noqa: ARG002
+    def handle(self, envelope: Envelope, event_listener_descriptor: object) -> None:  # noqa: ARG002 (the pipeline's signature)
         """Keep it."""
         self.envelopes.add(envelope)
 
@@ -56,11 +56,11 @@ class Session(EnvelopePipeline):
         self.sending = ""
         self.closed: Log[str] = Log()
 
-    def send(self, envelope: Envelope, event_descriptor: object) -> None:  # noqa: ARG002
+    def send(self, envelope: Envelope, event_descriptor: object) -> None:  # noqa: ARG002 (the pipeline's signature)
         """Capture the session."""
         envelope.set("session", self.sending)
 
-    def handle(self, envelope: Envelope, event_listener_descriptor: object) -> Iterator[None]:  # noqa: ARG002
+    def handle(self, envelope: Envelope, event_listener_descriptor: object) -> Iterator[None]:  # noqa: ARG002 (the pipeline's signature)
         """Open the session, and close it after."""
         self.current.session = envelope.get("session")
         try:

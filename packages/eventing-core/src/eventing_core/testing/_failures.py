@@ -29,7 +29,7 @@ class Spoiler(EnvelopePipeline):
     def __init__(self) -> None:
         self.found: Log[dict[str, str]] = Log()
 
-    def handle(self, envelope: Envelope, event_listener_descriptor: object) -> Iterator[None]:  # noqa: ARG002
+    def handle(self, envelope: Envelope, event_listener_descriptor: object) -> Iterator[None]:  # noqa: ARG002 (the pipeline's signature)
         """Change the envelope."""
         self.found.add({key: value for key, value in envelope.headers.items() if not key.startswith("eventing-")})
         envelope.set("added", "by an attempt")
