@@ -57,6 +57,10 @@ def _direct(name: str, sock: socket.socket, buffer: Buffer) -> Transfer | None:
     descriptor, address, get_errno = sock.fileno(), buffer.address, ctypes.get_errno
 
     def call(size: int) -> int:
+        # The function would write over whatever is behind the buffer; and this keeps the buffer as long as the call.
+        if size > buffer.size:
+            msg = f"{size} bytes don't fit into a buffer of {buffer.size}"
+            raise ValueError(msg)
         count: int = function(descriptor, address, size, flags)
         if count < 0:
             number = get_errno()
