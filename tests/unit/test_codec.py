@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
@@ -156,3 +158,36 @@ def test_a_type_that_is_not_found_is_refused_with_the_class() -> None:
 
     with pytest.raises(DeclarationError, match=r"WithLocal.*Local"):
         codec_of(WithLocal)
+
+
+@pytest.mark.parametrize(
+    "disturb",
+    [
+        warnings.resetwarnings,
+        lambda: warnings.simplefilter("ignore"),
+        lambda: warnings.simplefilter("always"),
+        lambda: warnings.filterwarnings("ignore", module="eventing_core"),
+    ],
+    ids=["reset", "ignored", "always", "module"],
+)
+def test_strictness_does_not_depend_on_warning_filters(disturb: Callable[[], None]):
+    codec = Codec(describe_event(Order))
+    with warnings.catch_warnings(record=True) as caught:
+        for _ in range(2):
+            disturb()
+            for _ in range(2):
+                with pytest.raises(SerializationError, match="'number' holds a str"):
+                    codec.encode(Order(cast("Any", "secret")))
+            assert codec.encode(Order(1)) == b'{"number":1,"lines":[],"note":null}'
+            with pytest.raises(SerializationError, match="'number' holds a str"):
+                codec.encode(Order(cast("Any", "secret")))
+    # They would hold values.
+    assert not caught
+
+
+def test_encoding_keeps_the_gil(monkeypatch: pytest.MonkeyPatch):
+    """Any string for pydantic's ``warnings`` gives it away; beside a thread that computes, sending then crawls."""
+    codec = Codec(describe_event(Order))
+    body = codec.encode(Order(1, note="not NaN"))
+    monkeypatch.setattr(codec, "_adapter", None)
+    assert codec.encode(Order(1, note="not NaN")) == body
