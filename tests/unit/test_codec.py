@@ -188,6 +188,6 @@ def test_strictness_does_not_depend_on_warning_filters(disturb: Callable[[], Non
 def test_encoding_keeps_the_gil(monkeypatch: pytest.MonkeyPatch):
     """Any string for pydantic's ``warnings`` gives it away; beside a thread that computes, sending then crawls."""
     codec = Codec(describe_event(Order))
-    body = codec.encode(Order(1, note="not NaN"))
+    body = codec.encode(Order(1, note="x"))
     monkeypatch.setattr(codec, "_adapter", None)
-    assert codec.encode(Order(1, note="not NaN")) == body
+    assert codec.encode(Order(1, note="x")) == body
