@@ -92,6 +92,13 @@ def demo(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """How fast it is beside a handler on raw Proton, on an Artemis of its own. Wants an idle machine."""
+    install(session, *PACKAGES)
+    session.run("python", "-m", "benchmarks.shape", *session.posargs)
+
+
+@nox.session(default=False)
 def lowest(session: nox.Session) -> None:
     """Unit tests with the lowest versions that the packages allow."""
     install(session, *PACKAGES, more=nox.project.dependency_groups(PROJECT, "test"))
