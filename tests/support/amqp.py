@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from uuid import uuid4
 
 from eventing_amqp import AMQProvider
 from eventing_core.provider import Destination, Message, Subscription
@@ -49,8 +50,7 @@ class Bench:
         """Send durable messages."""
         done = Confirmations()
         batch = [
-            Message(body=body.encode(), message_id=body[:40], dedup_id=f"{id(done)}-{number}-{body[:40]}", durable=True)
-            for number, body in enumerate(bodies)
+            Message(body=body.encode(), message_id=body[:40], dedup_id=uuid4().hex, durable=True) for body in bodies
         ]
         self.provider.producer(to or self.topic).send(batch, done, deadline=time.monotonic() + seconds)
         return done
