@@ -56,6 +56,7 @@ class AMQProvider(Provider):
         reports_unroutable=True,
         individual_settlement=True,
         lease=False,
+        network=True,
         max_message_bytes=None,
     )
 

@@ -220,14 +220,16 @@ class Capabilities:
         per_process: every process can have a queue of its own.
         member_expiry: the queue of a process that stays away is removed after a while.
         exclusive: one consumer of several can be given everything, in order.
-        delivery_count: what `Delivery.delivery_count` counts. ``none``: nothing; ``delivered``: also
-            messages that were prefetched and never begun; ``failed``: only what was begun.
+        delivery_count: what `Delivery.delivery_count` counts. ``none``: nothing; ``flag``: it tells only whether it
+            was given out before, and is 1 at most; ``delivered``: also messages that were prefetched and never begun;
+            ``failed``: only what was begun.
         uncounted_release: `Outcome.RELEASE` doesn't raise the delivery count.
         send_delay: `Producer.send` can delay.
         dedup: the broker drops a second send of one ``dedup_id`` to one destination.
         reports_unroutable: a send to a topic without any queue fails with `UnroutedError`.
         individual_settlement: deliveries can be settled out of order; a log commits a prefix.
         lease: deliveries are lent for a time; the provider renews it while they are unsettled.
+        network: there is a broker at the other end of a connection: it can restart, and the connection can be lost.
         retains: what isn't consumed when the provider is closed is kept for a later one. Where it isn't, a
             manager that stops lets its listeners handle everything first.
         max_message_bytes: the largest body, in bytes; None when there is no bound.
@@ -237,13 +239,14 @@ class Capabilities:
     per_process: bool
     member_expiry: bool
     exclusive: bool
-    delivery_count: Literal["none", "delivered", "failed"]
+    delivery_count: Literal["none", "flag", "delivered", "failed"]
     uncounted_release: bool
     send_delay: bool
     dedup: bool
     reports_unroutable: bool
     individual_settlement: bool
     lease: bool
+    network: bool
     retains: bool = True
     max_message_bytes: int | None = None
 
