@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from eventing_amqp._loop import Loop
+from eventing_core.provider.sockets import Loop
 
 
 @pytest.fixture

@@ -25,10 +25,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from enum import Enum
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from eventing_core.errors import ConfigError
 
 #: The version of this interface. A plugin made for another one is refused.
 SPI_VERSION = 1
@@ -335,6 +338,30 @@ class ProviderConfig(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> Self:
+        """The settings that a constructor was given.
+
+        Raises:
+            ConfigError: one is unknown, or wrong. Holds none of the values.
+        """
+        try:
+            return cls(**settings)
+        except ValidationError as error:
+            flaws = error.errors(include_input=False, include_url=False, include_context=False)
+        # Outside, as an error of pydantic keeps what was put in.
+        raise ConfigError(f"{cls.__name__}: " + "; ".join(cls._flaw(flaw["loc"], flaw["msg"]) for flaw in flaws))
+
+    @classmethod
+    def _flaw(cls, location: tuple[int | str, ...], text: str) -> str:
+        key = ".".join(map(str, location))
+        if key and key not in cls.model_fields:
+            near = get_close_matches(key.lower(), cls.model_fields, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"the keys are: {', '.join(sorted(cls.model_fields))}"
+            return f"unknown key {key!r}; {hint}"
+        text = text.removeprefix("Value error, ")
+        return f"{key}: {text}" if key else text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

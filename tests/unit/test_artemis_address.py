@@ -6,23 +6,21 @@ import json
 
 import pytest
 
-from eventing_amqp._address import Artemis, Node, Queue, check_queue_name, model_of
-from eventing_core.errors import UnsupportedBrokerError
 from eventing_core.provider import Destination, Subscription
+from eventing_core.provider.artemis import Artemis, Node, Queue
+from eventing_core.provider.sockets import check_queue_name
 
 COMPETING = Destination("Order", "Billing", kind="queue", durable=True)
 OWN = Destination("Order", "Cache", "web-1", "queue")
 
 
 def test_an_event_is_a_multicast_address():
-    assert Artemis().node(Destination("Order", durable=True)) == Node(
-        address="Order", capability="topic", topic="Order"
-    )
+    assert Artemis().node(Destination("Order", durable=True)) == Node(address="Order", topic="Order")
 
 
 def test_a_listener_has_a_queue_on_it():
     node = Artemis(member_expiry=60).node(COMPETING)
-    assert (node.address, node.capability, node.topic) == ("Order::Billing", "topic", "")
+    assert (node.address, node.anycast, node.topic) == ("Order::Billing", False, "")
     assert node.queue == Queue(name="Billing", address="Order", durable=True)
 
 
@@ -36,7 +34,7 @@ def test_dead_letters_have_an_anycast_address_of_the_queues_name():
     for queue, name in ((COMPETING, "Billing.dead"), (OWN, "Cache-web-1.dead")):
         dead = Destination(queue.topic, queue.group, queue.member, "dead")
         node = Artemis(member_expiry=60).node(dead)
-        assert (node.address, node.capability, node.topic) == (name, "queue", "")
+        assert (node.address, node.anycast, node.topic) == (name, True, "")
         assert node.queue == Queue(name=name, address=name, anycast=True, durable=True)
 
 
@@ -100,11 +98,3 @@ REFUSED = [
 def test_templates_that_are_refused(template: str):
     with pytest.raises(ValueError, match=r"\S"):
         check_queue_name(template)
-
-
-def test_an_unknown_broker_is_refused_by_name():
-    assert isinstance(model_of("apache-activemq-artemis", "{listener}", None), Artemis)
-    with pytest.raises(UnsupportedBrokerError, match="RabbitMQ"):
-        model_of("RabbitMQ", "{listener}", None)
-    with pytest.raises(UnsupportedBrokerError, match="tell its name"):
-        model_of("", "{listener}", None)

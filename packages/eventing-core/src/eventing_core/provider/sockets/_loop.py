@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-_log = logging.getLogger("eventing.amqp")
+_log = logging.getLogger("eventing.sockets")
 
 
 class Timer:
@@ -122,7 +122,10 @@ class Loop:
         inbox = self._inbox
         # What calls post meanwhile waits for the next turn, so that the socket is not starved.
         for _ in range(len(inbox)):
-            call, argument = inbox.popleft()
+            try:
+                call, argument = inbox.popleft()
+            except IndexError:  # a command carried out the rest itself
+                return
             try:
                 call(argument)
             except Exception:  # noqa: BLE001 (one command must not end the thread)

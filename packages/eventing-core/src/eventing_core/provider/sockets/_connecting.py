@@ -10,9 +10,9 @@ import threading
 import time
 from collections.abc import Callable
 
-from eventing_amqp import _errors
-from eventing_amqp._config import AmqpConfig
 from eventing_core.errors import BrokerConnectionError, TlsError
+from eventing_core.provider.sockets import _errors
+from eventing_core.provider.sockets._config import SocketConfig
 
 
 class CancelledError(Exception):
@@ -24,23 +24,25 @@ class Connector:
 
     Args:
         config: where to, and how.
+        name: of its thread.
         deadline: of `time.monotonic`.
         done: called on the connector's thread with the non-blocking socket, or with the error.
     """
 
     def __init__(
         self,
-        config: AmqpConfig,
+        config: SocketConfig,
+        name: str,
         deadline: float,
         done: Callable[[tuple[Connector, socket.socket | None, BrokerConnectionError | None]], None],
     ) -> None:
         self._config = config
-        self._place = f"{config.host}:{config.port}"
+        self._place = config.place
         self._deadline = deadline
         self._done = done
         self._cancel_out, self._cancel_in = socket.socketpair()
         self._sock: socket.socket | None = None
-        self._thread = threading.Thread(target=self._run, name=f"eventing-amqp-connect-{self._place}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"{name}-connect", daemon=True)
 
     def start(self) -> None:
         """Begin."""
@@ -78,8 +80,11 @@ class Connector:
         context = _tls_context(self._config, self._place) if self._config.tls else None
         addresses = socket.getaddrinfo(self._config.host, self._config.port, type=socket.SOCK_STREAM)
         for index, (family, kind, protocol, _, address) in enumerate(addresses):
+            left = self._deadline - time.monotonic()
+            # An address that doesn't answer takes its share, and leaves time for the next ones.
+            until = time.monotonic() + left / (len(addresses) - index)
             try:
-                sock = self._connect_to(family, kind, protocol, address)
+                sock = self._connect_to(family, kind, protocol, address, until)
                 break
             except OSError:
                 if index == len(addresses) - 1:
@@ -88,14 +93,14 @@ class Connector:
             raise socket.gaierror(socket.EAI_NONAME, "no addresses")
         return self._encrypt(sock, context) if context else sock
 
-    def _connect_to(self, family: int, kind: int, protocol: int, address: object) -> socket.socket:
+    def _connect_to(self, family: int, kind: int, protocol: int, address: object, until: float) -> socket.socket:
         self._sock = sock = socket.socket(family, kind, protocol)
         try:
             sock.settimeout(0)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with contextlib.suppress(BlockingIOError):
                 sock.connect(address)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-            self._wait(sock, select.POLLOUT)
+            self._wait(sock, select.POLLOUT, until)
             _raise_for(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
         except BaseException:
             sock.close()
@@ -115,9 +120,9 @@ class Connector:
                 try:
                     secure.do_handshake()
                 except ssl.SSLWantReadError:
-                    self._wait(secure, select.POLLIN)
+                    self._wait(secure, select.POLLIN, self._deadline)
                 except ssl.SSLWantWriteError:
-                    self._wait(secure, select.POLLOUT)
+                    self._wait(secure, select.POLLOUT, self._deadline)
                 else:
                     return secure
         except TimeoutError:
@@ -134,11 +139,11 @@ class Connector:
             secure.close()
             raise
 
-    def _wait(self, sock: socket.socket, event: int) -> None:
+    def _wait(self, sock: socket.socket, event: int, until: float) -> None:
         poll = select.poll()
         poll.register(sock, event)
         poll.register(self._cancel_out, select.POLLIN)
-        ready = poll.poll(max(0.0, self._deadline - time.monotonic()) * 1000)
+        ready = poll.poll(max(0.0, until - time.monotonic()) * 1000)
         if not ready:
             raise TimeoutError
         if any(descriptor == self._cancel_out.fileno() for descriptor, _ in ready):
@@ -150,7 +155,7 @@ def _raise_for(error: int) -> None:
         raise OSError(error, "")
 
 
-def _tls_context(config: AmqpConfig, place: str) -> ssl.SSLContext:
+def _tls_context(config: SocketConfig, place: str) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=str(config.ca_file) if config.ca_file else None)
         context.check_hostname = config.verify_host_name
