@@ -22,12 +22,13 @@ from eventing_core._consuming import Consumers
 from eventing_core._health import STARTED, ManagerHealth
 from eventing_core._injection import Environment, create
 from eventing_core._listener import EventListener, declared_listeners
+from eventing_core._names import flaw_in_name
 from eventing_core._options import Options
 from eventing_core._pipeline import EnvelopePipeline, declared_pipelines, describe_pipeline
 from eventing_core._retry import Retry
 from eventing_core._sending import EventRegistry, Sender
 from eventing_core._signals import SignalWaiter
-from eventing_core.errors import ManagerStateError, ManagerStoppedError
+from eventing_core.errors import ConfigError, ManagerStateError, ManagerStoppedError
 
 _log = logging.getLogger("eventing")
 
@@ -53,6 +54,9 @@ class EventManager:
         pipelines: exactly these, as classes or instances; all declared ones when None.
         retry: for listeners that don't set their own.
         options: workers, time limits and the like.
+
+    Raises:
+        ConfigError: the provider's ``server_name`` can't be part of a queue's name.
     """
 
     # By way of their modules, so that type checkers see aliases and not variables.
@@ -71,6 +75,10 @@ class EventManager:
         retry: Retry | None = None,
         options: Options | None = None,
     ) -> None:
+        flaw = flaw_in_name(provider.server_name)
+        if flaw:
+            msg = f"server_name: {provider.server_name!r} can't be a name, {flaw}. Give the provider another one."
+            raise ConfigError(msg)
         self._provider = provider
         self._environment = environment
         self._listeners = listeners

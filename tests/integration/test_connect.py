@@ -28,7 +28,7 @@ from eventing_core.errors import (
     UnsupportedBrokerError,
 )
 from examples.artemis import Artemis, Tls
-from tests.support.amqp import opened
+from tests.support.bench import opened
 
 LIMIT = 1.5
 SECRET = "wrong-pass-phrase"

@@ -15,7 +15,7 @@ import pytest
 from eventing_amqp import _engine
 from eventing_core.provider import Destination, Message, Outcome
 from examples.artemis import Artemis
-from tests.support.amqp import Bench, accepting, opened
+from tests.support.bench import Bench, accepting, opened
 
 pytestmark = [
     pytest.mark.timeout(180),

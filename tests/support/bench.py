@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
 from eventing_amqp import AMQProvider
-from eventing_core.provider import Destination, Message, Subscription
+from eventing_core.provider import Destination, Message, Provider, Subscription
 from eventing_core.testing import Confirmations, Log, Recorder
+from eventing_stomp import StompProvider
 from examples.artemis import Artemis
+
+#: By the names of their plugins.
+PROVIDERS: dict[str, Callable[..., Provider]] = {"amqp": AMQProvider, "stomp": StompProvider}
 
 #: Comes back fast: these tests wait for it.
 QUICK = {"backoff_initial": 0.05, "backoff_max": 0.3}
@@ -20,9 +24,12 @@ QUICK = {"backoff_initial": 0.05, "backoff_max": 0.3}
 class Bench:
     """A provider on a broker, and what tests do with one."""
 
+    #: Which provider; the fixture `kind` sets it for a test.
+    kind = "amqp"
+
     def __init__(self, broker: Artemis, name: str, **settings: Any) -> None:
         options = {"user": broker.user, "password": broker.password, "port": broker.port, **QUICK, **settings}
-        self.provider = AMQProvider(name, broker.host, **options)
+        self.provider = PROVIDERS[self.kind](name, broker.host, **options)
         self.connected: Log[tuple[bool, Exception | None]] = Log()
         self.topic = Destination(f"Event-{name}", durable=True)
         self.queue = Destination(f"Event-{name}", f"Listener-{name}", kind="queue", durable=True)

@@ -20,10 +20,10 @@ from eventing_core.errors import (
 from eventing_core.provider import Destination, SubscriptionState
 from eventing_core.testing import Recorder
 from examples.artemis import Artemis, User
-from tests.support.amqp import Bench, accepting, opened
+from tests.support.bench import Bench, accepting, opened
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.timeout(180), pytest.mark.usefixtures("kind")]
 
 FAILED, ACTIVE, INACTIVE = SubscriptionState.FAILED, SubscriptionState.ACTIVE, SubscriptionState.INACTIVE
 

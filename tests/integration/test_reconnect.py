@@ -13,10 +13,10 @@ from eventing_core.errors import BrokerConnectionError, ConnectionLostError, Sen
 from eventing_core.provider import Outcome, SubscriptionState
 from eventing_core.testing import Recorder
 from examples.artemis import Artemis
-from tests.support.amqp import Bench, accepting, opened
+from tests.support.bench import Bench, accepting, opened
 from tests.support.proxy import Proxy
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.timeout(180), pytest.mark.usefixtures("kind")]
 
 ACTIVE, INACTIVE = SubscriptionState.ACTIVE, SubscriptionState.INACTIVE
 
@@ -97,7 +97,7 @@ def test_sends_in_doubt_are_sent_again_in_order_and_stored_once(proxied: tuple[B
     bench, proxy = proxied
     recorder = bench.listen_active(window=100)
     bench.put("first")
-    proxy.hold_dispositions()
+    proxy.hold_confirmations()
     doubtful = bench.send("a", "b", "c")
     # Stored, and not confirmed.
     recorder.wait(4)
@@ -107,7 +107,7 @@ def test_sends_in_doubt_are_sent_again_in_order_and_stored_once(proxied: tuple[B
     bench.connected.until(lambda seen: not seen[-1][0], "the loss is noticed")
     newer = bench.send("d", "e")
     assert doubtful.errors == newer.errors == []
-    proxy.release_dispositions()
+    proxy.release_confirmations()
     proxy.accept()
     assert sorted(doubtful.wait(3)) == [(0, None), (1, None), (2, None)]
     assert sorted(newer.wait(2)) == [(0, None), (1, None)]
@@ -137,12 +137,12 @@ def test_no_send_is_confirmed_before_the_broker_confirms_it(proxied: tuple[Bench
     bench, proxy = proxied
     recorder = bench.listen_active(window=10)
     bench.put("first")
-    proxy.hold_dispositions()
+    proxy.hold_confirmations()
     done = bench.send("a")
     recorder.wait(2)
     proxy.wait_until_held(1)
     assert done.errors == []
-    proxy.release_dispositions()
+    proxy.release_confirmations()
     assert done.wait(1) == [(0, None)]
 
 
@@ -183,7 +183,7 @@ def test_deadlines_hold_without_a_connection(proxied: tuple[Bench, Proxy]):
     bench, proxy = proxied
     bench.listen_active()
     bench.put("first")
-    proxy.hold_dispositions()
+    proxy.hold_confirmations()
     doubtful = bench.send("a", seconds=2)
     proxy.wait_until_held(1)
     proxy.refuse()
@@ -200,7 +200,7 @@ def test_deadlines_hold_without_a_connection(proxied: tuple[Bench, Proxy]):
     assert isinstance(error, SendTimeoutError)
     assert error.in_doubt
     # What failed at its deadline is not sent afterwards.
-    proxy.release_dispositions()
+    proxy.release_confirmations()
     proxy.accept()
     bench.put("d")
     recorder = bench.listen_active(window=10)
@@ -212,12 +212,12 @@ def test_a_late_answer_to_a_send_that_timed_out_is_passed_over(proxied: tuple[Be
     bench, proxy = proxied
     bench.listen_active()
     bench.put("first")
-    proxy.hold_dispositions()
+    proxy.hold_confirmations()
     late = bench.send("a", seconds=0.3)
     [(_, error)] = late.wait(1)
     assert isinstance(error, SendTimeoutError)
     assert error.in_doubt
-    proxy.release_dispositions()
+    proxy.release_confirmations()
     # Answers come in order: that to the late one was there before.
     bench.put("b")
     assert late.errors == [error]
@@ -236,14 +236,16 @@ def test_closing_while_disconnected_fails_what_waits(proxied: tuple[Bench, Proxy
     [(_, error)] = done.wait(1)
     assert isinstance(error, ConnectionLostError)
     recorder.handle.close().result(1)
-    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("eventing-amqp")]
+    assert not [
+        thread.name for thread in threading.enumerate() if thread.name.startswith(("eventing-amqp", "eventing-stomp"))
+    ]
 
 
 def test_closing_waits_for_confirmations(proxied: tuple[Bench, Proxy]):
     bench, proxy = proxied
     bench.listen_active()
     bench.put("first")
-    proxy.hold_dispositions()
+    proxy.hold_confirmations()
     done = bench.send("a")
     proxy.wait_until_held(1)
     closing = threading.Thread(target=bench.provider.close, args=(20.0,))
@@ -256,7 +258,7 @@ def test_closing_waits_for_confirmations(proxied: tuple[Bench, Proxy]):
     with pytest.raises(ConnectionLostError):
         bench.send("c")
     assert done.errors == []
-    proxy.release_dispositions()
+    proxy.release_confirmations()
     assert done.wait(1) == [(0, None)]
     closing.join(10)
     assert not closing.is_alive()
