@@ -1,4 +1,4 @@
-"""A TCP proxy that does what networks do: resets connections, falls silent, refuses. It knows AMQP's and STOMP's frames, too."""
+"""A TCP proxy that does what networks do: resets connections, falls silent, refuses. It knows AMQP and STOMP, too."""
 
 from __future__ import annotations
 

@@ -45,6 +45,7 @@ class AMQProvider(SocketProvider):
         reports_unroutable=True,
         individual_settlement=True,
         lease=False,
+        exact_window=True,
         network=True,
         max_message_bytes=None,
     )

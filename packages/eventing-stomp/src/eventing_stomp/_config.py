@@ -13,10 +13,10 @@ class StompConfig(SocketConfig):
     Attributes:
         port: its STOMP port.
         virtual_host: the broker's virtual host; empty: the host's name.
-        prefetch_bytes: how much an ordered or per-process listener may have on its way, in bytes; others are bounded
-            by the number of messages alone.
+        prefetch_bytes: how much a listener may have on its way, in bytes, beside its bound in messages. Messages larger
+            than this divided by the listener's concurrency don't make use of all of that.
     """
 
     port: int = Field(default=61613, ge=1, le=65535)
     virtual_host: str = ""
-    prefetch_bytes: int = Field(default=1_048_576, ge=1)
+    prefetch_bytes: int = Field(default=8_388_608, ge=1)

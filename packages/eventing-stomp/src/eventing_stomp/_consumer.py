@@ -1,11 +1,12 @@
 """One subscription, over STOMP.
 
-STOMP has no credit: a broker sends as much as its own setting for the subscription says, from SUBSCRIBE on. So a window
-is made of STOMP subscriptions that get one message at a time: each is worth one message of the window. Unsubscribing
-one gives its message back, at the head of the queue, uncounted.
+STOMP has no credit: a broker sends as much as its own setting for the STOMP subscription says, in bytes on Artemis. So
+there is one STOMP subscription, whose setting follows from the window, and what comes beyond the window waits here. For
+a window of 1 it is exact: one message at a time.
 
-Where one consumer gets everything (an exclusive queue, a process's own), there is one STOMP subscription, bounded in
-bytes; what is beyond the window waits here, where nobody else could have it anyway.
+The setting can't be changed, so the STOMP subscription is made anew, which gives back what waits here: at a moment at
+which nothing is out. There is one at a time: when a connection with several on one queue breaks, Artemis 2.44 can leave
+messages marked as being delivered, to nobody, until it is restarted.
 """
 
 from __future__ import annotations
@@ -25,33 +26,48 @@ from eventing_stomp._message import StompDelivery, routing
 if TYPE_CHECKING:
     from eventing_stomp._connection import StompConnection
 
-#: STOMP subscriptions of one listener at most: with so many on their way, more would make it no faster.
-_SLOTS = 64
+#: At least so much is asked for, in bytes, for a window of more than one.
+_LEAST = 4096
+
+#: How large a message is taken to be before one has come, in bytes.
+_GUESS = 8192
 
 
 class StompConsumer(SocketConsumer[StompGeneration, ArtemisSession]):
-    """STOMP subscriptions to one queue, made again in each generation."""
+    """A STOMP subscription to one queue, made again in each generation.
+
+    Attributes:
+        address: the queue's.
+    """
 
     def __init__(self, connection: StompConnection, subscription: Subscription, subscriber: Subscriber) -> None:
         super().__init__(connection, subscription, subscriber)
-        self._prefetch_bytes = connection.settings.prefetch_bytes
-        self._alone = subscription.exclusive or bool(subscription.destination.member)
+        self.address = subscription.destination.topic
+        self._limit = connection.settings.prefetch_bytes
         self._node: Node | None = None
         self._queue: Queue | None = None
-        #: Delivered and not settled: our numbers, with the STOMP subscription and the frame.
-        self._out: dict[int, tuple[str, Incoming]] = {}
+        self._keeping: dict[str, str] = {}
+        #: The id of the STOMP subscription; empty where there is none.
+        self._live = ""
+        self._bytes = 0
+        #: The largest message so far, in bytes.
+        self._largest = 0
+        #: Delivered and not settled, by our numbers.
+        self._out: dict[int, Incoming] = {}
         #: Came, and is not handed over yet.
-        self._arrived: deque[tuple[str, Incoming]] = deque()
-        #: STOMP subscriptions without a message.
-        self._idle: dict[str, None] = {}
-        self._live: set[str] = set()
+        self._arrived: deque[Incoming] = deque()
 
     # -- attaching ----------------------------------------------------------------------------------------------------
 
     def attach_now(self, generation: StompGeneration, session: ArtemisSession) -> None:
         """See whether the queue is to be had, then subscribe."""
         self._node, self._queue = session.source(self.subscription)
+        self.address = self._queue.address
         queue, attempt = self._queue, self._attempt
+        # With the end of a multicast subscription Artemis deletes the queue, where that isn't durable, and all that is
+        # in it. Where the queue exists, asking for the other type reaches it as well, and leaves it alone.
+        managed = not session.management.denied
+        self._keeping = {"subscription-type": "ANYCAST"} if managed and not queue.durable else {}
         if not queue.single:
             self._subscribe_first(generation)
             return
@@ -69,40 +85,43 @@ class StompConsumer(SocketConsumer[StompGeneration, ArtemisSession]):
     def _subscribe_first(self, generation: StompGeneration) -> None:
         """Subscribe, and be attached when the broker has agreed: it makes the queue, where nothing else has."""
         attempt = self._attempt
-        subscription = self._subscribe(generation)
 
         def agreed(error: str | None) -> None:
-            if attempt == self._attempt and error is None:
+            if attempt != self._attempt:
+                return
+            if error is None:
                 self.attached()
                 self._connection.dirty.add(self)
-            elif attempt == self._attempt and error is not None:
+            else:
                 self.blamed(SubscriptionError(error))
 
-        generation.receipts[f"subscribed-{subscription}"] = agreed
+        generation.receipts[self._subscribe(generation, 0)] = agreed
 
-    def _subscribe(self, generation: StompGeneration) -> str:
-        subscription = str(next_number())
-        generation.subscriptions[subscription] = self
-        self._live.add(subscription)
-        self._idle[subscription] = None
+    def _subscribe(self, generation: StompGeneration, size: int) -> str:
+        """Subscribe, with that many bytes on their way; 0: one message at a time. Returns the receipt's id."""
+        self._live = str(next_number())
+        self._bytes = size
+        generation.subscriptions[self._live] = self
+        receipt = f"subscribed-{self._live}"
         if self._node is not None:
             headers = {
                 **routing(self._node, "subscription-type"),
-                "id": subscription,
+                **self._keeping,
+                "id": self._live,
                 "ack": "client-individual",
-                # In bytes; 0: one message at a time (Artemis user manual, "STOMP", flow control).
-                "consumer-window-size": str(self._prefetch_bytes if self._alone else 0),
-                "receipt": f"subscribed-{subscription}",
+                # Artemis user manual, "STOMP", flow control.
+                "consumer-window-size": str(size),
+                "receipt": receipt,
             }
             generation.put(frame("SUBSCRIBE", headers))
-        return subscription
+        return receipt
 
-    def _unsubscribe(self, generation: StompGeneration, subscription: str, receipt: str = "") -> None:
-        """What it holds goes back to the broker."""
-        self._live.discard(subscription)
-        self._idle.pop(subscription, None)
-        generation.subscriptions.pop(subscription, None)
-        generation.put(frame("UNSUBSCRIBE", {"id": subscription, **({"receipt": receipt} if receipt else {})}))
+    def _unsubscribe(self, generation: StompGeneration, **headers: str) -> None:
+        """What is unsettled goes back to the broker, uncounted."""
+        live, self._live = self._live, ""
+        generation.subscriptions.pop(live, None)
+        generation.put(frame("UNSUBSCRIBE", {"id": live, **headers}))
+        self._arrived.clear()
 
     def blamed(self, error: SubscriptionError) -> None:
         """The broker refuses, and ends the connection for it."""
@@ -111,27 +130,21 @@ class StompConsumer(SocketConsumer[StompGeneration, ArtemisSession]):
 
     def detach_now(self, generation: StompGeneration) -> bool:
         """Unsubscribe."""
-        live = sorted(self._live, key=int)
-        if not live:
+        attempt, receipt = self._attempt, f"unsubscribed-{next_number()}"
+        if not self._live:
             return False
-        for subscription in live[:-1]:
-            self._unsubscribe(generation, subscription)
-        attempt = self._attempt
-        receipt = f"unsubscribed-{live[-1]}"
         generation.receipts[receipt] = lambda _: (
             self.detached(SubscriptionError("closed")) if attempt == self._attempt else None
         )
-        self._unsubscribe(generation, live[-1], receipt)
+        self._unsubscribe(generation, receipt=receipt)
         return True
 
     def forget(self) -> None:
-        """There are no STOMP subscriptions any more; those of a living connection are ended."""
+        """There is no STOMP subscription any more; that of a living connection is ended."""
         generation = self._generation
-        if generation is not None and generation.failure is None:
-            for subscription in sorted(self._live, key=int):
-                self._unsubscribe(generation, subscription)
-        self._live.clear()
-        self._idle.clear()
+        if self._live and generation is not None and generation.failure is None:
+            self._unsubscribe(generation)
+        self._live = ""
         self._out.clear()
         self._arrived.clear()
 
@@ -139,8 +152,10 @@ class StompConsumer(SocketConsumer[StompGeneration, ArtemisSession]):
 
     def arrived(self, subscription: str, incoming: Incoming) -> None:
         """Keep a message until all that was read is taken in."""
-        self._idle.pop(subscription, None)
-        self._arrived.append((subscription, incoming))
+        if subscription != self._live:
+            return
+        self._arrived.append(incoming)
+        self._largest = max(self._largest, len(incoming.head) + len(incoming.body))
         if self._generation is not None:
             self._generation.arrivals.add(self)
 
@@ -151,53 +166,53 @@ class StompConsumer(SocketConsumer[StompGeneration, ArtemisSession]):
         room = self._size - len(self._out)
         batch: list[StompDelivery] = []
         while self._arrived and len(batch) < room:
-            subscription, incoming = self._arrived.popleft()
+            incoming = self._arrived.popleft()
             delivery = StompDelivery(incoming, next_number(), self._attachment)
-            self._out[delivery.number] = subscription, incoming
+            self._out[delivery.number] = incoming
             batch.append(delivery)
         if batch:
             self.hand_over(batch)
 
     def settle_now(self, batch: Sequence[Delivery], outcome: Outcome) -> None:
-        """Settle what is of this attachment."""
+        """Settle what is of this attachment. What is released waits here, and is handed over again first."""
         generation = self._generation
         if generation is None:
             return
         taken = [self._out.pop(delivery.number, None) for delivery in batch if isinstance(delivery, StompDelivery)]
-        mine = [one for one in taken if one is not None]
+        mine = [incoming for incoming in taken if incoming is not None]
         if outcome is Outcome.ACCEPT:
-            for subscription, incoming in mine:
-                generation.put(b"ACK\nid:" + _raw_ack(incoming) + b"\n\n\0")
-                if not self._alone:
-                    self._idle[subscription] = None
-        elif self._alone:
-            # Nobody else could have them.
-            self._arrived.extendleft(reversed(mine))
+            generation.put(b"".join([b"ACK\nid:" + _raw_ack(incoming) + b"\n\n\0" for incoming in mine]))
         else:
-            for subscription, _ in mine:
-                self._unsubscribe(generation, subscription)
+            self._arrived.extendleft(reversed(mine))
 
     def flush(self) -> None:
-        """Have as many STOMP subscriptions as the window allows."""
+        """Subscribe as the window wants it, and hand over what it allows."""
         generation = self._generation
         if generation is None or not self._active:
             return
-        if not self._alone:
+        if not self._out:
             self._fit(generation)
         self.hand_over_arrived()
 
     def _fit(self, generation: StompGeneration) -> None:
-        wanted = min(self._size, _SLOTS)
-        surplus = len(self._live) - wanted
-        # First what waits here, the last one first, so that others get it; then those that wait for a message.
-        while surplus > 0 and self._arrived:
-            subscription, _ = self._arrived.pop()
-            self._unsubscribe(generation, subscription)
-            surplus -= 1
-        for subscription in [*self._idle][: max(0, surplus)]:
-            self._unsubscribe(generation, subscription)
-        for _ in range(wanted - len(self._live)):
-            self._subscribe(generation)
+        """Nothing is out: subscribe anew, where the window asks for something else."""
+        wanted = self._wanted()
+        if wanted is None:
+            if self._live:
+                self._unsubscribe(generation)
+        elif not self._live:
+            self._subscribe(generation, wanted)
+        elif (wanted == 0) != (self._bytes == 0) or not self._bytes <= wanted * 4 <= self._bytes * 8:
+            self._unsubscribe(generation)
+            self._subscribe(generation, wanted)
+
+    def _wanted(self) -> int | None:
+        """How many bytes may be on their way; 0: one message at a time; None: nothing at all."""
+        if self._size == 0:
+            return None
+        if self._size == 1:
+            return 0
+        return min(max(_LEAST, self._size * (2 * self._largest or _GUESS)), max(_LEAST, self._limit))
 
 
 def _raw_ack(incoming: Incoming) -> bytes:

@@ -15,6 +15,13 @@ _ANSWERS = (b"CONNECTED", b"ERROR")
 _SUBSCRIPTION = re.compile(r"Error creating subscription (\S+)")
 
 
+#: How it names the address that the user has no right to (AMQ229032), without saying in which frame it stood.
+_ADDRESS = re.compile(r"permission='\w+'.*? on address (\S+)")
+
+
+_DUMP = re.compile(r" CoreMessage\[.*", re.DOTALL)
+
+
 def is_spoken(heard: bytes) -> bool:
     """Whether what was heard so far can be an answer to the first frame."""
     text = heard.lstrip(b"\r\n")
@@ -46,6 +53,18 @@ def of_refusal(place: str, text: str) -> BrokerConnectionError:
 def of_loss(place: str, text: str) -> BrokerConnectionError:
     """For a connection that ended; ``text``: of the ERROR frame, if one came."""
     return BrokerConnectionError(f"{place}: the connection ended" + (f": {text}" if text else ""))
+
+
+def text_of(message: str, body: str) -> str:
+    """What an ERROR frame says, without the dump of a message that Artemis appends."""
+    parts = [_DUMP.sub("", part).strip() for part in (message, body)]
+    return " ".join(dict.fromkeys(part for part in parts if part))
+
+
+def address_of(text: str) -> str:
+    """The address that an ERROR frame is about; empty where it doesn't say so."""
+    found = _ADDRESS.search(text)
+    return found[1] if found else ""
 
 
 def subscription_of(text: str) -> str:

@@ -11,9 +11,10 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from eventing_core.errors import BrokerConnectionError, SendRejectedError, SubscriptionError
+from eventing_core.provider.artemis import ArtemisProducer
 from eventing_core.provider.sockets import Buffer, Generation, Send, of_socket, reader, writer
 from eventing_stomp import _driver, _errors
 from eventing_stomp._config import StompConfig
@@ -37,7 +38,13 @@ _CLOSED = b"closed"
 
 
 class SubscriptionHandler(Protocol):
-    """Whose a STOMP subscription is."""
+    """Whose a STOMP subscription is.
+
+    Attributes:
+        address: what it needs a right to, beside its queue.
+    """
+
+    address: str
 
     def arrived(self, subscription: str, incoming: Incoming) -> None:
         """A message came."""
@@ -200,7 +207,7 @@ class StompGeneration(Generation):
                 receipt = incoming.header(b"receipt-id")
                 send = sends.pop(receipt.encode(), None)
                 if send is not None:
-                    send.producer.confirmed(send)  # type: ignore[attr-defined]
+                    cast("ArtemisProducer[Any]", send.producer).confirmed(send)
                 else:
                     self._answer(receipt, None)
             else:
@@ -231,21 +238,29 @@ class StompGeneration(Generation):
         """An ERROR frame, which ends the connection, came. It fails what it is about, where it says that."""
         told = error.headers.get("message", "")
         detail = error.body.decode("utf-8", "replace") if isinstance(error.body, bytes) else str(error.body or "")
-        self._error = text = " ".join(dict.fromkeys(part.strip() for part in (told, detail) if part.strip()))
+        self._error = text = _errors.text_of(told, detail)
         if not self.is_open:
             self.fail(_errors.of_handshake(self._place, self._heard, text))
             return
         receipt = error.headers.get("receipt-id", "")
-        send = self.sends.pop(receipt.encode(), None)
-        handler = self.subscriptions.get(_errors.subscription_of(text))
-        if send is not None:
-            where = send.producer.destination
-            send.tell(SendRejectedError(f"{where}: refused by the broker ({text})", in_doubt=send.in_doubt))
-        elif handler is not None:
-            handler.blamed(SubscriptionError(f"refused by the broker ({text})"))
-        else:
-            self._answer(receipt, text)
+        if not self._answer(receipt, text):
+            self._blame(receipt.encode(), text)
         self.fail(_errors.of_loss(self._place, text))
+
+    def _blame(self, receipt: bytes, text: str) -> None:
+        subscription, address = _errors.subscription_of(text), _errors.address_of(text)
+        for key, send in [*self.sends.items()]:
+            if key == receipt or (address and cast("ArtemisProducer[Any]", send.producer).address == address):
+                del self.sends[key]
+                where = send.producer.destination
+                send.tell(SendRejectedError(f"{where}: refused by the broker ({text})", in_doubt=send.in_doubt))
+        about = {
+            handler
+            for key, handler in self.subscriptions.items()
+            if key == subscription or (address and handler.address == address)
+        }
+        for handler in about:
+            handler.blamed(SubscriptionError(f"refused by the broker ({text})"))
 
     # -- the end ------------------------------------------------------------------------------------------------------
 

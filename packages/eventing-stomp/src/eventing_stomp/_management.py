@@ -27,7 +27,13 @@ class Access:
 
 
 class StompManagement(Management):
-    """The broker's management, in one generation. The queue for answers is made with the first question."""
+    """The broker's management, in one generation. The queue for answers is made with the first question.
+
+    Attributes:
+        address: the management's.
+    """
+
+    address = ADDRESS
 
     def __init__(self, generation: StompGeneration, loop: Loop, access: Access) -> None:
         super().__init__(loop)

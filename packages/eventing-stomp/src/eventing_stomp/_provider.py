@@ -45,6 +45,7 @@ class StompProvider(SocketProvider):
         reports_unroutable=True,
         individual_settlement=True,
         lease=False,
+        exact_window=False,
         network=True,
         max_message_bytes=None,
     )

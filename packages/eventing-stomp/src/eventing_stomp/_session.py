@@ -24,6 +24,7 @@ class StompSession(ArtemisSession):
 class _Attachment:
     def __init__(self, generation: StompGeneration, queue: Queue, ready: Ready) -> None:
         self._queue = queue
+        self.address = queue.address
         self._ready: Ready | None = ready
         self._id = str(next_number())
         self._generation = generation

@@ -232,6 +232,8 @@ class Capabilities:
         reports_unroutable: a send to a topic without any queue fails with `UnroutedError`.
         individual_settlement: deliveries can be settled out of order; a log commits a prefix.
         lease: deliveries are lent for a time; the provider renews it while they are unsettled.
+        exact_window: what is beyond `Handle.window` stays with the broker, and other consumers can have it. Without it
+            the provider may hold some more, bounded in bytes; a window of 1 is exact all the same.
         network: there is a broker at the other end of a connection: it can restart, and the connection can be lost.
         retains: what isn't consumed when the provider is closed is kept for a later one. Where it isn't, a
             manager that stops lets its listeners handle everything first.
@@ -249,6 +251,7 @@ class Capabilities:
     reports_unroutable: bool
     individual_settlement: bool
     lease: bool
+    exact_window: bool
     network: bool
     retains: bool = True
     max_message_bytes: int | None = None

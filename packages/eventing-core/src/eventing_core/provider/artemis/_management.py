@@ -67,6 +67,11 @@ class Management(ABC):
         self._denied = False
         self.waiting: deque[Call] = deque()
 
+    @property
+    def denied(self) -> bool:
+        """There is no management for us in this generation."""
+        return self._denied
+
     @abstractmethod
     def flush(self) -> None:
         """Send what is `waiting`, as soon as the broker takes it."""
