@@ -119,9 +119,8 @@ class Plugins:
         try:
             return self._manager.subset_hook_caller(hook, others)()
         except Exception as error:
-            msg = f"{source if isinstance(source, str) else _label(source)}: {hook} raised {type(error).__name__}: {error}"
-            if isinstance(source, EntryPoint):
-                msg += _fit(source, error)
+            label, hint = (source, "") if isinstance(source, str) else (_label(source), _fit(source, error))
+            msg = f"{label}: {hook} raised {type(error).__name__}: {error}{hint}"
             raise ProviderLoadError(msg) from error
 
 
