@@ -24,9 +24,14 @@ _NAME = re.compile(r"[a-z][a-z0-9]*")
 _REQUIREMENT = re.compile(r"eventing[-_.]core(\[[^]]*\])? *\(?(?P<versions>[<>=!~][^;()]*|)\)? *(?P<marker>;.*)?")
 
 
+def is_provider_name(name: str) -> bool:
+    """Whether a provider can be called so: it is the name of a table and of an environment variable, too."""
+    return _NAME.fullmatch(name) is not None
+
+
 def installed_providers() -> tuple[str, ...]:
     """The names of all installed providers, sorted. Imports none of them."""
-    return tuple(sorted({found.name for found in entry_points(group=PROVIDER_GROUP) if _NAME.fullmatch(found.name)}))
+    return tuple(sorted({found.name for found in entry_points(group=PROVIDER_GROUP) if is_provider_name(found.name)}))
 
 
 class Plugins:
@@ -48,7 +53,7 @@ class Plugins:
             ProviderLoadError: it is installed and can't be used: its import fails, a hook is misspelt or missing, it
                 was written for another version of the SPI, or two distributions offer the name.
         """
-        if not _NAME.fullmatch(name):
+        if not is_provider_name(name):
             msg = f"{name!r} can't be a provider's name: lower-case letters and digits, a letter first. {_offer(name)}"
             raise ProviderNotFoundError(msg)
         found = tuple(entry_points(group=PROVIDER_GROUP, name=name))
