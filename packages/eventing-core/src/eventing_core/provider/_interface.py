@@ -33,7 +33,28 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from eventing_core.errors import ConfigError
 
-#: The version of this interface. A plugin made for another one is refused.
+__all__ = [
+    "SPI_VERSION",
+    "Capabilities",
+    "Delivery",
+    "Destination",
+    "Done",
+    "Handle",
+    "Health",
+    "Message",
+    "Observer",
+    "Outcome",
+    "Producer",
+    "Provider",
+    "ProviderConfig",
+    "ProviderSpec",
+    "Subscriber",
+    "Subscription",
+    "SubscriptionState",
+]
+
+#: The version of this interface, raised when a provider has to change with it. A plugin made for another one is
+#: refused.
 SPI_VERSION = 1
 
 
@@ -376,10 +397,10 @@ class ProviderSpec:
         config: the model of its settings.
         factory: ``factory(server_name, config)`` makes the provider. Imports the driver no earlier than
             the provider opens a connection.
-        spi_version: the `SPI_VERSION` that it was written for.
+        spi_version: the `SPI_VERSION` that it was written for, as a number: the name would claim whatever is installed.
     """
 
     name: str
     config: type[ProviderConfig]
     factory: Callable[[str, Any], Provider]
-    spi_version: int = SPI_VERSION
+    spi_version: int
