@@ -21,4 +21,4 @@ def _make(server_name: str, config: StompConfig) -> Provider:
 @hookimpl
 def eventing_provider() -> ProviderSpec:
     """Offer the provider ``stomp``."""
-    return ProviderSpec(name="stomp", config=StompConfig, factory=_make)
+    return ProviderSpec(name="stomp", config=StompConfig, factory=_make, spi_version=1)
