@@ -212,7 +212,7 @@ class StompConsumer(SocketConsumer[StompGeneration, ArtemisSession]):
             return None
         if self._size == 1:
             return 0
-        return min(max(_LEAST, self._size * (2 * self._largest or _GUESS)), max(_LEAST, self._limit))
+        return min(max(_LEAST, self._size * (self._largest or _GUESS)), max(_LEAST, self._limit))
 
 
 def _raw_ack(incoming: Incoming) -> bytes:
