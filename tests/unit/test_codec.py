@@ -10,7 +10,8 @@ from typing import Any, cast
 from uuid import UUID
 
 import pytest
-from pydantic import BaseModel
+from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict, Field, Json, computed_field
+from pydantic.alias_generators import to_camel
 
 from eventing_core import DeclarationError, DecodeError, SerializationError, event
 from eventing_core._codec import Codec
@@ -191,3 +192,114 @@ def test_encoding_keeps_the_gil(monkeypatch: pytest.MonkeyPatch):
     body = codec.encode(Order(1, note="x"))
     monkeypatch.setattr(codec, "_adapter", None)
     assert codec.encode(Order(1, note="x")) == body
+
+
+class Aliased(BaseModel):
+    order_id: int = Field(alias="orderId")
+
+
+class ReadAliased(BaseModel):
+    order_id: int = Field(validation_alias="oid")
+
+
+class WrittenAliased(BaseModel):
+    model_config = ConfigDict(serialize_by_alias=True)
+    order_id: int = Field(serialization_alias="oid")
+
+
+class Generated(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid")
+    order_id: int
+
+
+class Choosing(BaseModel):
+    order_id: int = Field(validation_alias=AliasChoices("oid", AliasPath("ids", 0)))
+
+
+class Nesting(BaseModel):
+    order_id: Aliased
+
+
+@pytest.mark.parametrize(
+    ("cls", "foreign"),
+    [
+        (Aliased, b'{"orderId":7}'),
+        (ReadAliased, b'{"oid":7}'),
+        (WrittenAliased, b'{"order_id":7}'),
+        (Generated, b'{"orderId":7}'),
+        (Choosing, b'{"ids":[7]}'),
+        (Nesting, b'{"order_id":{"orderId":7}}'),
+    ],
+)
+def test_names_are_sent_and_both_names_and_aliases_are_read(cls: type[BaseModel], foreign: bytes) -> None:
+    codec = codec_of(event()(cls))
+    made = codec.decode(foreign)
+    body = codec.encode(made)
+    assert b'"order_id":7' in body
+    assert b"orderId" not in body
+    assert b"oid" not in body
+    assert codec.decode(body) == made
+
+
+def test_an_aliased_field_of_a_dataclass_survives() -> None:
+    @event()
+    @dataclass
+    class Order:
+        order_id: int = Field(alias="orderId")
+
+    codec = codec_of(Order)
+    assert codec.decode(codec.encode(Order(7))) == Order(7)
+
+
+def test_json_in_a_field_survives() -> None:
+    @event()
+    class WithJson(BaseModel):
+        numbers: Json[list[int]]
+
+    codec = codec_of(WithJson)
+    made = WithJson.model_validate({"numbers": "[1, 2]"})
+    assert codec.decode(codec.encode(made)) == made
+
+
+def test_computed_fields_stay_off_the_wire() -> None:
+    class Price(BaseModel):
+        model_config = ConfigDict(extra="forbid")
+        net: float | None
+
+        @computed_field  # type: ignore[prop-decorator]
+        @property
+        def gross(self) -> float:
+            return float("nan")
+
+    @event()
+    class Offer(BaseModel):
+        model_config = ConfigDict(extra="forbid")
+        prices: list[Price]
+
+    codec = codec_of(Offer)
+    made = Offer(prices=[Price(net=None)])
+    body = codec.encode(made)
+    assert body == b'{"prices":[{"net":null}]}'
+    assert codec.decode(body) == made
+
+
+def test_nan_in_json_in_a_field_is_refused() -> None:
+    @event()
+    class WithJson(BaseModel):
+        numbers: Json[list[float]]
+
+    with pytest.raises(SerializationError, match=r"numbers\[0\] is NaN or infinite"):
+        codec_of(WithJson).encode(WithJson.model_validate({"numbers": "[NaN]"}))
+
+
+def test_nan_in_a_field_beyond_those_of_the_class_is_refused() -> None:
+    class Open(BaseModel):
+        model_config = ConfigDict(extra="allow")
+        size: int
+
+    @event()
+    class Outer(BaseModel):
+        inner: Open
+
+    with pytest.raises(SerializationError, match=r"inner\.more is NaN or infinite"):
+        codec_of(Outer).encode(Outer(inner=Open.model_validate({"size": 1, "more": float("nan")})))

@@ -6,6 +6,7 @@ import math
 import re
 import warnings
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pydantic import BaseModel, PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
@@ -22,7 +23,7 @@ CONTENT_TYPE = "application/json"
 _SHOWN = 5
 
 #: Kinds of pydantic core schemas whose values may be NaN or infinite, as they appear in a schema's text.
-_MAY_HOLD_NAN = ("'float'", "'decimal'", "'any'", "'complex'", "'function-plain'")
+_MAY_HOLD_NAN = ("'float'", "'decimal'", "'any'", "'complex'", "'function-plain'", "behavior': 'allow'")
 
 #: Our warning filter, which comes first until somebody adds another one.
 _strict: list[object] = [None]
@@ -39,7 +40,11 @@ def _be_strict() -> None:
 
 
 class Codec:
-    """Encodes and decodes the events of one class. Thread-safe."""
+    """Encodes and decodes the events of one class. Thread-safe.
+
+    A body holds what the class can be made from again, under the fields' own names: no computed fields, no aliases.
+    Read are names and aliases.
+    """
 
     __slots__ = ("_adapter", "_event_type", "_may_hold_nan", "_name", "_to_json")
 
@@ -65,10 +70,10 @@ class Codec:
         """
         try:
             if warnings.filters[:1] == _strict:
-                body = self._to_json(event)
+                body = self._to_json(event, by_alias=False, round_trip=True)
             else:  # it was never there, or somebody's newer filter might let a warning pass
                 _be_strict()
-                body = self._adapter.dump_json(event, warnings="error")
+                body = self._adapter.dump_json(event, by_alias=False, round_trip=True, warnings="error")
         except (PydanticSerializationError, UserWarning, ValueError, TypeError, RecursionError) as error:
             self._explain(event, error)
         if self._may_hold_nan and (b"null" in body or b"NaN" in body or b"Infinity" in body):
@@ -82,7 +87,7 @@ class Codec:
             DecodeError: no JSON, or no valid event. It names the fields and holds none of their values.
         """
         try:
-            return self._adapter.validate_json(body)
+            return self._adapter.validate_json(body, by_alias=True, by_name=True)
         except ValidationError as error:
             msg = f"the body is no valid {self._name}: {_summary(error)}"
             raise DecodeError(msg) from None
@@ -108,7 +113,9 @@ class Codec:
         raise SerializationError(msg) from error
 
     def _refuse_nan(self, event: object) -> None:
-        path = _find_nan(self._adapter.dump_python(event), "")
+        sent = self._adapter.dump_python(event, by_alias=False, round_trip=True)
+        # There, JSON within JSON is text, in which NaN has become null already.
+        path = _find_nan(self._adapter.dump_python(event, by_alias=False), sent, "")
         if path is not None:
             msg = f"{self._name} can't be serialised: {path} is NaN or infinite, which JSON lacks. Nothing was sent."
             raise SerializationError(msg)
@@ -141,23 +148,25 @@ def _type_name(annotation: Any) -> str:
     return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
 
 
-def _find_nan(value: object, path: str) -> str | None:
-    """The path of the first number that is not finite, or None."""
+def _find_nan(value: object, sent: object, path: str) -> str | None:
+    """The path of the first number that is not finite, or None. A key that ``sent`` lacks is a computed field's."""
     match value:
         case float() | complex():
             finite = math.isfinite(value.real) and math.isfinite(value.imag)
             return None if finite else path or "the value"
         case Mapping():
-            items = [(str(key), item) for key, item in value.items()]
+            at = sent if isinstance(sent, Mapping) else dict.fromkeys(value)
+            items = [(str(key), item, at[key]) for key, item in value.items() if key in at]
         case str() | bytes():
             return None
         case Sequence() | set() | frozenset():
-            items = [(f"[{index}]", item) for index, item in enumerate(value)]
+            rest = sent if isinstance(sent, Sequence) and not isinstance(sent, str) else ()
+            items = [(f"[{index}]", *pair) for index, pair in enumerate(zip_longest(value, rest))]
         case _:
             is_finite = getattr(value, "is_finite", None)  # Decimal
             return path or "the value" if is_finite is not None and not is_finite() else None
-    for key, item in items:
-        found = _find_nan(item, f"{path}.{key}" if path and not key.startswith("[") else path + key)
+    for key, item, its_sent in items:
+        found = _find_nan(item, its_sent, f"{path}.{key}" if path and not key.startswith("[") else path + key)
         if found is not None:
             return found
     return None
