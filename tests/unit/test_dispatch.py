@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from eventing_core import Envelope, EventListener, Retry, event, event_listener
+from eventing_core import Envelope, EventListener, Retry, _dispatch_kinds, event, event_listener
 from eventing_core._chain import Chain
 from eventing_core._codec import Codec
 from eventing_core._copies import Copies
@@ -518,6 +518,52 @@ def test_what_returned_is_settled_while_the_next_one_runs(bench: Callable[..., B
     it.broker.wait_for(lambda: it.broker.accepted() == [1])
     go_on.set()
     it.broker.wait_for(lambda: it.broker.accepted() == [1, 2])
+
+
+def test_what_returned_is_settled_when_the_next_one_comes_too_late_to_be_seen(bench: Callable[..., Bench]) -> None:
+    go_on = threading.Event()
+
+    def on(number: int) -> None:
+        if number == 2:
+            assert go_on.wait(5)
+
+    it = bench(on)
+    succeeded = it.dispatcher._succeeded
+
+    def succeeded_and_more_comes(delivery: Delivery) -> None:
+        succeeded(delivery)
+        if delivery is first:
+            it.deliver(Plain(2))
+
+    it.dispatcher._succeeded = succeeded_and_more_comes  # type: ignore[method-assign]
+    first = Plain(1)
+    it.deliver(first)
+    it.broker.wait_for(lambda: it.broker.accepted() == [1])
+    go_on.set()
+    it.broker.wait_for(lambda: it.broker.accepted() == [1, 2])
+
+
+def test_what_returned_is_settled_before_other_listeners_have_their_turn(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_dispatch_kinds, "_SLICE", -1.0)
+    turn = threading.Barrier(4)
+    go_on = threading.Event()
+
+    def other() -> None:
+        turn.wait(5)
+        go_on.wait(5)
+
+    def on(_: int) -> None:
+        it.workers.submit(other)  # waits for this thread: the others are taken
+
+    it = bench(on)
+    for _ in range(3):
+        it.workers.submit(other)
+    it.deliver(Plain(1))
+    it.broker.wait_for(lambda: it.broker.accepted() == [1])
+    assert not go_on.is_set()
+    go_on.set()
 
 
 def test_a_count_beyond_reason_is_no_count(bench: Callable[..., Bench]) -> None:
