@@ -6,6 +6,7 @@ import asyncio
 import functools
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextvars import ContextVar
@@ -564,6 +565,32 @@ def test_what_returned_is_settled_before_other_listeners_have_their_turn(
     it.broker.wait_for(lambda: it.broker.accepted() == [1])
     assert not go_on.is_set()
     go_on.set()
+
+
+def test_a_listener_is_not_idle_while_the_timer_settles_what_returned(bench: Callable[..., Bench]) -> None:
+    settling = threading.Event()
+    go_on = threading.Event()
+    it = bench(lambda _: None)
+    settle, succeeded = it.broker.settle, it.dispatcher._succeeded
+
+    def settle_slowly(batch: Sequence[Delivery], outcome: Outcome) -> None:
+        settling.set()
+        assert go_on.wait(5)
+        settle(batch, outcome)
+
+    def succeeded_and_the_timer_is_first(delivery: Delivery) -> None:
+        succeeded(delivery)
+        it.timer.call_later(0.0, it.dispatcher._flush_late)
+        assert settling.wait(5)
+
+    it.broker.settle = settle_slowly  # type: ignore[method-assign]
+    it.dispatcher._succeeded = succeeded_and_the_timer_is_first  # type: ignore[method-assign]
+    it.deliver(Plain(1))
+    assert settling.wait(5)
+    assert not it.dispatcher.wait_empty(time.monotonic() + 0.2)
+    go_on.set()
+    assert it.dispatcher.wait_empty(time.monotonic() + 5)
+    assert it.broker.accepted() == [1]
 
 
 def test_a_count_beyond_reason_is_no_count(bench: Callable[..., Bench]) -> None:

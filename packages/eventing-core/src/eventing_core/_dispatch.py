@@ -270,7 +270,7 @@ class Dispatcher(ABC):
                     if not delivery.delivery_count or self._admit(delivery):
                         return delivery
                     continue
-            if self._done:
+            if self._done or self._flush_lock.locked():  # or the timer is about to have it settled
                 self._flush()
                 continue
             alone = self._look_again()
