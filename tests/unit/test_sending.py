@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -339,4 +339,41 @@ def test_an_event_that_no_queue_takes(unrouted: Any, caplog: pytest.LogCaptureFi
         manager.send_event(Note("b"))
     warnings = [record for record in caplog.records if "no queue for the event Note" in record.getMessage()]
     assert len(warnings) == (1 if unrouted == "warn" else 0)
+    manager.stop()
+
+
+@pytest.mark.parametrize("can_start_threads", [True, False])
+def test_the_first_async_send_of_an_event_does_not_block_the_loop(
+    can_start_threads: bool,
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    class Slow(EnvelopePipeline):
+        def __init__(self) -> None:
+            begun.set()
+            assert go_on.wait(5)
+
+    class Exiting(ThreadPoolExecutor):
+        def submit(self, *_: Any, **__: Any) -> Any:  # as Python 3.12 while it exits
+            msg = "can't create new thread at interpreter shutdown"
+            raise RuntimeError(msg)
+
+    manager = EventManager(
+        MemoryProvider("here"), listeners=[], pipelines=[Slow], options=Options(unrouted="ignore", send_timeout=5)
+    )
+
+    async def send_two() -> None:
+        loop = asyncio.get_running_loop()
+        if not can_start_threads:
+            go_on.set()
+            loop.set_default_executor(Exiting())
+        first = asyncio.create_task(manager.send_event_async(Note("a")))
+        if can_start_threads:
+            await asyncio.to_thread(begun.wait, 5)
+        second = asyncio.create_task(manager.send_event_async(Kept("b")))
+        await asyncio.sleep(0)  # lets the second one begin
+        go_on.set()
+        await asyncio.gather(first, second)
+
+    asyncio.run(send_two())
     manager.stop()

@@ -381,7 +381,7 @@ class Dispatcher(ABC):
             self._give_credit()
 
     def _succeeded(self, delivery: Delivery) -> None:
-        """``on`` returned. Settled with others, when the token finds nothing more to do or by the timer; see `_take`."""
+        """``on`` returned. Settled with others, when the token has nothing more to do or by the timer; see `_take`."""
         done = self._done
         done.append(delivery)
         if len(done) >= _FLUSH_COUNT:

@@ -99,9 +99,7 @@ class EventManager:
         self._made_pipelines: Sequence[EnvelopePipeline] | None = None
         self._making_pipelines = False
         self._consumers: Consumers | None = None
-        self._sender = Sender(
-            self._provider, self._options, self._events, self._open, lambda: self._opened, self._make_pipelines
-        )
+        self._sender = Sender(self._provider, self._options, self._events, self._open, self._make_pipelines)
         _managers.add(self)
 
     @classmethod
