@@ -21,11 +21,13 @@ from eventing_core._callbacks import CallbackThread, SendFuture
 from eventing_core._chain import Chain
 from eventing_core._codec import CONTENT_TYPE, Codec
 from eventing_core._envelope import Envelope, check_header
-from eventing_core._event import EventDescriptor, describe_event
+from eventing_core._event import EventDescriptor, describe_event, is_event
+from eventing_core._limits import seconds
 from eventing_core._options import Options
 from eventing_core._pipeline import EnvelopePipeline
 from eventing_core.errors import (
     DeclarationError,
+    HeaderError,
     ManagerStoppedError,
     SendEventsError,
     SendTimeoutError,
@@ -162,6 +164,9 @@ class Sender:
 
     def send_events(self, events: Iterable[object], headers: Mapping[str, str] | None, timeout: float | None) -> None:
         """Send many, a window of them at a time, and wait for all confirmations."""
+        self._refuse_if_stopped()
+        _check_headers(headers)
+        _check_events(events)
         window = _Window()
         taken = 0
         limit = self._timeout(timeout)
@@ -233,7 +238,7 @@ class Sender:
     # -- the steps --------------------------------------------------------------------------------------------
 
     def _timeout(self, timeout: float | None) -> float:
-        return self._options.send_timeout if timeout is None else timeout
+        return seconds("timeout", timeout, self._options.send_timeout)
 
     def _outgoing_of(self, event_type: type[Any]) -> _Outgoing:
         outgoing = self._outgoing.get(event_type)
@@ -253,8 +258,7 @@ class Sender:
 
     def _envelope(self, outgoing: _Outgoing, event: object, headers: Mapping[str, str] | None) -> Envelope:
         if headers:
-            for key, value in headers.items():
-                check_header(key, value)
+            _check_headers(headers)
         return Envelope(outgoing.codec.encode(event), headers)
 
     def _around(self, outgoing: _Outgoing, envelope: Envelope) -> Any:
@@ -338,6 +342,26 @@ async def _off_loop(loop: asyncio.AbstractEventLoop, call: Callable[[], R]) -> R
     except RuntimeError:
         return call()
     return await running
+
+
+def _check_headers(headers: Mapping[str, str] | None) -> None:
+    if headers is None:
+        return
+    if not isinstance(headers, Mapping):
+        msg = f"headers has to be a dictionary of strings, and is of type {type(headers).__name__}"
+        raise HeaderError(msg)
+    for key, value in headers.items():
+        check_header(key, value)
+
+
+def _check_events(events: object) -> None:
+    """Refuse one event: a pydantic model can be iterated over, and would give its fields."""
+    if is_event(events) or not isinstance(events, Iterable):
+        what = "one event" if is_event(events) else f"of type {type(events).__name__}"
+        msg = (
+            f"send_events takes an iterable of events, and this is {what}. Write send_events([...]) or send_event(...)."
+        )
+        raise DeclarationError(msg)
 
 
 class _Waiter:
