@@ -29,6 +29,7 @@ from eventing_core import (
     ManagerStoppedError,
     Options,
     Retry,
+    _dispatch,
     envelope_pipeline,
     event,
     event_listener,
@@ -621,6 +622,28 @@ def test_a_second_signal_acts_as_if_there_were_no_manager() -> None:
         """
     )
     assert (code, out) == (0, "interrupted stopped False\n"), err
+
+
+def test_a_private_broker_loses_no_retry_at_a_stop(monkeypatch: pytest.MonkeyPatch, seen: Seen) -> None:
+    monkeypatch.setattr(_dispatch, "HOLD_LIMIT", 0.0)
+
+    @event_listener(Ping, retry=Retry(initial=0.2, jitter=0))
+    class Late(EventListener[Ping]):
+        def __init__(self) -> None:
+            self.failed = False
+
+        def on(self, event: Ping) -> None:
+            if not self.failed:
+                self.failed = True
+                raise ValueError
+            seen.add(event.number)
+
+    manager = EventManager(memory(), listeners=[Late], pipelines=[])
+    manager.start()
+    manager.send_event(Ping(1))
+    until(lambda: manager.health().listeners[0].held == 1, "the failure", 5)
+    manager.stop()
+    seen.wait_for(1)
 
 
 def test_nothing_is_said_to_be_consuming_before_the_start(listener: type[EventListener[Ping]]) -> None:

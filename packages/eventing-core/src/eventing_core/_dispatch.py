@@ -433,7 +433,8 @@ class Dispatcher(ABC):
     def _try_again(self, delivery: Delivery, failures: Failures, delay: float) -> None:
         """Hold the delivery, or send a delayed copy, or wait in place where the order matters."""
         ordered = self._ordered
-        can_delay = self._capabilities.send_delay
+        # A delayed copy in a broker that ends with this manager would be lost at a stop, which waits for what is held.
+        can_delay = self._capabilities.send_delay and self._capabilities.retains
         with self._lock:
             if delivery.generation != self._generation:
                 return
