@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import traceback
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Any, cast
 from uuid import UUID
 
 import pytest
-from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict, Field, Json, computed_field
+from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict, Field, Json, computed_field, field_serializer
 from pydantic.alias_generators import to_camel
 
 from eventing_core import DeclarationError, DecodeError, SerializationError, event
@@ -303,3 +304,55 @@ def test_nan_in_a_field_beyond_those_of_the_class_is_refused() -> None:
 
     with pytest.raises(SerializationError, match=r"inner\.more is NaN or infinite"):
         codec_of(Outer).encode(Outer(inner=Open.model_validate({"size": 1, "more": float("nan")})))
+
+
+class Inner(BaseModel):
+    key: int
+
+
+class Custom(BaseModel):
+    value: int
+
+    @field_serializer("value")
+    def _write(self, value: int) -> int:
+        raise KeyError(value)
+
+
+@dataclass
+class Kinds:
+    raw: bytes
+    text: str = ""
+    many: list[Inner] = field(default_factory=list)
+    maybe: Kinds | None = None
+    anything: Any = None
+
+
+def cyclic() -> Kinds:
+    kinds = Kinds(b"")
+    kinds.maybe = kinds
+    return kinds
+
+
+@pytest.mark.parametrize(
+    ("wrong", "flaw"),
+    [
+        (Kinds(b"\xff s3cret"), "the field 'raw' holds a bytes that has no JSON form"),
+        (Kinds(b"", "s3cret\ud800"), "the field 'text' holds a str that has no JSON form"),
+        (
+            Kinds(b"", many=[Inner.model_construct(key="s3cret")]),
+            f"the field 'many' holds a list with something in it that its type list[{__name__}.Inner] doesn't allow",
+        ),
+        (Kinds(b"", many=cast("Any", "s3cret")), "holds a str where its type is list[tests.unit.test_codec.Inner]"),
+        (cyclic(), "the field 'maybe' holds a Kinds that has no JSON form"),
+        (Kinds(b"", anything=object()), "the field 'anything' holds a object that has no JSON form"),
+        (object.__new__(Kinds), "the field 'raw' was never given a value"),
+        (Custom(value=5), "the field 'value' holds a int that has no JSON form"),
+    ],
+)
+def test_what_can_not_be_serialised_is_named_with_its_reason_and_no_value(wrong: object, flaw: str) -> None:
+    cls = type(wrong)
+    with pytest.raises(SerializationError) as caught:
+        codec_of(event()(cls)).encode(wrong)
+    assert f"{flaw}. Nothing was sent." in str(caught.value)
+    assert "s3cret" not in "".join(traceback.format_exception(caught.value))
+    assert caught.value.__context__ is None

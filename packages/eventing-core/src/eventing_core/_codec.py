@@ -7,7 +7,8 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any, NoReturn
+from types import UnionType
+from typing import TYPE_CHECKING, Any, get_origin
 
 from pydantic import BaseModel, PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
@@ -24,6 +25,11 @@ _SHOWN = 5
 
 #: Kinds of pydantic core schemas whose values may be NaN or infinite, as they appear in a schema's text.
 _MAY_HOLD_NAN = ("'float'", "'decimal'", "'any'", "'complex'", "'function-plain'", "behavior': 'allow'")
+
+#: What a body contains whose event held such a value.
+_NAN = (b"null", b"NaN", b"Infinity")
+
+_MISSING: Any = object()
 
 #: Our warning filter, which comes first until somebody adds another one.
 _strict: list[object] = [None]
@@ -75,10 +81,14 @@ class Codec:
                 _be_strict()
                 body = self._adapter.dump_json(event, by_alias=False, round_trip=True, warnings="error")
         except (PydanticSerializationError, UserWarning, ValueError, TypeError, RecursionError) as error:
-            self._explain(event, error)
-        if self._may_hold_nan and (b"null" in body or b"NaN" in body or b"Infinity" in body):
-            self._refuse_nan(event)
-        return body
+            flaw = self._flaw(event) or f"{type(error).__name__} was raised"
+        else:
+            flaw = self._not_finite(event) if self._may_hold_nan and any(word in body for word in _NAN) else ""
+            if not flaw:
+                return body
+        # Not from the error: it holds values.
+        msg = f"{self._name} can't be serialised: {flaw}. Nothing was sent."
+        raise SerializationError(msg)
 
     def decode(self, body: bytes) -> Any:
         """Make the event of a body.
@@ -95,30 +105,25 @@ class Codec:
             msg = f"the body is no valid {self._name}: it is nested too deeply"
             raise DecodeError(msg) from None
 
-    def _explain(self, event: object, error: Exception) -> NoReturn:
+    def _flaw(self, event: object) -> str:
         """Name the field that can't be serialised, without its value."""
         for name, value in _fields(event):
-            annotation = _annotation(self._event_type, name)
-            if annotation is None:
+            if value is _MISSING:
+                if not isinstance(event, BaseModel):  # which leaves it out
+                    return f"the field {name!r} was never given a value"
                 continue
             try:
-                TypeAdapter(annotation).dump_json(value, warnings="error")
-            except (PydanticSerializationError, PydanticUserError, ValueError, TypeError, RecursionError):
-                msg = (
-                    f"{self._name} can't be serialised: the field {name!r} holds a {type(value).__name__} "
-                    f"where its type is {_type_name(annotation)}. Nothing was sent."
-                )
-                raise SerializationError(msg) from None
-        msg = f"{self._name} can't be serialised: {type(error).__name__}. Nothing was sent."
-        raise SerializationError(msg) from error
+                self._adapter.dump_json(event, include={name}, by_alias=False, round_trip=True, warnings="error")
+            except (PydanticSerializationError, UserWarning, ValueError, TypeError, RecursionError):
+                annotation = _annotation(self._event_type, name)
+                return f"the field {name!r} holds a {type(value).__name__} {_mismatch(value, annotation)}"
+        return ""
 
-    def _refuse_nan(self, event: object) -> None:
+    def _not_finite(self, event: object) -> str:
         sent = self._adapter.dump_python(event, by_alias=False, round_trip=True)
         # There, JSON within JSON is text, in which NaN has become null already.
         path = _find_nan(self._adapter.dump_python(event, by_alias=False), sent, "")
-        if path is not None:
-            msg = f"{self._name} can't be serialised: {path} is NaN or infinite, which JSON lacks. Nothing was sent."
-            raise SerializationError(msg)
+        return "" if path is None else f"{path} is NaN or infinite, which JSON lacks"
 
 
 def _summary(error: ValidationError) -> str:
@@ -130,7 +135,7 @@ def _summary(error: ValidationError) -> str:
 
 def _fields(event: object) -> list[tuple[str, object]]:
     names = type(event).model_fields if isinstance(event, BaseModel) else getattr(event, "__dataclass_fields__", {})
-    return [(name, getattr(event, name, None)) for name in names]
+    return [(name, getattr(event, name, _MISSING)) for name in names]
 
 
 def _annotation(event_type: type[Any], name: str) -> Any:
@@ -142,6 +147,16 @@ def _annotation(event_type: type[Any], name: str) -> Any:
         return get_type_hints(event_type, include_extras=True).get(name)
     except NameError:
         return None
+
+
+def _mismatch(value: object, annotation: Any) -> str:
+    """What is wrong with a value that can't be serialised."""
+    kind = get_origin(annotation)
+    if isinstance(kind, type) and kind is not UnionType and isinstance(value, kind):
+        return f"with something in it that its type {_type_name(annotation)} doesn't allow"
+    if annotation in {None, Any} or (isinstance(annotation, type | UnionType) and isinstance(value, annotation)):
+        return "that has no JSON form"
+    return f"where its type is {_type_name(annotation)}"
 
 
 def _type_name(annotation: Any) -> str:
