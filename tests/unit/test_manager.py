@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import math
 import signal
 import subprocess
 import sys
@@ -35,8 +38,9 @@ from eventing_core import (
     event_listener,
 )
 from eventing_core._dispatch import Dispatcher
+from eventing_core._signals import SignalWaiter
 from eventing_core.memory import MemoryBroker, MemoryProvider
-from eventing_core.provider import Destination, Observer
+from eventing_core.provider import Destination, Message, Observer
 from tests.support.waiting import until
 
 
@@ -453,7 +457,7 @@ def test_a_listener_may_ask_for_the_stop_before_the_others_may_begin(
         manager.start()
         started.set()
     else:
-        monkeypatch.setattr(manager, "start", lambda: (EventManager.start(manager), started.set()))
+        monkeypatch.setattr(SignalWaiter, "wait", lambda _: started.set())  # the start has succeeded
         manager.run()
     manager.stop()
     seen.wait_for("done")
@@ -644,6 +648,57 @@ def test_a_private_broker_loses_no_retry_at_a_stop(monkeypatch: pytest.MonkeyPat
     until(lambda: manager.health().listeners[0].held == 1, "the failure", 5)
     manager.stop()
     seen.wait_for(1)
+
+
+def test_a_listener_named_as_anothers_dead_letters_is_refused(listener: type[EventListener[Ping]]) -> None:
+    def named(name: str) -> type[EventListener[Ping]]:
+        @event_listener(Ping, name=name)
+        class Named(EventListener[Ping]):
+            def on(self, event: Ping) -> None: ...
+
+        return Named
+
+    one, dead = named("Packer"), named("Packer.dead")
+    for listeners in ([one, dead], [dead, one]):
+        with pytest.raises(DeclarationError, match=r"'Packer\.dead' .*the dead letters of 'Packer'"):
+            EventManager(memory(), listeners=listeners, pipelines=[]).start()
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_pipeline_that_is_refused_leaves_no_event_loop_behind() -> None:
+    @event_listener(Ping)
+    class Async(EventListener[Ping]):
+        async def on(self, event: Ping) -> None: ...
+
+    class AsyncPipeline(EnvelopePipeline):
+        async def handle(self, envelope: Envelope, event_listener_descriptor: EventListenerDescriptor) -> None:  # type: ignore[override]
+            ...
+
+    manager = EventManager(memory(), listeners=[Async], pipelines=[AsyncPipeline()])
+    before = len([one for one in gc.get_objects() if isinstance(one, asyncio.AbstractEventLoop)])
+    with pytest.raises(DeclarationError, match="is async"):
+        manager.start()
+    assert len([one for one in gc.get_objects() if isinstance(one, asyncio.AbstractEventLoop)]) == before
+
+
+def test_a_pipeline_that_reads_a_body_which_is_no_text_finds_it_undecodable(
+    listener: type[EventListener[Ping]],
+) -> None:
+    class Reads(EnvelopePipeline):
+        def handle(self, envelope: Envelope, event_listener_descriptor: EventListenerDescriptor) -> None:
+            envelope.get_body()
+
+    broker = MemoryBroker()
+    stranger = MemoryProvider("stranger", broker)
+    stranger.open(lambda *_: None)
+    with EventManager(MemoryProvider("here", broker), listeners=[listener], pipelines=[Reads]):
+        stranger.producer(Destination("Ping")).send(
+            [Message(body=b"\xff", message_id="1", dedup_id="1")], lambda *_: None, deadline=math.inf
+        )
+        until(lambda: len(broker.dead_letters("Ping", "PingListener")) == 1, "the dead letter", 5)
+    (dead,) = broker.dead_letters("Ping", "PingListener")
+    assert (dead.headers["eventing-reason"], dead.headers["eventing-attempts"]) == ("undecodable", "1")
+    stranger.close(1)
 
 
 def test_nothing_is_said_to_be_consuming_before_the_start(listener: type[EventListener[Ping]]) -> None:

@@ -29,6 +29,9 @@ _log = logging.getLogger("eventing")
 
 _numbers = itertools.count(1)
 
+#: What a queue's name ends in that holds another one's dead letters, on the brokers that name queues so.
+_DEAD = ".dead"
+
 
 class Consumers:
     """The listeners of one manager. Checks everything that can be checked before anything is connected."""
@@ -216,3 +219,12 @@ def _check_names(descriptors: Sequence[EventListenerDescriptor], server_name: st
         )
         msg = f'{why}: {classes}. Give one of them another name with @event_listener(..., name="...").'
         raise DeclarationError(msg)
+    for (topic, queue), descriptor in queues.items():
+        other = queues.get((topic, queue + _DEAD), descriptor)
+        if other is not descriptor:
+            msg = (
+                f"the listener {other.name!r} of the event {topic!r} would share the queue {queue + _DEAD!r} with the "
+                f"dead letters of {descriptor.name!r}. Give one of them another name with "
+                '@event_listener(..., name="...").'
+            )
+            raise DeclarationError(msg)

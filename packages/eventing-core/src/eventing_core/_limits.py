@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from numbers import Real
+from typing import cast
 
 from eventing_core.errors import ConfigError
 
@@ -22,7 +23,8 @@ def seconds(what: str, given: object, default: float) -> float:
     if isinstance(given, bool) or not isinstance(given, Real):
         msg = f"{what} has to be a number of seconds, or None, not of type {type(given).__name__}"
         raise ConfigError(msg)
-    if not given >= 0:  # NaN isn't, either
-        msg = f"{what} has to be a number of seconds, at least 0, not {given}"
+    limit = cast("float", given)
+    if not limit >= 0:  # NaN isn't, either
+        msg = f"{what} has to be a number of seconds, at least 0, not {limit}"
         raise ConfigError(msg)
-    return float(min(given, LONGEST_WAIT))
+    return float(min(limit, LONGEST_WAIT))
