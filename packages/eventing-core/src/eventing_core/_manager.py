@@ -160,6 +160,8 @@ class EventManager:
         Raises:
             SerializationError: the event can't be serialised; nothing was sent.
             HeaderError: a header can't be carried; nothing was sent.
+            DeclarationError: the event's class is none, or is declared wrongly; nothing was sent.
+            ConfigError: ``timeout`` is no number of seconds; nothing was sent.
             SendError: the broker has not confirmed; ``in_doubt`` says whether it may have the event.
             BrokerConnectionError: the first connect failed.
             ManagerStateError: the manager was stopped, or this is its own event loop.
@@ -182,6 +184,9 @@ class EventManager:
 
         Raises:
             SendEventsError: lists (index, cause) of each event that failed.
+            DeclarationError: ``events`` is one event, or no iterable; nothing was sent.
+            HeaderError: a header can't be carried; nothing was sent.
+            ConfigError: ``timeout`` is no number of seconds; nothing was sent.
             ManagerStateError: the manager was stopped, or this is its own event loop.
         """
         self._refuse_on_loop("send_events")
@@ -198,6 +203,8 @@ class EventManager:
         Raises:
             SerializationError: the event can't be serialised; nothing was sent.
             HeaderError: a header can't be carried; nothing was sent.
+            DeclarationError: the event's class is none, or is declared wrongly; nothing was sent.
+            ConfigError: ``timeout`` is no number of seconds; nothing was sent.
             SendTimeoutError: none of ``max_in_flight`` events was confirmed in time; nothing was sent.
             ManagerStateError: the manager was stopped, or this is its own event loop.
         """
@@ -207,7 +214,10 @@ class EventManager:
     async def send_event_async(
         self, event: object, *, headers: Mapping[str, str] | None = None, timeout: float | None = None
     ) -> None:
-        """Like `send_event`, for coroutines: on any event loop, and never blocks it."""
+        """Like `send_event`, for coroutines: on any event loop, and never blocks it.
+
+        The first send of an event's class, which may have to connect, is prepared in the loop's default executor.
+        """
         await self._sender.send_event_async(event, headers, timeout)
 
     def _refuse_on_loop(self, method: str) -> None:
