@@ -342,7 +342,8 @@ def test_range_of_retry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVENTING_RETRY__MAX_ATTEMPTS", "0")
     text = refused()
     assert text == (
-        "environment variable EVENTING_RETRY__MAX_ATTEMPTS and eventing.toml: retry: max_attempts must be at least 1"
+        "environment variable EVENTING_RETRY__MAX_ATTEMPTS and eventing.toml: retry: max_attempts must be a whole "
+        "number, at least 1"
     )
 
 
