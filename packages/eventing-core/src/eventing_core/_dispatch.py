@@ -438,9 +438,9 @@ class Dispatcher(ABC):
         with self._lock:
             if delivery.generation != self._generation:
                 return
-            hold = not self._closing and (
-                ordered or not can_delay or (delay <= HOLD_LIMIT and len(self._held) < self._spare)
-            )
+            # What is held widens the window, which takes a provider that can give one more message.
+            room = delay <= HOLD_LIMIT and len(self._held) < self._spare and self._capabilities.exact_window
+            hold = not self._closing and (ordered or not can_delay or room)
             if hold:
                 self._failures[delivery] = failures
                 if ordered:
