@@ -44,6 +44,8 @@ class StompConsumer(SocketConsumer[StompGeneration, ArtemisSession]):
         super().__init__(connection, subscription, subscriber)
         self.address = subscription.destination.topic
         self._limit = connection.settings.prefetch_bytes
+        #: Nobody else may have what waits here; given back, an exclusive queue's would go to another consumer.
+        self._alone = subscription.exclusive or bool(subscription.destination.member)
         self._node: Node | None = None
         self._queue: Queue | None = None
         self._keeping: dict[str, str] = {}
@@ -95,7 +97,7 @@ class StompConsumer(SocketConsumer[StompGeneration, ArtemisSession]):
             else:
                 self.blamed(SubscriptionError(error))
 
-        generation.receipts[self._subscribe(generation, 0)] = agreed
+        generation.receipts[self._subscribe(generation, self._limit if self._alone else 0)] = agreed
 
     def _subscribe(self, generation: StompGeneration, size: int) -> str:
         """Subscribe, with that many bytes on their way; 0: one message at a time. Returns the receipt's id."""
@@ -190,7 +192,7 @@ class StompConsumer(SocketConsumer[StompGeneration, ArtemisSession]):
         generation = self._generation
         if generation is None or not self._active:
             return
-        if not self._out:
+        if not self._out and not self._alone:
             self._fit(generation)
         self.hand_over_arrived()
 

@@ -56,6 +56,17 @@ def routing(node: Node, header: str) -> dict[str, str]:
     return {"destination": node.address, header: "ANYCAST" if node.anycast else "MULTICAST"}
 
 
+def encode_alone(message: Message, where: bytes, receipt: int, delay: float = 0.0) -> bytes:
+    """A SEND frame in a transaction of its own, for one queue of an address.
+
+    Artemis 2.44 keeps how it routed to an address: in one session, what goes to one queue after what went to all
+    reaches all of them. A transaction has a session of its own.
+    """
+    transaction = b"transaction:%d\n" % receipt
+    sending = encode(message, transaction + where, receipt, delay).replace(b"receipt:%d\n" % receipt, b"", 1)
+    return b"BEGIN\n%b\n\0%bCOMMIT\nreceipt:%d\n%b\n\0" % (transaction, sending, receipt, transaction)
+
+
 def encode(message: Message, where: bytes, receipt: int, delay: float = 0.0) -> bytes:
     """A SEND frame; ``where`` as from `lines` of `routing`, ``delay`` in seconds."""
     own = [f"persistent:{'true' if message.durable else 'false'}\n"]
@@ -80,8 +91,9 @@ def encode(message: Message, where: bytes, receipt: int, delay: float = 0.0) -> 
 
 
 def receipt_of(data: bytes) -> bytes:
-    """The receipt that an encoded SEND frame asks for."""
-    return data[len(_BEGIN) : data.index(b"\n", len(_BEGIN))]
+    """The receipt that an encoded message asks for: the value of its first header."""
+    start = data.index(b":") + 1
+    return data[start : data.index(b"\n", start)]
 
 
 def decode(frame: Incoming) -> Message:

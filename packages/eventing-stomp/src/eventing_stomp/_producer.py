@@ -9,7 +9,7 @@ from eventing_core.provider.artemis import ArtemisProducer
 from eventing_core.provider.sockets import next_number
 from eventing_stomp._frames import lines
 from eventing_stomp._generation import StompGeneration
-from eventing_stomp._message import encode, receipt_of, routing
+from eventing_stomp._message import encode, encode_alone, receipt_of, routing
 
 if TYPE_CHECKING:
     from eventing_stomp._connection import StompConnection
@@ -24,7 +24,8 @@ class StompProducer(ArtemisProducer[StompGeneration]):
 
     def encode(self, message: Message, delay: float) -> bytes:
         """The message as a SEND frame."""
-        return encode(message, self._where, next_number(), delay)
+        write = encode_alone if self.destination.kind == "queue" else encode
+        return write(message, self._where, next_number(), delay)
 
     def can_write(self, generation: StompGeneration) -> bool:
         """Whether not too much waits for the socket already."""

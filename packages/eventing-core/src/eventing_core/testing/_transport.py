@@ -219,9 +219,11 @@ class TransportTests:
         provider, queue = self.filled(kit, "")
         other = Destination(queue.topic, kit.name("Listener"), kind="queue", durable=queue.durable)
         kit.listen(provider, other).handle.close().result(LIMIT)
-        kit.put(provider, queue, self.messages(kit, "a"))
-        assert len(kit.read(queue)) == 1
-        assert kit.read(other) == [], "a send to one queue reaches it alone"
+        for to in (topic_of(queue), queue, topic_of(queue), queue):
+            kit.put(provider, to, self.messages(kit, "t" if to.kind == "topic" else "q"))
+        assert [message.body for message in kit.read(queue)] == [b"t", b"q", b"t", b"q"]
+        left = [message.body for message in kit.read(other)]
+        assert left == [b"t", b"t"], "a send to one queue reaches it alone, also after one to all"
 
     def test_duplicates_are_removed_where_the_provider_says_so(self, kit: Kit) -> None:
         """Two sends of one ``dedup_id`` to one destination are one message, both confirmed."""
