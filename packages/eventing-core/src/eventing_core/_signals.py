@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator
 from types import FrameType, TracebackType
 from typing import Self
 
@@ -44,7 +44,7 @@ class SignalWaiter:
                 signal.signal(number, handler)
 
     @contextlib.contextmanager
-    def raising(self) -> Iterator[None]:
+    def raising(self) -> Generator[None, None, None]:
         """Within it, the first signal raises `Signalled`, wherever the main thread is."""
         self._raising = True
         try:
