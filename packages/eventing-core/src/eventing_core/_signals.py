@@ -44,7 +44,7 @@ class SignalWaiter:
                 signal.signal(number, handler)
 
     @contextlib.contextmanager
-    def raising(self) -> Generator[None]:
+    def raising(self) -> Generator[None, None, None]:
         """Within it, the first signal raises `Signalled`, wherever the main thread is."""
         self._raising = True
         try:
