@@ -1,7 +1,5 @@
 """Settings of the SQLite provider."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from pydantic import Field
@@ -13,14 +11,11 @@ class SqliteConfig(ProviderConfig):
     """The table ``[sqlite]``. All times are in seconds.
 
     Attributes:
-        file: the database; made where it doesn't exist. On a local disk: network file systems don't lock well enough.
-        lease: what a process has out comes back to others so long after it was last heard from; a living one
-            is heard from three times as often.
+        file: the database; made where it doesn't exist.
+        lease: so long after a process was last heard from, others get what it has out. It renews three times as often.
         poll: how often to look whether another process has changed the database.
-        lock_timeout: how long to wait for another process's transaction, before the database counts as lost.
     """
 
     file: Path = Path("eventing.db")
     lease: float = Field(default=30.0, gt=0)
     poll: float = Field(default=0.05, gt=0)
-    lock_timeout: float = Field(default=5.0, gt=0)

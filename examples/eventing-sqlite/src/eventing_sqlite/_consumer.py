@@ -2,209 +2,126 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import sqlite3
 from collections.abc import Sequence
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import Future
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from eventing_core.errors import ServerNameInUseError, SubscriptionError
-from eventing_core.provider import (
-    Delivery,
-    Destination,
-    Handle,
-    Outcome,
-    Subscriber,
-    Subscription,
-    SubscriptionState,
-)
-from eventing_sqlite._message import SqliteDelivery
+from eventing_core.provider import Delivery, Handle, Outcome, Subscriber, Subscription, SubscriptionState
+from eventing_sqlite._message import SqliteDelivery, name_of
 
 if TYPE_CHECKING:
-    from eventing_sqlite._loop import Loop
+    from eventing_sqlite._provider import SqliteProvider
 
-_READY = (
-    "SELECT position, count, properties, body FROM message"
-    " WHERE queue = ? AND consumer IS NULL AND due = 0 ORDER BY position LIMIT ?"
-)
 _RIPEN = "UPDATE message SET due = 0 WHERE queue = ? AND consumer IS NULL AND due > 0 AND due <= ?"
+_READ = """SELECT position, count, properties, body FROM message
+    WHERE queue = ? AND consumer IS NULL AND due = 0 ORDER BY position LIMIT ?"""
 _TAKE = "UPDATE message SET consumer = ? WHERE position IN (SELECT value FROM json_each(?))"
-_SETTLE = {
-    Outcome.ACCEPT: "DELETE FROM message WHERE position IN (SELECT value FROM json_each(?))",
-    Outcome.RELEASE: "UPDATE message SET consumer = NULL WHERE position IN (SELECT value FROM json_each(?))",
-}
+_SETTLE = {Outcome.ACCEPT: "DELETE FROM message", Outcome.RELEASE: "UPDATE message SET consumer = NULL"}
+_THESE = " WHERE consumer = ? AND position IN (SELECT value FROM json_each(?))"
 
 
 class SqliteConsumer(Handle):
-    """`settle`, `window` and `close` may be called on any thread; the rest runs on the I/O thread.
+    """`settle`, `window` and `close` may be called on any thread; the rest runs on the I/O thread."""
 
-    Attributes:
-        closed: done once it is unsubscribed.
-    """
-
-    def __init__(self, loop: Loop, subscription: Subscription, subscriber: Subscriber) -> None:
-        self.closed: Future[None] = Future()
-        self._loop = loop
-        self._subscription = subscription
-        self._subscriber = subscriber
-        self._closing = False
-        self._active = False
-        self._generation = 0
-        self._size = 0
-        #: Delivered and not settled, by position.
-        self._out: dict[int, SqliteDelivery] = {}
-        #: Row of the queue, and of this consumer in its newest generation.
+    def __init__(self, provider: SqliteProvider, subscription: Subscription, subscriber: Subscriber) -> None:
+        self._provider, self._subscription, self._subscriber = provider, subscription, subscriber
+        self._closed: Future[None] = Future()
+        self._closed.set_running_or_notify_cancel()
+        self._closing = self._active = False
+        self._generation = self._size = 0
+        #: Rows of the queue, and of this consumer in its newest generation.
         self._queue = self._id = 0
-        #: Until when another consumer of a queue for one server alone was last known to live.
-        self._rival: float | None = None
+        #: When another consumer of one server's queue can't be a dead predecessor any more.
+        self._give_up_at = 0.0
 
     def settle(self, batch: Sequence[Delivery], outcome: Outcome) -> None:
-        """Settle, soon; what isn't out by this subscription and generation is dropped."""
-        self._loop.post(partial(self._settle, batch, outcome))
+        """Settle, soon."""
+        self._provider.post(partial(self._settle, batch, outcome))
 
     def window(self, size: int) -> None:
         """Set the window of this generation, soon."""
-        self._loop.post(partial(self._set_window, self._generation, size))
+        self._provider.post(partial(self._resize, self._generation, size))
 
     def close(self) -> Future[None]:
-        """Unsubscribe, soon; what is out goes back, uncounted."""
+        """Unsubscribe, soon."""
         self._closing = True
-        if not self._loop.post(self._close):
-            self.end()
-        return self.closed
+        self._provider.post(self.release)
+        return self._closed
 
-    def due(self, db: sqlite3.Connection) -> float:
-        """When there is something to do in `serve`: a time of `time.time`."""
-        if self._closing:
+    def serve(self, db: sqlite3.Connection) -> float:
+        """Attach, or take what the window allows; returns when to come again."""
+        if self._closing or not self._active:
+            return math.inf if self._closing else self._attach(db)
+        room = self._size - _first(db, "SELECT count(*) FROM message WHERE consumer = ?", self._id)
+        if room <= 0 or (self._subscription.exclusive and self._oldest(db) != self._id):
             return math.inf
-        if not self._active:
-            return math.inf if self._rival and self._find_rival(db) == self._rival else 0.0
-        if self._size <= len(self._out):
-            return math.inf
-        query = "SELECT min(id), max(exclusive), max(id = ?) FROM consumer WHERE queue = ?"
-        first, exclusive, alive = db.execute(query, (self._id, self._queue)).fetchone()
-        if not alive or (exclusive and first != self._id):
-            return math.inf
-        (due,) = db.execute(
-            "SELECT min(due) FROM message WHERE queue = ? AND consumer IS NULL", (self._queue,)
-        ).fetchone()
-        return math.inf if due is None else float(due)
+        db.execute(_RIPEN, (self._queue, self._provider.now))
+        batch = [SqliteDelivery(self._generation, *row) for row in db.execute(_READ, (self._queue, room))]
+        if batch:
+            db.execute(_TAKE, (self._id, json.dumps([delivery.position for delivery in batch])))
+            self._provider.after.append(partial(self._subscriber.deliver, batch))
+        due = _first(db, "SELECT min(due) FROM message WHERE queue = ? AND consumer IS NULL AND due > 0", self._queue)
+        return float(due or math.inf)
 
-    def serve(self, db: sqlite3.Connection) -> None:
-        """Take what the window allows; attach first, where that is to be done."""
-        if self.due(db) > self._loop.now:
-            return
-        if not self._active:
-            self._attach(db)
-            return
-        db.execute(_RIPEN, (self._queue, self._loop.now))
-        rows = db.execute(_READY, (self._queue, self._size - len(self._out))).fetchall()
-        batch = [SqliteDelivery(self._generation, *row) for row in rows]
-        taken = {delivery.position: delivery for delivery in batch}
-        db.execute(_TAKE, (self._id, json.dumps([*taken])))
-        self._out.update(taken)
-        self._loop.after.append(lambda: self._subscriber.deliver(batch))
-
-    def renew(self, db: sqlite3.Connection, until: float) -> None:
-        """Say that this process lives. Who was taken for dead has lost what was out, and begins anew."""
-        living = self._active and not self._closing
-        if living and not db.execute("UPDATE consumer SET until = ? WHERE id = ?", (until, self._id)).rowcount:
-            self.lose(SubscriptionError(f"the lease on {self._subscription.destination} has run out"))
-
-    def release(self, db: sqlite3.Connection, *, counted: bool) -> None:
-        """Give back what is out, and leave."""
-        query = "UPDATE message SET consumer = NULL, count = count + ? WHERE consumer = ?"
-        db.execute(query, (counted, self._id))
-        db.execute("DELETE FROM consumer WHERE id = ?", (self._id,))
-
-    def lose(self, error: Exception) -> None:
-        """The connection or the lease is gone, and with it what was out."""
-        if self._active:
+    def renew(self, db: sqlite3.Connection) -> None:
+        """Say that this process lives. One that was taken for dead has nothing out any more, and begins anew."""
+        until = self._provider.now + self._provider.config.lease
+        if self._active and not db.execute("UPDATE consumer SET until = ? WHERE id = ?", (until, self._id)).rowcount:
             self._active = False
-            self._size = 0
-            self._out = {}
-            self._loop.after.append(
-                partial(self._subscriber.state, SubscriptionState.INACTIVE, self._generation, error)
-            )
-        if self._closing:
-            self.end()
+            self._tell(SubscriptionState.INACTIVE, SubscriptionError("this process was taken for dead"))
+
+    def release(self, db: sqlite3.Connection) -> float:
+        """Give back what is out, uncounted, and leave."""
+        db.execute("UPDATE message SET consumer = NULL WHERE consumer = ?", (self._id,))
+        db.execute("DELETE FROM consumer WHERE id = ?", (self._id,))
+        self._active = False
+        self._provider.after.append(self.end)
+        return math.inf
 
     def end(self) -> None:
         """Be done."""
-        self._loop.consumers.pop(self, None)
-        with contextlib.suppress(InvalidStateError):
-            self.closed.set_result(None)
+        self._provider.consumers.discard(self)
+        if not self._closed.done():
+            self._closed.set_result(None)
 
-    def _attach(self, db: sqlite3.Connection) -> None:
-        subscription = self._subscription
-        self.release(db, counted=True)  # of the generation before
-        if subscription.dead_letter is not None:
-            _ensure(db, subscription.dead_letter)
-        self._queue = _ensure(db, subscription.destination)
-        rival = self._find_rival(db)
-        if rival is not None:
-            self._stand_by(rival)
-            return
-        self._rival = None
-        values = (self._queue, subscription.exclusive, self._loop.now + self._loop.lease)
-        self._id = db.execute("INSERT INTO consumer (queue, exclusive, until) VALUES (?, ?, ?)", values).lastrowid or 0
-        self._loop.after.append(self._activate)
+    def _attach(self, db: sqlite3.Connection) -> float:
+        now, lease, own = self._provider.now, self._provider.config.lease, self._subscription.destination
+        for queue in filter(None, (self._subscription.dead_letter, own)):
+            values = (name_of(queue), queue.topic if queue.kind == "queue" else None)
+            db.execute("INSERT OR IGNORE INTO queue (name, topic) VALUES (?, ?)", values)
+        self._queue = _first(db, "SELECT id FROM queue WHERE name = ?", name_of(own))
+        if own.member and self._oldest(db):
+            self._give_up_at = self._give_up_at or now + lease
+            if now >= self._give_up_at:
+                self._give_up_at, self._closing = 0.0, not self._generation
+                msg = f"server_name {own.member!r} is in use: another living process consumes from {own}"
+                self._tell(SubscriptionState.FAILED, ServerNameInUseError(msg))
+            return now + self._provider.config.poll
+        query = "INSERT INTO consumer (queue, until) VALUES (?, ?)"
+        self._id = db.execute(query, (self._queue, now + lease)).lastrowid or 0
+        self._active, self._give_up_at, self._generation, self._size = True, 0.0, self._generation + 1, 0
+        self._tell(SubscriptionState.ACTIVE, None)
+        return math.inf
 
-    def _activate(self) -> None:
-        self._active = True
-        self._generation += 1
-        self._subscriber.state(SubscriptionState.ACTIVE, self._generation, None)
+    def _tell(self, state: SubscriptionState, error: SubscriptionError | None) -> None:
+        self._provider.after.append(partial(self._subscriber.state, state, self._generation, error))
 
-    def _find_rival(self, db: sqlite3.Connection) -> float | None:
-        """Who else has the queue of this server."""
-        if not self._subscription.destination.member:
-            return None
-        query = "SELECT max(until) FROM consumer WHERE queue = ? AND id != ?"
-        rival: float | None = db.execute(query, (self._queue, self._id)).fetchone()[0]
-        return rival
-
-    def _stand_by(self, rival: float) -> None:
-        """One that was heard from since we first saw it lives; a dead one's row will go."""
-        known, self._rival = self._rival, rival
-        if known is None or known == rival:
-            return
-        where = self._subscription.destination
-        error = ServerNameInUseError(
-            f"server_name {where.member!r} is in use: another live process or manager consumes from {where}. "
-            "Give each its own server_name."
-        )
-        self._loop.after.append(partial(self._fail, error))
-
-    def _fail(self, error: ServerNameInUseError) -> None:
-        self._subscriber.state(SubscriptionState.FAILED, self._generation, error)
-        if not self._generation:
-            self._loop.consumers.pop(self, None)
+    def _oldest(self, db: sqlite3.Connection) -> int | None:
+        """The one of the queue's consumers that came first."""
+        return _first(db, "SELECT min(id) FROM consumer WHERE queue = ?", self._queue)
 
     def _settle(self, batch: Sequence[Delivery], outcome: Outcome, db: sqlite3.Connection) -> None:
-        positions = [
-            delivery.position
-            for delivery in batch
-            if isinstance(delivery, SqliteDelivery) and self._out.get(delivery.position) is delivery
-        ]
-        db.execute(_SETTLE[outcome], (json.dumps(positions),))
-        for position in positions:
-            del self._out[position]
+        own = [one for one in batch if isinstance(one, SqliteDelivery) and one.generation == self._generation]
+        db.execute(_SETTLE[outcome] + _THESE, (self._id, json.dumps([delivery.position for delivery in own])))
 
-    def _set_window(self, generation: int, size: int, _: sqlite3.Connection) -> None:
-        if self._active and generation == self._generation:
-            self._size = size
-
-    def _close(self, db: sqlite3.Connection) -> None:
-        self.release(db, counted=False)
-        self._loop.after.append(self.end)
+    def _resize(self, generation: int, size: int, _: sqlite3.Connection) -> None:
+        self._size = size if generation == self._generation else self._size
 
 
-def _ensure(db: sqlite3.Connection, to: Destination) -> int:
-    """The row of a queue, made where there is none."""
-    key = (to.topic, to.kind, to.group, to.member)
-    db.execute("INSERT OR IGNORE INTO queue (topic, kind, listener, member) VALUES (?, ?, ?, ?)", key)
-    query = "SELECT id FROM queue WHERE topic = ? AND kind = ? AND listener = ? AND member = ?"
-    return int(db.execute(query, key).fetchone()[0])
+def _first(db: sqlite3.Connection, query: str, value: object) -> Any:
+    return db.execute(query, (value,)).fetchone()[0]

@@ -1,36 +1,36 @@
-"""`SqliteProvider`: queues in one file, through the standard library."""
+"""`SqliteProvider` and its I/O thread, which does all that concerns the database, in as few transactions as can be."""
 
-from __future__ import annotations
+import logging
+import math
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import closing, suppress
+from queue import Empty, SimpleQueue
 
-from functools import partial
-
-from eventing_core.errors import BrokerConnectionError, ConnectionLostError
-from eventing_core.provider import (
-    Capabilities,
-    Destination,
-    Handle,
-    Health,
-    Observer,
-    Producer,
-    Provider,
-    Subscriber,
-    Subscription,
-)
+from eventing_core.errors import BrokerConnectionError, ConnectionLostError, SendError, SendTimeoutError
+from eventing_core.provider import Capabilities, Destination, Health, Observer, Provider, Subscriber, Subscription
 from eventing_sqlite._config import SqliteConfig
 from eventing_sqlite._consumer import SqliteConsumer
-from eventing_sqlite._loop import Loop
 from eventing_sqlite._producer import MAX_BYTES, SqliteProducer
+from eventing_sqlite._schema import SCHEMA
+
+#: What to do in a transaction; until when, of `time.monotonic`; and whom to tell when it isn't done by then.
+Task = tuple[Callable[[sqlite3.Connection], object], float, Callable[[SendError], object]]
+
+_log = logging.getLogger("eventing.sqlite")
+_FREE = """UPDATE message SET consumer = NULL, count = count + 1
+    WHERE consumer IS NOT NULL AND consumer NOT IN (SELECT id FROM consumer)"""
+#: Of the open providers of this process, which wake each other. A forked child has none of them.
+_inboxes: set[SimpleQueue[Task | None]] = set()
+os.register_at_fork(after_in_child=_inboxes.clear)
 
 
 class SqliteProvider(Provider):
-    """Events between the processes of one machine. Thread-safe; one connection, one I/O thread.
-
-    Everything is durable, whether it asks for it or not.
-
-    Args:
-        server_name: this process's name in the cluster.
-        config: the settings.
-    """
+    """Events between the processes of one machine, all of them durable. Thread-safe: one connection, one I/O thread."""
 
     name = "sqlite"
     capabilities = Capabilities(
@@ -49,57 +49,132 @@ class SqliteProvider(Provider):
         max_message_bytes=MAX_BYTES,
     )
 
-    def __init__(self, server_name: str, config: SqliteConfig | None = None) -> None:
-        self.server_name = server_name
-        self.config = config or SqliteConfig()
+    def __init__(self, server_name: str, config: SqliteConfig) -> None:
+        self.server_name, self.config = server_name, config
         self.abandon()
 
+    def abandon(self) -> None:
+        """Be as new: a forked child has no I/O thread, and nobody else knows the connection."""
+        #: For tasks: the time, by the clock that processes share; what to call after the transaction; whom to serve.
+        self.now, self.after, self.consumers = 0.0, list[Callable[[], object]](), set[SqliteConsumer]()
+        self._producers: dict[Destination, SqliteProducer] = {}
+        self._inbox, self._tasks = SimpleQueue[Task | None](), list[Task]()
+        self._lock, self._close_by, self._error = threading.Lock(), math.inf, "not open"
+        self._renew_at, self._due, self._version = 0.0, 0.0, 0
+        self._thread: threading.Thread | None = None
+
     def open(self, observer: Observer) -> None:
-        """Open the database, in at most ``lock_timeout`` seconds.
+        """Open the database, in 10 seconds at most."""
+        opened: Future[None] = Future()
+        self._thread = threading.Thread(target=self._run, args=(opened,), name="eventing-sqlite", daemon=True)
+        self._thread.start()
+        opened.result()
+        observer(True, None)  # noqa: FBT003 (the interface's signature)
 
-        Raises:
-            BrokerConnectionError: the file can't be used, or is locked by another process.
-        """
-        loop = Loop(self.config, observer)
-        try:
-            loop.open()
-        except Exception as error:
-            msg = f"{self.config.file}: {error}"
-            raise BrokerConnectionError(msg) from error
-        self._loop = loop
-
-    def producer(self, destination: Destination) -> Producer:
+    def producer(self, destination: Destination) -> SqliteProducer:
         """A producer for that destination."""
-        return self._producers.setdefault(destination, SqliteProducer(self._running(), destination))
+        return self._producers.setdefault(destination, SqliteProducer(self, destination))
 
-    def subscribe(self, subscription: Subscription, subscriber: Subscriber) -> Handle:
+    def subscribe(self, subscription: Subscription, subscriber: Subscriber) -> SqliteConsumer:
         """Make the queue, and attach to it."""
-        loop = self._running()
-        consumer = SqliteConsumer(loop, subscription, subscriber)
-        if not loop.post(partial(loop.add, consumer)):
+        consumer = SqliteConsumer(self, subscription, subscriber)
+        if not self.post(lambda _: self.consumers.add(consumer)):
             msg = f"can't subscribe to {subscription.destination}: the provider is closed"
             raise ConnectionLostError(msg)
         return consumer
 
     def health(self) -> Health:
         """How the database is."""
-        loop = self._loop
-        if loop is None:
-            return Health(connected=False, generation=0, error="not open")
-        return Health(connected=loop.connected, generation=loop.generation, error=loop.error)
+        return Health(connected=not self._error, generation=int(self._error != "not open"), error=self._error)
 
     def close(self, timeout: float) -> None:
         """Carry out what was begun, give back the rest, and close the database."""
-        if self._loop is not None:
-            self._loop.close(timeout)
+        with self._lock:
+            self._close_by = min(self._close_by, time.monotonic() + timeout)
+            self._inbox.put(None)
+        if self._thread is not None:
+            self._thread.join(timeout)
 
-    def abandon(self) -> None:
-        """In a forked child: be as new. The connection was the I/O thread's alone, and that doesn't exist here."""
-        self._loop: Loop | None = None
-        self._producers: dict[Destination, SqliteProducer] = {}
+    def post(
+        self,
+        do: Callable[[sqlite3.Connection], object],
+        deadline: float = math.inf,
+        fail: Callable[[SendError], object] = lambda _: None,
+    ) -> bool:
+        """Have something done in the next transaction, in the order of posting; False when it is closed."""
+        with self._lock:
+            if self._close_by == math.inf:
+                self._inbox.put((do, deadline, fail))
+            return self._close_by == math.inf
 
-    def _running(self) -> Loop:
-        if self._loop is None:
-            msg = "the provider is not open"
-            raise BrokerConnectionError(msg)
-        return self._loop
+    def _run(self, opened: Future[None]) -> None:
+        # The connection is known to this thread alone: a forked child, which doesn't have the thread, neither uses nor
+        # closes it. SQLite forbids both (https://sqlite.org/howtocorrupt.html, section 2.6).
+        try:
+            with closing(sqlite3.connect(self.config.file, timeout=10.0, isolation_level=None)) as db:
+                db.executescript(SCHEMA)
+                self._error = ""
+                opened.set_result(None)
+                _inboxes.add(self._inbox)
+                while self._turn(db):
+                    pass
+        except sqlite3.Error as error:
+            opened.set_exception(BrokerConnectionError(f"{self.config.file}: {error}"))
+            return
+        _inboxes.discard(self._inbox)
+        self._withdraw(math.inf, ConnectionLostError)
+        self._error = "closed"
+        for consumer in tuple(self.consumers):
+            consumer.end()
+
+    def _turn(self, db: sqlite3.Connection) -> bool:
+        """Wait for something to do, and do it; False when that was the last."""
+        last, closes = time.monotonic() >= self._close_by, self._close_by < math.inf
+        pause = 0.1 if self._error else 0.0 if closes else max(0.0, min(self.config.poll, self._due - time.time()))
+        with suppress(Empty):
+            task = self._inbox.get(timeout=pause if self.consumers or self._error or closes else None)
+            while True:
+                self._tasks += [task] if task else []
+                task = self._inbox.get_nowait()
+        self._withdraw(time.monotonic(), SendTimeoutError)
+        try:
+            self._work(db, closes=closes)
+        except Exception as error:  # noqa: BLE001 (whatever it is: nothing was done, and all of it is tried again)
+            db.rollback()
+            if self._error != str(error):
+                _log.warning("%s: %s", self.config.file, error)
+            self._error, self._renew_at = str(error), 0.0
+            return not last
+        self._error = ""
+        return not closes
+
+    def _withdraw(self, until: float, kind: type[SendError]) -> None:
+        """Fail the sends whose deadline comes until then."""
+        late = [task for task in self._tasks if task[1] <= until]
+        self._tasks = [task for task in self._tasks if task[1] > until]
+        for _, _, fail in late:
+            fail(kind(f"not stored in time: {self._error or 'too late'}", in_doubt=bool(self._error)))
+
+    def _work(self, db: sqlite3.Connection, *, closes: bool) -> None:
+        """Do what there is to do, in one transaction."""
+        self.now, self.after, asked = time.time(), [], bool(self._tasks or closes)
+        (version,) = db.execute("PRAGMA data_version").fetchone()
+        if version == self._version and not asked and self.now < self._due:
+            return
+        db.execute("BEGIN IMMEDIATE")
+        for do, _, _ in self._tasks:
+            do(db)
+        if self.now >= self._renew_at:
+            for consumer in self.consumers:
+                consumer.renew(db)
+            db.execute("DELETE FROM consumer WHERE until <= ?", (self.now,))
+            db.execute(_FREE)  # what dead ones have out
+            (soon,) = db.execute("SELECT min(until) FROM consumer").fetchone()
+            self._renew_at = min(self.now + self.config.lease / 3, soon or math.inf)
+        times = [consumer.release(db) if closes else consumer.serve(db) for consumer in self.consumers]
+        db.execute("COMMIT")
+        self._tasks, self._version, self._due = [], version, min((self._renew_at, *times))
+        for call in self.after:
+            call()
+        for inbox in _inboxes - {self._inbox} if asked else ():
+            inbox.put(None)
