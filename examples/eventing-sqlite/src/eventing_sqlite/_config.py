@@ -8,14 +8,11 @@ from eventing_core.provider import ProviderConfig
 
 
 class SqliteConfig(ProviderConfig):
-    """The table ``[sqlite]``. All times are in seconds.
+    """The table ``[sqlite]``; times are in seconds."""
 
-    Attributes:
-        file: the database; made where it doesn't exist.
-        lease: so long after a process was last heard from, others get what it has out. It renews three times as often.
-        poll: how often to look whether another process has changed the database.
-    """
-
+    #: The database; made where it doesn't exist.
     file: Path = Path("eventing.db")
+    #: So long after a process was last heard from, others get what it has out. It tells three times as often.
     lease: float = Field(default=30.0, gt=0)
+    #: How often to look whether another process has changed the database.
     poll: float = Field(default=0.05, gt=0)

@@ -11,11 +11,11 @@ def name_of(to: Destination) -> str:
     return json.dumps((to.topic, to.kind, to.group, to.member))
 
 
-def properties_of(message: Message) -> str:
-    """Everything but the body."""
+def encode(message: Message, name: str) -> tuple[str, str, bytes]:
+    """What tells a second send to there from others (empty: nothing does), properties, and body."""
     properties = asdict(message) | {"headers": dict(message.headers)}
-    del properties["body"]
-    return json.dumps(properties)
+    body = properties.pop("body")
+    return message.dedup_id and json.dumps((name, message.dedup_id)), json.dumps(properties), body
 
 
 class SqliteDelivery(Delivery):
@@ -29,7 +29,4 @@ class SqliteDelivery(Delivery):
 
     def message(self) -> Message:
         """The message as it was sent."""
-        try:
-            return Message(body=self._body, **json.loads(self._properties))
-        except (TypeError, ValueError):  # somebody else wrote it
-            return Message(body=self._body, content_type="application/octet-stream")
+        return Message(body=self._body, **json.loads(self._properties))

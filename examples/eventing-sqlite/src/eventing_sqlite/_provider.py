@@ -2,7 +2,6 @@
 
 import logging
 import math
-import os
 import sqlite3
 import threading
 import time
@@ -22,11 +21,6 @@ from eventing_sqlite._schema import SCHEMA
 Task = tuple[Callable[[sqlite3.Connection], object], float, Callable[[SendError], object]]
 
 _log = logging.getLogger("eventing.sqlite")
-_FREE = """UPDATE message SET consumer = NULL, count = count + 1
-    WHERE consumer IS NOT NULL AND consumer NOT IN (SELECT id FROM consumer)"""
-#: Of the open providers of this process, which wake each other. A forked child has none of them.
-_inboxes: set[SimpleQueue[Task | None]] = set()
-os.register_at_fork(after_in_child=_inboxes.clear)
 
 
 class SqliteProvider(Provider):
@@ -95,12 +89,7 @@ class SqliteProvider(Provider):
         if self._thread is not None:
             self._thread.join(timeout)
 
-    def post(
-        self,
-        do: Callable[[sqlite3.Connection], object],
-        deadline: float = math.inf,
-        fail: Callable[[SendError], object] = lambda _: None,
-    ) -> bool:
+    def post(self, do: Callable[..., object], deadline: float = math.inf, fail: Callable[..., object] = id) -> bool:
         """Have something done in the next transaction, in the order of posting; False when it is closed."""
         with self._lock:
             if self._close_by == math.inf:
@@ -115,13 +104,11 @@ class SqliteProvider(Provider):
                 db.executescript(SCHEMA)
                 self._error = ""
                 opened.set_result(None)
-                _inboxes.add(self._inbox)
                 while self._turn(db):
                     pass
         except sqlite3.Error as error:
             opened.set_exception(BrokerConnectionError(f"{self.config.file}: {error}"))
             return
-        _inboxes.discard(self._inbox)
         self._withdraw(math.inf, ConnectionLostError)
         self._error = "closed"
         for consumer in tuple(self.consumers):
@@ -140,7 +127,6 @@ class SqliteProvider(Provider):
         try:
             self._work(db, closes=closes)
         except Exception as error:  # noqa: BLE001 (whatever it is: nothing was done, and all of it is tried again)
-            db.rollback()
             if self._error != str(error):
                 _log.warning("%s: %s", self.config.file, error)
             self._error, self._renew_at = str(error), 0.0
@@ -161,20 +147,17 @@ class SqliteProvider(Provider):
         (version,) = db.execute("PRAGMA data_version").fetchone()
         if version == self._version and not asked and self.now < self._due:
             return
-        db.execute("BEGIN IMMEDIATE")
-        for do, _, _ in self._tasks:
-            do(db)
-        if self.now >= self._renew_at:
-            for consumer in self.consumers:
-                consumer.renew(db)
-            db.execute("DELETE FROM consumer WHERE until <= ?", (self.now,))
-            db.execute(_FREE)  # what dead ones have out
-            (soon,) = db.execute("SELECT min(until) FROM consumer").fetchone()
-            self._renew_at = min(self.now + self.config.lease / 3, soon or math.inf)
-        times = [consumer.release(db) if closes else consumer.serve(db) for consumer in self.consumers]
-        db.execute("COMMIT")
+        with db:
+            db.execute("BEGIN IMMEDIATE")
+            for do, _, _ in self._tasks:
+                do(db)
+            if self.now >= self._renew_at:
+                until = self.now + self.config.lease
+                values = [(until, consumer.id) for consumer in self.consumers]
+                db.executemany("UPDATE consumer SET until = ? WHERE id = ?", values)
+                db.execute("DELETE FROM consumer WHERE until <= ?", (self.now,))
+                self._renew_at = self.now + self.config.lease / 4
+            times = [consumer.release(db) if closes else consumer.serve(db) for consumer in self.consumers]
         self._tasks, self._version, self._due = [], version, min((self._renew_at, *times))
         for call in self.after:
             call()
-        for inbox in _inboxes - {self._inbox} if asked else ():
-            inbox.put(None)
