@@ -12,7 +12,7 @@ class SqliteConfig(ProviderConfig):
 
     #: The database; made where it doesn't exist.
     file: Path = Path("eventing.db")
-    #: So long after a process was last heard from, others get what it has out. It tells three times as often.
+    #: So long after a process was last heard from, or a quarter later, others get what it had out.
     lease: float = Field(default=30.0, gt=0)
     #: How often to look whether another process has changed the database.
     poll: float = Field(default=0.05, gt=0)

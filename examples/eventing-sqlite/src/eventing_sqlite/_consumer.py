@@ -1,7 +1,5 @@
 """One subscription, through its generations."""
 
-from __future__ import annotations
-
 import json
 import math
 import sqlite3
@@ -11,8 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from eventing_core.errors import ServerNameInUseError
-from eventing_core.provider import Delivery, Handle, Outcome, Subscriber, Subscription, SubscriptionState
-from eventing_sqlite._message import SqliteDelivery, name_of
+from eventing_core.provider import Delivery, Handle, Message, Outcome, Subscriber, Subscription, SubscriptionState
+from eventing_sqlite._producer import name_of
 
 if TYPE_CHECKING:
     from eventing_sqlite._provider import SqliteProvider
@@ -20,23 +18,35 @@ if TYPE_CHECKING:
 _FIRST = "SELECT min(id), max(id = ?) FROM consumer WHERE queue = ?"
 _NEXT = "SELECT min(due) FROM message WHERE queue = ? AND consumer IS NULL AND due > 0"
 _RIPEN = "UPDATE message SET due = 0 WHERE queue = ? AND consumer IS NULL AND due > 0 AND due <= ?"
-_TAKE = """UPDATE message SET consumer = ? WHERE position IN (
-    SELECT position FROM message WHERE queue = ? AND consumer IS NULL AND due = 0 ORDER BY position LIMIT ?
-) RETURNING position, count, properties, body"""
+_TAKE = """UPDATE message SET consumer = ? WHERE position IN (SELECT position FROM message WHERE queue = ?
+    AND consumer IS NULL AND due = 0 ORDER BY position LIMIT ?) RETURNING position, count, properties, body"""
 _SETTLE = {Outcome.ACCEPT: "DELETE FROM message ", Outcome.RELEASE: "UPDATE message SET consumer = NULL "}
 _THESE = "WHERE consumer = ? AND position IN (SELECT value FROM json_each(?))"
+
+
+class SqliteDelivery(Delivery):
+    """A row that was given out."""
+
+    __slots__ = ("_body", "_properties", "position")
+
+    def __init__(self, generation: int, position: int, count: int, properties: str, body: bytes) -> None:
+        self.generation, self.position, self.delivery_count = generation, position, count
+        self._properties, self._body = properties, body
+
+    def message(self) -> Message:
+        """The message as it was sent."""
+        return Message(body=self._body, **json.loads(self._properties))
 
 
 class SqliteConsumer(Handle):
     """`settle`, `window` and `close` may be called on any thread; the rest runs on the I/O thread."""
 
-    def __init__(self, provider: SqliteProvider, subscription: Subscription, subscriber: Subscriber) -> None:
+    def __init__(self, provider: "SqliteProvider", subscription: Subscription, subscriber: Subscriber) -> None:
         self._provider, self._subscription, self._subscriber = provider, subscription, subscriber
         self._closed, self._closing = Future[None](), False
-        #: Rows of the queue, and of this consumer in its newest generation; generation and size of the window.
-        self._queue, self.id, self._generation, self._window = 0, 0, 0, (0, 0)
-        #: When another consumer of one server's queue can't be a dead predecessor any more.
-        self._give_up_at = 0.0
+        #: Rows of the queue, and of this consumer in its newest generation; generation and size of the window;
+        #: when another consumer of one server's queue can't be a dead predecessor any more.
+        self._queue, self.id, self._generation, self._window, self._give_up_at = 0, 0, 0, (0, 0), 0.0
 
     def settle(self, batch: Sequence[Delivery], outcome: Outcome) -> None:
         """Settle, soon."""
@@ -47,7 +57,7 @@ class SqliteConsumer(Handle):
     def window(self, size: int) -> None:
         """Set the window of this generation."""
         self._window = self._generation, size
-        self._provider.post(id)
+        self._provider.post(id)  # nothing to do but to serve
 
     def close(self) -> Future[None]:
         """Unsubscribe, soon."""
@@ -93,15 +103,14 @@ class SqliteConsumer(Handle):
             values = (name_of(queue), queue.topic if queue.kind == "queue" else None)
             db.execute("INSERT OR IGNORE INTO queue (name, topic) VALUES (?, ?)", values)
         (self._queue,) = db.execute("SELECT id FROM queue WHERE name = ?", (name_of(own),)).fetchone()
-        after, poll = self._provider.after, self._provider.config.poll
         if own.member and db.execute(_FIRST, (0, self._queue)).fetchone()[0]:
             self._give_up_at = self._give_up_at or now + 1.5 * lease
             if now >= self._give_up_at:
                 error = ServerNameInUseError(f"server_name {own.member!r} is in use: another process listens on {own}")
-                after.append(partial(self._become, SubscriptionState.FAILED, 0, error))
-            return now + poll
+                self._provider.after.append(partial(self._become, SubscriptionState.FAILED, 0, error))
+            return now + self._provider.config.poll
         new = db.execute("INSERT INTO consumer (queue, until) VALUES (?, ?)", (self._queue, now + lease)).lastrowid or 0
-        after.append(partial(self._become, SubscriptionState.ACTIVE, new, None))
+        self._provider.after.append(partial(self._become, SubscriptionState.ACTIVE, new, None))
         return math.inf
 
     def _become(self, state: SubscriptionState, new: int, error: ServerNameInUseError | None) -> None:

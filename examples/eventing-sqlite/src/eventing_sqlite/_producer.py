@@ -1,15 +1,14 @@
 """Sends to one destination."""
 
-from __future__ import annotations
-
+import json
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING
 
-from eventing_core.errors import ConnectionLostError, MessageTooLargeError, SendError, UnroutedError
+from eventing_core.errors import ConnectionLostError, MessageTooLargeError, UnroutedError
 from eventing_core.provider import Destination, Done, Message, Producer
-from eventing_sqlite._message import encode, name_of
 
 if TYPE_CHECKING:
     from eventing_sqlite._provider import SqliteProvider
@@ -18,10 +17,22 @@ if TYPE_CHECKING:
 MAX_BYTES = 16 * 1024 * 1024
 
 
+def name_of(to: Destination) -> str:
+    """Name of a queue; durability is no part of it."""
+    return json.dumps((to.topic, to.kind, to.group, to.member))
+
+
+def encode(message: Message, name: str) -> tuple[str, str, bytes]:
+    """What tells a second send to there from others (empty: nothing does), properties, and body."""
+    properties = asdict(message) | {"headers": dict(message.headers)}
+    body = properties.pop("body")
+    return message.dedup_id and json.dumps((name, message.dedup_id)), json.dumps(properties), body
+
+
 class SqliteProducer(Producer):
     """Thread-safe."""
 
-    def __init__(self, provider: SqliteProvider, to: Destination) -> None:
+    def __init__(self, provider: "SqliteProvider", to: Destination) -> None:
         self._provider, self._to, self._name = provider, to, name_of(to)
 
     def send(self, batch: Sequence[Message], done: Done, *, deadline: float, delay: float = 0.0) -> None:
@@ -29,7 +40,8 @@ class SqliteProducer(Producer):
         if any(len(message.body) > MAX_BYTES for message in batch):
             msg = f"a message to {self._to} has more than {MAX_BYTES} bytes"
             raise MessageTooLargeError(msg)
-        rows, topic = [encode(message, self._name) for message in batch], self._to.topic * (self._to.kind == "topic")
+        rows = [encode(message, self._name) for message in batch]
+        topic = self._to.topic if self._to.kind == "topic" else None
 
         def store(db: sqlite3.Connection) -> None:
             queues = db.execute("SELECT id FROM queue WHERE name = ? OR topic = ?", (self._name, topic)).fetchall()
@@ -39,12 +51,8 @@ class SqliteProducer(Producer):
                     values = [(queue, due, *content) for (queue,) in queues]
                     db.executemany("INSERT INTO message (queue, due, properties, body) VALUES (?, ?, ?, ?)", values)
             error = None if queues else UnroutedError(f"{self._to} has no queue: nobody listens there, or ever has")
-            self._provider.after.append(partial(finish, error))
+            self._provider.after += [partial(done, index, error) for index in range(len(batch))]
 
-        def finish(error: SendError | None) -> None:
-            for index in range(len(batch)):
-                done(index, error)
-
-        if not self._provider.post(store, deadline, finish):
+        if not self._provider.post(store, deadline, done, len(batch)):
             msg = f"can't send to {self._to}: the provider is closed"
             raise ConnectionLostError(msg)

@@ -1,6 +1,5 @@
 """`SqliteProvider` and its I/O thread, which does all that concerns the database, in as few transactions as can be."""
 
-import logging
 import math
 import sqlite3
 import threading
@@ -15,12 +14,32 @@ from eventing_core.provider import Capabilities, Destination, Health, Observer, 
 from eventing_sqlite._config import SqliteConfig
 from eventing_sqlite._consumer import SqliteConsumer
 from eventing_sqlite._producer import MAX_BYTES, SqliteProducer
-from eventing_sqlite._schema import SCHEMA
 
-#: What to do in a transaction; until when, of `time.monotonic`; and whom to tell when it isn't done by then.
-Task = tuple[Callable[[sqlite3.Connection], object], float, Callable[[SendError], object]]
+Call = Callable[..., object]
+#: What to do in a transaction; until when, of `time.monotonic`; the `Done` to tell when it isn't, and of how many.
+Task = tuple[Call, float, Call, int]
 
-_log = logging.getLogger("eventing.sqlite")
+_SCHEMA = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = FULL;  -- a commit that has returned is on the disk
+BEGIN IMMEDIATE;
+-- `topic`: whose messages come to it; NULL for dead letters.
+CREATE TABLE IF NOT EXISTS queue (id INTEGER PRIMARY KEY, name TEXT UNIQUE, topic TEXT);
+-- Subscriptions, in the order of their coming; no id comes twice. After `until` the process counts as dead.
+CREATE TABLE IF NOT EXISTS consumer (id INTEGER PRIMARY KEY AUTOINCREMENT, queue INTEGER, until REAL);
+CREATE TRIGGER IF NOT EXISTS consumer_died AFTER DELETE ON consumer BEGIN
+    UPDATE message SET consumer = NULL, count = count + 1 WHERE consumer = OLD.id; END;
+-- `due`: 0, or when a delayed message may be given out. `count`: how often it came back. `consumer`: who has it.
+CREATE TABLE IF NOT EXISTS message (position INTEGER PRIMARY KEY,
+    queue INTEGER, due REAL, count INTEGER DEFAULT 0, consumer INTEGER, properties TEXT, body BLOB);
+CREATE INDEX IF NOT EXISTS message_due ON message (queue, due, position) WHERE consumer IS NULL;
+CREATE INDEX IF NOT EXISTS message_out ON message (consumer) WHERE consumer IS NOT NULL;
+-- What was sent lately, so that a second send of it is known.
+CREATE TABLE IF NOT EXISTS sent (id INTEGER PRIMARY KEY, key TEXT UNIQUE);
+CREATE TRIGGER IF NOT EXISTS sent_long_ago AFTER INSERT ON sent BEGIN DELETE FROM sent WHERE id < NEW.id - 100000; END;
+COMMIT;
+PRAGMA busy_timeout = 500;  -- milliseconds; between two tries the thread looks at deadlines
+"""
 
 
 class SqliteProvider(Provider):
@@ -50,7 +69,7 @@ class SqliteProvider(Provider):
     def abandon(self) -> None:
         """Be as new: a forked child has no I/O thread, and nobody else knows the connection."""
         #: For tasks: the time, by the clock that processes share; what to call after the transaction; whom to serve.
-        self.now, self.after, self.consumers = 0.0, list[Callable[[], object]](), set[SqliteConsumer]()
+        self.now, self.after, self.consumers = 0.0, list[Call](), set[SqliteConsumer]()
         self._producers: dict[Destination, SqliteProducer] = {}
         self._inbox, self._tasks = SimpleQueue[Task | None](), list[Task]()
         self._lock, self._close_by, self._error = threading.Lock(), math.inf, "not open"
@@ -63,6 +82,7 @@ class SqliteProvider(Provider):
         self._thread = threading.Thread(target=self._run, args=(opened,), name="eventing-sqlite", daemon=True)
         self._thread.start()
         opened.result()
+        self._observer = observer
         observer(True, None)  # noqa: FBT003 (the interface's signature)
 
     def producer(self, destination: Destination) -> SqliteProducer:
@@ -89,11 +109,11 @@ class SqliteProvider(Provider):
         if self._thread is not None:
             self._thread.join(timeout)
 
-    def post(self, do: Callable[..., object], deadline: float = math.inf, fail: Callable[..., object] = id) -> bool:
+    def post(self, do: Call, deadline: float = math.inf, done: Call = id, count: int = 0) -> bool:
         """Have something done in the next transaction, in the order of posting; False when it is closed."""
         with self._lock:
             if self._close_by == math.inf:
-                self._inbox.put((do, deadline, fail))
+                self._inbox.put((do, deadline, done, count))
             return self._close_by == math.inf
 
     def _run(self, opened: Future[None]) -> None:
@@ -101,7 +121,7 @@ class SqliteProvider(Provider):
         # closes it. SQLite forbids both (https://sqlite.org/howtocorrupt.html, section 2.6).
         try:
             with closing(sqlite3.connect(self.config.file, timeout=10.0, isolation_level=None)) as db:
-                db.executescript(SCHEMA)
+                db.executescript(_SCHEMA)
                 self._error = ""
                 opened.set_result(None)
                 while self._turn(db):
@@ -127,10 +147,12 @@ class SqliteProvider(Provider):
         try:
             self._work(db, closes=closes)
         except Exception as error:  # noqa: BLE001 (whatever it is: nothing was done, and all of it is tried again)
-            if self._error != str(error):
-                _log.warning("%s: %s", self.config.file, error)
+            if not self._error:
+                self._observer(False, error)  # noqa: FBT003 (the interface's signature)
             self._error, self._renew_at = str(error), 0.0
             return not last
+        if self._error:
+            self._observer(True, None)  # noqa: FBT003 (the interface's signature)
         self._error = ""
         return not closes
 
@@ -138,8 +160,9 @@ class SqliteProvider(Provider):
         """Fail the sends whose deadline comes until then."""
         late = [task for task in self._tasks if task[1] <= until]
         self._tasks = [task for task in self._tasks if task[1] > until]
-        for _, _, fail in late:
-            fail(kind(f"not stored in time: {self._error or 'too late'}", in_doubt=bool(self._error)))
+        for _, _, done, count in late:
+            for index in range(count):
+                done(index, kind(f"not stored in time: {self._error or 'too late'}", in_doubt=bool(self._error)))
 
     def _work(self, db: sqlite3.Connection, *, closes: bool) -> None:
         """Do what there is to do, in one transaction."""
@@ -149,7 +172,7 @@ class SqliteProvider(Provider):
             return
         with db:
             db.execute("BEGIN IMMEDIATE")
-            for do, _, _ in self._tasks:
+            for do, *_ in self._tasks:
                 do(db)
             if self.now >= self._renew_at:
                 until = self.now + self.config.lease
