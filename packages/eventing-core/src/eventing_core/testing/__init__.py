@@ -3,10 +3,11 @@
 import pytest
 
 # Before the modules are imported: so that their assertions, too, show the values.
-for _module in ("_capabilities", "_delivery", "_failures", "_kit", "_lifecycle", "_probe", "_transport"):
+for _module in ("_capabilities", "_delivery", "_failures", "_kit", "_lifecycle", "_network", "_probe", "_transport"):
     pytest.register_assert_rewrite(f"{__name__}.{_module}")
 
 from eventing_core.testing._conformance import ProviderConformance  # noqa: E402 (see above)
+from eventing_core.testing._network import Network  # noqa: E402 (see above)
 from eventing_core.testing._probe import Confirmations, Log, Recorder  # noqa: E402 (see above)
 
-__all__ = ["Confirmations", "Log", "ProviderConformance", "Recorder"]
+__all__ = ["Confirmations", "Log", "Network", "ProviderConformance", "Recorder"]

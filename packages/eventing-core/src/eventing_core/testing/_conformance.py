@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
 
+from eventing_core.provider import Destination
 from eventing_core.testing._capabilities import CapabilityTests
 from eventing_core.testing._delivery import DeliveryTests
 from eventing_core.testing._failures import FailureTests
 from eventing_core.testing._kit import Kit
 from eventing_core.testing._lifecycle import LifecycleTests
+from eventing_core.testing._network import Network
+from eventing_core.testing._report import tell_of
 from eventing_core.testing._transport import TransportTests
 
 
 class ProviderConformance(DeliveryTests, FailureTests, LifecycleTests, TransportTests, CapabilityTests):
     """What every provider does.
 
-    Derive a class ``Test...`` from it, and give it a fixture ``config``::
+    Derive a class ``Test...`` from it, and give it a fixture ``config``, and those of the others that your broker
+    allows::
 
         class TestExample(ProviderConformance):
             capabilities_file = Path(__file__).with_name("capabilities.json")
@@ -27,15 +32,44 @@ class ProviderConformance(DeliveryTests, FailureTests, LifecycleTests, Transport
             def config(self, broker):
                 return {"provider": "example", "example": {"port": broker.port}}
 
-    Each test uses names of its own, so that one broker serves all of them. What the capabilities rule out
-    is asserted to be refused; nothing is skipped.
+            @pytest.fixture
+            def restart_broker(self, broker):
+                return broker.restart
+
+    Each test uses names of its own, so that one broker serves all of them. The run ends with a table: of every
+    behaviour it says whether it holds, is asserted to be refused where the capability is lacking, is not applicable, or
+    could not be tried, for want of a fixture. Such a test is skipped with that reason.
     """
+
+    @classmethod
+    def pytest_generate_tests(cls, metafunc: pytest.Metafunc) -> None:
+        """Called by pytest while it collects: have the table printed."""
+        if metafunc.cls is not None:
+            tell_of(metafunc.cls, metafunc.config)
 
     @pytest.fixture
     def config(self) -> Mapping[str, Any]:
         """Keyword arguments for `EventManager.from_config`: override it."""
         msg = f"give {type(self).__name__} a fixture 'config': the keyword arguments for EventManager.from_config"
         raise NotImplementedError(msg)
+
+    @pytest.fixture
+    def restart_broker(self) -> Callable[[], object] | None:
+        """A callable that restarts the broker of ``config``, and returns when it takes connections again."""
+        return None
+
+    @pytest.fixture
+    def network(self) -> Network | None:
+        """The way to the broker of ``config``; mended after the test by whoever makes it."""
+        return None
+
+    @pytest.fixture
+    def refuse_sends(self) -> Callable[[Destination], AbstractContextManager[object]] | None:
+        """A callable that takes a `Destination`, a topic or dead letters, and makes a context manager.
+
+        In it the broker refuses sends to that destination; it gives out what is there as before.
+        """
+        return None
 
     @pytest.fixture
     def kit(self, config: Mapping[str, Any]) -> Iterator[Kit]:

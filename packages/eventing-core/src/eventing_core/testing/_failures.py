@@ -43,7 +43,7 @@ class FailureTests:
     @pytest.fixture(params=["held", "copied"])
     def way(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, kit: Kit) -> str:
         """How a retry waits: held in the process, or as a delayed copy, which the core makes for long waits."""
-        if request.param == "copied" and kit.capabilities.send_delay:
+        if request.param == "copied" and kit.claims("send_delay"):
             monkeypatch.setattr("eventing_core._dispatch.HOLD_LIMIT", 0.0)
         return str(request.param)
 

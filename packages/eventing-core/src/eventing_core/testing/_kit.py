@@ -21,6 +21,7 @@ from eventing_core._plugins import Plugins
 from eventing_core.errors import CapabilityError
 from eventing_core.provider import Capabilities, Destination, Message, Provider, ProviderSpec, Subscription
 from eventing_core.testing._probe import LIMIT, Confirmations, Recorder, deadline_in
+from eventing_core.testing._verdict import Finding, Verdict
 
 #: Tries that end soon, and whose waits can be told.
 QUICK = Retry(max_attempts=3, initial=0.01, factor=1, jitter=0)
@@ -54,6 +55,27 @@ class Kit:
         self.spec: ProviderSpec = self._configuration("x").provider_spec
         self.provider_name = self.spec.name
         self.capabilities: Capabilities = self._make_provider("x").capabilities
+        #: For the table.
+        self.finding = Finding()
+
+    # -- what the table says ----------------------------------------------------------------------------------
+
+    def claims(self, capability: str) -> bool:
+        """Whether the provider has a capability; where it hasn't, the table says that less was asked for."""
+        claimed = bool(getattr(self.capabilities, capability))
+        if not claimed:
+            self.finding.reasons.append(f"without {capability}")
+        return claimed
+
+    def refused(self, capability: str) -> None:
+        """It was asserted that the provider refuses what it lacks the capability for."""
+        self.finding.verdict = Verdict.REFUSED
+        self.finding.reasons.append(f"without {capability}")
+
+    def not_applicable(self, capability: str) -> None:
+        """By a capability, there is nothing to assert."""
+        self.finding.verdict = Verdict.NOT_APPLICABLE
+        self.finding.reasons.append(f"{capability} = {getattr(self.capabilities, capability)}")
 
     # -- declarations -----------------------------------------------------------------------------------------
 
@@ -131,6 +153,7 @@ class Kit:
         text = str(refusal.value)
         assert name in text, f"what refuses {what} has to name the listener {name!r}: {text}"
         assert what in text, f"what refuses {what} has to name it: {text}"
+        self.refused(what)
 
     # -- beneath the managers ---------------------------------------------------------------------------------
 
