@@ -77,10 +77,9 @@ class SqliteConsumer(Handle):
         if generation != self._generation or out >= size or (self._subscription.exclusive and first != self.id):
             return math.inf
         db.execute(_RIPEN, (self._queue, self._provider.now))
-        rows = db.execute(_TAKE, (self.id, self._queue, size - out)).fetchall()
-        if rows:
-            batch = [SqliteDelivery(self._generation, *row) for row in sorted(rows)]
-            self._provider.after.append(partial(self._subscriber.deliver, batch))
+        rows = sorted(db.execute(_TAKE, (self.id, self._queue, size - out)))
+        batch = [SqliteDelivery(self._generation, *row) for row in rows]
+        self._provider.after += [partial(self._subscriber.deliver, batch)] if batch else []
         (due,) = db.execute(_NEXT, (self._queue,)).fetchone()
         return float(due or math.inf)
 

@@ -23,8 +23,7 @@ _SCHEMA = """
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = FULL;  -- a commit that has returned is on the disk
 BEGIN IMMEDIATE;
--- `topic`: whose messages come to it; NULL for dead letters.
-CREATE TABLE IF NOT EXISTS queue (id INTEGER PRIMARY KEY, name TEXT UNIQUE, topic TEXT);
+CREATE TABLE IF NOT EXISTS queue (id INTEGER PRIMARY KEY, name TEXT UNIQUE, topic TEXT);  -- no topic: dead letters
 -- Subscriptions, in the order of their coming; no id comes twice. After `until` the process counts as dead.
 CREATE TABLE IF NOT EXISTS consumer (id INTEGER PRIMARY KEY AUTOINCREMENT, queue INTEGER, until REAL);
 CREATE TRIGGER IF NOT EXISTS consumer_died AFTER DELETE ON consumer BEGIN
@@ -34,8 +33,7 @@ CREATE TABLE IF NOT EXISTS message (position INTEGER PRIMARY KEY,
     queue INTEGER, due REAL, count INTEGER DEFAULT 0, consumer INTEGER, properties TEXT, body BLOB);
 CREATE INDEX IF NOT EXISTS message_due ON message (queue, due, position) WHERE consumer IS NULL;
 CREATE INDEX IF NOT EXISTS message_out ON message (consumer) WHERE consumer IS NOT NULL;
--- What was sent lately, so that a second send of it is known.
-CREATE TABLE IF NOT EXISTS sent (id INTEGER PRIMARY KEY, key TEXT UNIQUE);
+CREATE TABLE IF NOT EXISTS sent (id INTEGER PRIMARY KEY, key TEXT UNIQUE);  -- lately, so that a second one is known
 CREATE TRIGGER IF NOT EXISTS sent_long_ago AFTER INSERT ON sent BEGIN DELETE FROM sent WHERE id < NEW.id - 100000; END;
 COMMIT;
 PRAGMA busy_timeout = 500;  -- milliseconds; between two tries the thread looks at deadlines
@@ -121,8 +119,14 @@ class SqliteProvider(Provider):
         # closes it. SQLite forbids both (https://sqlite.org/howtocorrupt.html, section 2.6).
         try:
             with closing(sqlite3.connect(self.config.file, timeout=10.0, isolation_level=None)) as db:
-                db.executescript(_SCHEMA)
-                self._error = ""
+                give_up_at = time.monotonic() + 10.0
+                while self._error:  # two that turn WAL on at the same time are both told at once that it is locked
+                    try:
+                        db.executescript(_SCHEMA)
+                        self._error = ""
+                    except sqlite3.OperationalError as error:
+                        if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up_at:
+                            raise
                 opened.set_result(None)
                 while self._turn(db):
                     pass
@@ -157,7 +161,6 @@ class SqliteProvider(Provider):
         return not closes
 
     def _withdraw(self, until: float, kind: type[SendError]) -> None:
-        """Fail the sends whose deadline comes until then."""
         late = [task for task in self._tasks if task[1] <= until]
         self._tasks = [task for task in self._tasks if task[1] > until]
         for _, _, done, count in late:
@@ -165,7 +168,6 @@ class SqliteProvider(Provider):
                 done(index, kind(f"not stored in time: {self._error or 'too late'}", in_doubt=bool(self._error)))
 
     def _work(self, db: sqlite3.Connection, *, closes: bool) -> None:
-        """Do what there is to do, in one transaction."""
         self.now, self.after, asked = time.time(), [], bool(self._tasks or closes)
         (version,) = db.execute("PRAGMA data_version").fetchone()
         if version == self._version and not asked and self.now < self._due:
@@ -175,8 +177,7 @@ class SqliteProvider(Provider):
             for do, *_ in self._tasks:
                 do(db)
             if self.now >= self._renew_at:
-                until = self.now + self.config.lease
-                values = [(until, consumer.id) for consumer in self.consumers]
+                values = [(self.now + self.config.lease, consumer.id) for consumer in self.consumers]
                 db.executemany("UPDATE consumer SET until = ? WHERE id = ?", values)
                 db.execute("DELETE FROM consumer WHERE until <= ?", (self.now,))
                 self._renew_at = self.now + self.config.lease / 4
