@@ -25,8 +25,8 @@ def name_of(to: Destination) -> str:
 def encode(message: Message, name: str) -> tuple[str, str, bytes]:
     """What tells a second send to there from others (empty: nothing does), properties, and body."""
     properties = asdict(message) | {"headers": dict(message.headers)}
-    body = properties.pop("body")
-    return message.dedup_id and json.dumps((name, message.dedup_id)), json.dumps(properties), body
+    del properties["body"]
+    return message.dedup_id and json.dumps((name, message.dedup_id)), json.dumps(properties), message.body
 
 
 class SqliteProducer(Producer):
