@@ -12,6 +12,7 @@ from eventing_core import EventManager, Options
 from eventing_core._config import load_configuration
 from eventing_core._plugins import Plugins
 from eventing_core.memory import MemoryConfig
+from eventing_stomp import StompConfig
 from tests.support.commands import ROOT
 
 CONFIGURE = ROOT / "docs" / "how-to" / "configure.md"
@@ -73,6 +74,16 @@ def test_the_keys_and_defaults_of_the_amqp_table():
     assert {key: value for key, value in table.items() if key not in in_words} == {
         key: shown(field.default) for key, field in AmqpConfig.model_fields.items() if key not in in_words
     }
+
+
+def test_the_keys_and_defaults_of_the_stomp_table():
+    own = documented("`[stomp]`")
+    fields = StompConfig.model_fields
+    assert own.keys() == fields.keys() - AmqpConfig.model_fields.keys()
+    assert own == {key: shown(fields[key].default) for key in own}
+    others = {key for key in AmqpConfig.model_fields if key != "port"}
+    assert all(fields[key].default == AmqpConfig.model_fields[key].default for key in others)
+    assert fields["port"].default == 61613
 
 
 @pytest.mark.parametrize(
