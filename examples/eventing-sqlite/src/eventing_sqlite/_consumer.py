@@ -80,8 +80,7 @@ class SqliteConsumer(Handle):
         rows = sorted(db.execute(_TAKE, (self.id, self._queue, size - out)))
         batch = [SqliteDelivery(self._generation, *row) for row in rows]
         self._provider.after += [partial(self._subscriber.deliver, batch)] if batch else []
-        (due,) = db.execute(_NEXT, (self._queue,)).fetchone()
-        return float(due or math.inf)
+        return float(db.execute(_NEXT, (self._queue,)).fetchone()[0] or math.inf)
 
     def release(self, db: sqlite3.Connection) -> float:
         """Give back what is out, uncounted, and leave."""

@@ -9,4 +9,4 @@ from eventing_sqlite._provider import SqliteProvider
 @hookimpl
 def eventing_provider() -> ProviderSpec:
     """Offer the provider ``sqlite``."""
-    return ProviderSpec(name=SqliteProvider.name, config=SqliteConfig, factory=SqliteProvider)
+    return ProviderSpec(name=SqliteProvider.name, config=SqliteConfig, factory=SqliteProvider, spi_version=1)

@@ -49,6 +49,7 @@ class SqliteProvider(Provider):
         per_process=True,
         member_expiry=False,
         exclusive=True,
+        exact_window=True,
         delivery_count="delivered",
         uncounted_release=True,
         send_delay=True,
