@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import shutil
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from tests.support.commands import ROOT, check, module, run
 from tests.support.processes import Numbers
 from tests.support.waiting import until
 
+HOW_TO = ROOT / "docs" / "how-to" / "write-a-provider.md"
 EVENTS = 300
 
 #: What a provider may import from the core, and its tests on top of that.
@@ -242,3 +244,27 @@ def test_it_imports_nothing_private():
 )
 def test_what_is_private_is_found(code: str):
     assert strange_imports(ast.parse(code), PUBLIC)
+
+
+def test_the_how_to_quotes_what_is_there():
+    quotes = re.findall(r"^```python\n# (\S+)\n(.*?)^```", HOW_TO.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    assert len(quotes) > 3
+    for file, text in quotes:
+        assert text in (EXAMPLE / file).read_text(encoding="utf-8"), file
+
+
+def test_the_how_to_draws_the_whole_tree():
+    tree = re.findall(r"^```text\n(.*?)^```", HOW_TO.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)[0]
+    # In the first column of words alone; what follows is what they are.
+    drawn = {word for line in tree.splitlines() for word in re.split(r" {3,}(?=\w)", line)[0].split()}
+    there = {path.name for path in EXAMPLE.rglob("*") if path.is_file() and path.suffix != ".pyc"}
+    assert {word for word in drawn if "." in word or word == "LICENSE"} == there
+
+
+def test_its_readme_has_all_settings():
+    rows = re.findall(r"^\| `(\w+)` \| (\S+) \|", (EXAMPLE / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    settings = (EXAMPLE / "src" / "eventing_sqlite" / "_config.py").read_text(encoding="utf-8")
+    fields = re.findall(r"^    (\w+): \w+ = (?:Path\((.+)\)|Field\(default=([\d.]+).*)$", settings, re.MULTILINE)
+    assert [(name, value.strip("`")) for name, value in rows] == [
+        (name, path or f"{float(number):g}") for name, path, number in fields
+    ]
