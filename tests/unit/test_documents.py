@@ -88,7 +88,7 @@ def test_the_keys_and_defaults_of_the_stomp_table():
 
 @pytest.mark.parametrize(
     "document",
-    [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("packages/*/*.md")],
+    [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("packages/*/*.md"), *ROOT.glob("examples/*/*.md")],
     ids=lambda path: str(path.relative_to(ROOT)),
 )
 def test_links_lead_somewhere(document: Path):

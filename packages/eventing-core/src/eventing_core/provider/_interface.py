@@ -350,8 +350,8 @@ class Provider(ABC):
     def abandon(self) -> None:
         """In a child after ``os.fork``: drop what was inherited, without a word to the peer.
 
-        Descriptors are closed so that the parent's connection doesn't notice. Afterwards the provider is
-        as if it had never been opened.
+        Descriptors are closed so that the parent's connection doesn't notice; what the driver forbids even to
+        close in a child is left alone. Afterwards the provider is as if it had never been opened.
         """
 
 
