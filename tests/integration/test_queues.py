@@ -248,3 +248,55 @@ def test_without_the_right_to_consume(strict_artemis: Artemis, unique: Callable[
         error = failure(bench.listen())
         assert type(error) is SubscriptionError
         assert "right" in str(error)
+
+
+def test_a_queue_with_a_filter_is_refused(bench: Bench, artemis: Artemis):
+    name = bench.queue.group
+    artemis.cli(
+        *("queue", "create", "--name", name, "--address", bench.topic.topic, "--multicast", "--durable"),
+        *("--auto-create-address", "--preserve-on-no-consumers", "--filter", "x='1'"),
+    )
+    error = failure(bench.listen())
+    assert isinstance(error, SubscriptionError)
+    for part in (name, "x='1'", "lost", "delete"):
+        assert part in str(error)
+
+
+def test_a_queue_of_the_other_routing_type_is_refused(bench: Bench, artemis: Artemis):
+    name = bench.queue.group
+    artemis.cli(
+        *("queue", "create", "--name", name, "--address", bench.topic.topic, "--anycast", "--durable"),
+        *("--auto-create-address", "--preserve-on-no-consumers"),
+    )
+    assert "ANYCAST" in str(failure(bench.listen()))
+
+
+def test_a_queue_that_is_emptied_without_consumers_is_mended(bench: Bench, artemis: Artemis):
+    name = bench.queue.group
+    artemis.cli(
+        *("queue", "create", "--name", name, "--address", bench.topic.topic, "--multicast", "--durable"),
+        *("--auto-create-address", "--purge-on-no-consumers"),
+    )
+    bench.listen_active().handle.close().result(10)
+    bench.put("a")
+    again = bench.listen_active(window=1)
+    again.wait(1)
+    assert again.bodies() == ["a"]
+
+
+def test_a_shared_queue_is_not_that_of_a_process(bench: Bench):
+    own = member(bench, "server")
+    bench.listen_active(own)
+    shared = Destination(own.topic, f"{own.group}-server", kind="queue", durable=True)
+    error = failure(bench.listen(shared))
+    assert isinstance(error, QueueNameConflictError)
+    assert "per-process" in str(error)
+
+
+def test_a_send_right_after_the_first_listener_is_not_unrouted(bench: Bench):
+    [(_, error)] = bench.send("nobody").wait(1)
+    assert isinstance(error, UnroutedError)
+    recorder = bench.listen_active(window=10)
+    [(_, error)] = bench.send("somebody").wait(1)
+    assert error is None
+    recorder.wait(1)

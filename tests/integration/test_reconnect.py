@@ -279,3 +279,30 @@ def test_a_connection_that_is_reset_again_and_again(proxied: tuple[Bench, Proxy]
     assert not stream.failed
     recorder.deliveries.until(lambda _: set(recorder.bodies()) >= set(stream.confirmed), "all that was confirmed comes")
     assert len(stream.confirmed) == len(set(stream.confirmed))
+
+
+def test_a_closed_handle_is_harmless_in_every_later_generation(proxied: tuple[Bench, Proxy]):
+    bench, proxy = proxied
+    recorder = bench.listen_active(window=10)
+    bench.put("a", "b")
+    old = recorder.wait(2)
+    recorder.handle.close().result(10)
+    proxy.reset()
+    bench.connected.until(lambda seen: len(seen) >= 3 and seen[-1][0], "it is connected again")
+    recorder.settle(old, Outcome.RELEASE)
+    recorder.settle(old)
+    recorder.handle.window(5)
+    again = bench.listen_active(window=10)
+    assert [delivery.message().body for delivery in again.wait(2)] == [b"a", b"b"]
+    bench.provider.close(5)
+    again.settle(again.deliveries.items(), Outcome.RELEASE)
+
+
+def test_what_was_handed_over_before_a_close_is_confirmed(artemis: Artemis, unique: Callable[[str], str]):
+    for number in range(5):
+        with opened(artemis, unique(f"c{number}")) as bench:
+            bench.listen_active()
+            bench.put("first")
+            done = bench.send(*map(str, range(200)))
+            bench.provider.close(10)
+            assert [error for _, error in done.wait(200)] == [None] * 200
