@@ -32,6 +32,13 @@ def artemis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Artemis]:
         yield _start(stack, tmp_path_factory.mktemp("artemis") / "broker")
 
 
+@pytest.fixture(scope="class")
+def class_artemis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Artemis]:
+    """A broker of the test class's own, which its tests may restart."""
+    with ExitStack() as stack:
+        yield _start(stack, tmp_path_factory.mktemp("artemis") / "broker")
+
+
 @pytest.fixture
 def make_artemis(tmp_path: Path) -> Iterator[Callable[..., Artemis]]:
     """Starts brokers of the test's own, with the arguments of `Artemis`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,15 @@ import pytest
 
 from eventing_core.memory import MemoryBroker
 from eventing_core.testing import ProviderConformance
+
+
+class MemoryNetwork:
+    """The way to a `MemoryBroker`. Nothing of it is ever half open: silence is noticed at once."""
+
+    def __init__(self, broker: MemoryBroker, config: dict[str, Any]) -> None:
+        self.config = config
+        self.cut = self.silence = broker.cut
+        self.mend = broker.start
 
 
 class TestMemory(ProviderConformance):
@@ -20,3 +30,16 @@ class TestMemory(ProviderConformance):
     @pytest.fixture
     def config(self) -> dict[str, Any]:
         return {"provider": "memory", "memory": {"broker": self.broker.name}}
+
+    @pytest.fixture
+    def network(self, config: dict[str, Any]) -> Iterator[MemoryNetwork]:
+        yield MemoryNetwork(self.broker, config)
+        self.broker.start()
+
+    @pytest.fixture
+    def restart_broker(self) -> Callable[[], None]:
+        return self.broker.restart
+
+    @pytest.fixture
+    def refuse_sends(self) -> Any:
+        return self.broker.refusing

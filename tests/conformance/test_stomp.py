@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from types import MappingProxyType
 
-import pytest
-
-from eventing_core.testing import ProviderConformance
-from examples.artemis import Artemis
+from tests.conformance.on_artemis import OnArtemis
 
 
-class TestStomp(ProviderConformance):
-    capabilities_file = Path(__file__).with_name("capabilities.json")
-
-    @pytest.fixture
-    def config(self, artemis: Artemis) -> dict[str, Any]:
-        settings = {"port": artemis.port, "user": artemis.user, "password": artemis.password, "host": artemis.host}
-        return {"provider": "stomp", "stomp": {**settings, "server_name_timeout": 2}}
+class TestStomp(OnArtemis):
+    provider = "stomp"
+    settings = MappingProxyType({"server_name_timeout": 2, "backoff_initial": 0.05, "backoff_max": 0.3})
+    hasty = MappingProxyType({"heartbeat": 0.3, "connect_timeout": 1})

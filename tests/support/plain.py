@@ -72,7 +72,7 @@ class PlainClient:
     def queue(self, name: str) -> dict[str, str] | None:
         """What the broker says about a queue; None: it has none of that name."""
         query = json.dumps({"field": "name", "operation": "EQUALS", "value": name})
-        reply = json.loads(self._manage("broker", "listQueues", query, 1, 10))
+        reply = json.loads(self.manage("broker", "listQueues", query, 1, 10))
         rows = json.loads(reply[0])["data"]
         return cast("dict[str, str]", rows[0]) if rows else None
 
@@ -82,7 +82,8 @@ class PlainClient:
         assert row is not None, f"the broker has no queue {name}"
         return int(row["messageCount"])
 
-    def _manage(self, resource: str, operation: str, *arguments: object) -> str:
+    def manage(self, resource: str, operation: str, *arguments: object) -> str:
+        """Call an operation of the broker's management."""
         if self._requests is None:
             self._requests = SyncRequestResponse(self._connection, "activemq.management")
         request = Message(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar
 
 from eventing_core.errors import ConfigError
@@ -77,18 +79,31 @@ class MemoryBroker:
         if provider.connection is not None:
             self.engine.reconnect(provider.connection)
 
+    def cut(self) -> None:
+        """Cut all connections, as a network would, until `start`: all queues and messages stay. Idempotent."""
+        self.engine.cut()
+
     def stop(self) -> None:
         """Go down: all connections are lost; messages and queues that aren't durable are gone. Idempotent."""
         self.engine.stop()
 
     def start(self) -> None:
-        """Come up again: providers connect and subscribe in a new generation. Idempotent."""
+        """Come up again, or be within reach: providers connect and subscribe in a new generation. Idempotent."""
         self.engine.start()
 
     def restart(self) -> None:
         """`stop`, then `start`."""
         self.stop()
         self.start()
+
+    @contextmanager
+    def refusing(self, destination: Destination) -> Iterator[None]:
+        """In its context sends to a destination fail with `SendRejectedError`, as by a broker's access rules."""
+        self.engine.refuse(destination, refused=True)
+        try:
+            yield
+        finally:
+            self.engine.refuse(destination, refused=False)
 
     def begin_in_child(self) -> None:
         """In a child after a fork: be empty, without a trace of the parent. Idempotent in each process."""

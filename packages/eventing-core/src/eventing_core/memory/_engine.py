@@ -23,6 +23,7 @@ from eventing_core.errors import (
     BrokerConnectionError,
     ConnectionLostError,
     SendError,
+    SendRejectedError,
     SendTimeoutError,
     ServerNameInUseError,
     UnroutedError,
@@ -73,6 +74,8 @@ class Engine:
         self._stalled: dict[Address, None] = {}
         self._connections: list[Connection] = []
         self._running = True
+        #: Why it isn't; empty when it is.
+        self.down = ""
 
     # Connections
 
@@ -80,8 +83,7 @@ class Engine:
         """Open a connection."""
         with self._lock:
             if not self._running:
-                msg = f"the in-memory broker {self._name!r} is stopped"
-                raise BrokerConnectionError(msg)
+                raise BrokerConnectionError(self.down)
             connection = Connection(observer)
             self._connections.append(connection)
             self._timer.start()
@@ -127,14 +129,16 @@ class Engine:
 
     # The life of the broker
 
+    def cut(self) -> None:
+        """Lose all connections; what is in the queues stays."""
+        with self._lock:
+            self._go("can't be reached")
+        self._outbox.flush()
+
     def stop(self) -> None:
         """Go down: connections are lost, and with them what isn't durable."""
         with self._lock:
-            if not self._running:
-                return
-            self._running = False
-            for connection in self._connections:
-                self._lose(connection, BrokerConnectionError("the in-memory broker is stopped"))
+            self._go("is stopped")
             for key, queue in tuple(self._queues.items()):
                 if queue.durable:
                     queue.drop_volatile()
@@ -145,16 +149,30 @@ class Engine:
                 address.queues = [queue for queue in address.queues if queue.alive]
         self._outbox.flush()
 
+    def _go(self, why: str) -> None:
+        """Lose all connections, once, until `start`."""
+        self.down = self.down or f"the in-memory broker {self._name!r} {why}"
+        if self._running:
+            self._running = False
+            for connection in self._connections:
+                self._lose(connection, BrokerConnectionError(self.down))
+
     def start(self) -> None:
         """Come up: connections and subscriptions are made anew, and sends that waited are carried out."""
         with self._lock:
             if self._running:
                 return
             self._running = True
+            self.down = ""
             for connection in self._connections:
                 self._regain(connection)
             self._admit()
         self._outbox.flush()
+
+    def refuse(self, destination: Destination, *, refused: bool) -> None:
+        """Refuse sends to a destination, or take them again."""
+        with self._lock:
+            self._address(destination).refused = refused
 
     def messages(self, destination: Destination) -> list[Message]:
         """What a queue holds, in its order, at consumers or not."""
@@ -190,8 +208,8 @@ class Engine:
             if not connection.open:
                 msg = f"can't send to {address.destination}: the provider is closed"
                 raise ConnectionLostError(msg)
-            routed = bool(address.queues)
-            at_once = (
+            answer = _refused if address.refused else None if address.queues else _unrouted
+            at_once = address.refused or (
                 self._running
                 and not address.waiting
                 and address.room(self._limit) >= count
@@ -199,11 +217,11 @@ class Engine:
             )
             if not at_once:
                 self._wait(address, Waiting(connection, batch, done, deadline, delay))
-            elif routed:
+            elif answer is None:
                 self._store(address, batch, delay)
         if at_once:
             for index in range(count):
-                done(index, None if routed else _unrouted(address))
+                done(index, answer and answer(address))
         self._outbox.flush()
 
     def _store(self, address: Address, batch: Sequence[Message], delay: float) -> None:
@@ -430,6 +448,10 @@ class Engine:
 
 def _lost(error: Exception) -> tuple[bool, Exception]:
     return False, error
+
+
+def _refused(address: Address) -> SendRejectedError:
+    return SendRejectedError(f"the in-memory broker refuses sends to {address.destination}")
 
 
 def _unrouted(address: Address) -> UnroutedError:

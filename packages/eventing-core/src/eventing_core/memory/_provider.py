@@ -74,7 +74,7 @@ class MemoryProvider(Provider):
         """Connect; returns at once.
 
         Raises:
-            BrokerConnectionError: the broker is stopped, or the provider was opened before.
+            BrokerConnectionError: the broker is stopped or cut off, or the provider was opened before.
         """
         if self.connection is not None:
             msg = "the provider was opened before"
@@ -104,7 +104,7 @@ class MemoryProvider(Provider):
         return Health(
             connected=connected,
             generation=connection.generation,
-            error="" if connected else "the in-memory broker is stopped",
+            error=self.broker.engine.down,
         )
 
     def close(self, timeout: float) -> None:

@@ -175,15 +175,17 @@ class Address:
 
     Attributes:
         queues: a message goes to all of them.
+        refused: sends are refused.
         waiting: batches for which there was no room yet, in their order.
     """
 
-    __slots__ = ("_copies", "_ids", "_order", "destination", "queues", "waiting")
+    __slots__ = ("_copies", "_ids", "_order", "destination", "queues", "refused", "waiting")
 
     def __init__(self, destination: Destination) -> None:
         self.destination = destination
         self._copies = destination.kind == "queue"
         self.queues: list[Queue] = []
+        self.refused = False
         self.waiting: deque[Waiting] = deque()
         self._ids: set[str] = set()
         self._order: deque[str] = deque()

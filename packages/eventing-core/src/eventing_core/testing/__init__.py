@@ -3,7 +3,21 @@
 import pytest
 
 # Before the modules are imported: so that their assertions, too, show the values.
-for _module in ("_capabilities", "_delivery", "_failures", "_kit", "_lifecycle", "_network", "_probe", "_transport"):
+for _module in (
+    "_capabilities",
+    "_delivery",
+    "_failures",
+    "_fanout",
+    "_gone",
+    "_kit",
+    "_lifecycle",
+    "_network",
+    "_outage",
+    "_probe",
+    "_refusal",
+    "_restart",
+    "_transport",
+):
     pytest.register_assert_rewrite(f"{__name__}.{_module}")
 
 from eventing_core.testing._conformance import ProviderConformance  # noqa: E402 (see above)

@@ -12,14 +12,30 @@ from eventing_core.provider import Destination
 from eventing_core.testing._capabilities import CapabilityTests
 from eventing_core.testing._delivery import DeliveryTests
 from eventing_core.testing._failures import FailureTests
+from eventing_core.testing._fanout import FanOutTests
+from eventing_core.testing._gone import GoneTests
 from eventing_core.testing._kit import Kit
 from eventing_core.testing._lifecycle import LifecycleTests
 from eventing_core.testing._network import Network
+from eventing_core.testing._outage import OutageTests
+from eventing_core.testing._refusal import RefusalTests
 from eventing_core.testing._report import tell_of
+from eventing_core.testing._restart import RestartTests
 from eventing_core.testing._transport import TransportTests
 
 
-class ProviderConformance(DeliveryTests, FailureTests, LifecycleTests, TransportTests, CapabilityTests):
+class ProviderConformance(
+    DeliveryTests,
+    FanOutTests,
+    FailureTests,
+    LifecycleTests,
+    TransportTests,
+    GoneTests,
+    OutageTests,
+    RestartTests,
+    RefusalTests,
+    CapabilityTests,
+):
     """What every provider does.
 
     Derive a class ``Test...`` from it, and give it a fixture ``config``, and those of the others that your broker

@@ -6,8 +6,8 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
-from functools import partial
-from typing import Any
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -35,6 +35,13 @@ TEXTS = [
     'quotes " and \\ and \n and \0',
     "\N{COMBINING ACUTE ACCENT}e \u202e \ufeff",
 ]
+
+
+@dataclass
+class NewerSample(Sample):
+    """A later version of the kit's event."""
+
+    added: list[str] = field(default_factory=list)
 
 
 class Capture(EnvelopePipeline):
@@ -108,73 +115,26 @@ class DeliveryTests:
         assert large.text == text, "a large body arrives whole"
         assert small == kind(2, "small")
 
-    def test_competing_listeners_share_the_events(self, kit: Kit) -> None:
-        """Listeners of one name on several managers handle each event once in all."""
-        got: Log[int] = Log()
-        kind = kit.event()
-        listener = kit.listener(kind, lambda event: got.add(event.number))
-        managers = [kit.manager(listener) for _ in range(3)]
-        managers[0].send_events(kind(number) for number in range(60))
-        got.wait(60, "competing listeners handle every event")
-        for manager in managers:
-            manager.stop()
-        assert sorted(got.items()) == list(range(60)), "each event is handled by one of the competing listeners"
-
-    def test_competing_listeners_work_side_by_side(self, kit: Kit) -> None:
-        """While one process is busy, another one gets the next event."""
-        busy = threading.Barrier(2)
-        got: Log[int] = Log()
+    def test_nothing_of_an_event_is_seen_by_the_next(self, kit: Kit) -> None:
+        """Neither its headers nor what its listener put into the context."""
+        found: Log[tuple[int, str, str]] = Log()
+        capture = Capture()
+        context: ContextVar[str] = ContextVar("context", default="")
 
         def on(event: Sample) -> None:
-            busy.wait(LIMIT)
-            got.add(event.number)
+            found.add((event.number, event.text, context.get()))
+            context.set(event.text)
 
         kind = kit.event()
-        listener = kit.listener(kind, on, prefetch=1)
-        kit.manager(listener)
-        kit.manager(listener).send_events([kind(1), kind(2)])
-        got.wait(2, "two competing processes run at the same time")
-
-    def test_per_process_listeners_get_a_copy_each(self, kit: Kit) -> None:
-        """Every process gets every event."""
-        got: Log[tuple[str, int]] = Log()
-        kind = kit.event()
-        name = kit.name("Listener")
-
-        def make(process: str) -> Any:
-            return kit.listener(kind, lambda event: got.add((process, event.number)), name=name, per_process=True)
-
-        if not kit.capabilities.per_process:
-            kit.assert_refused(make("x"), "per_process")
-            return
-        managers = [kit.manager(make(process)) for process in ("a", "b")]
-        managers[0].send_events(kind(number) for number in range(20))
-        got.wait(40, "per-process listeners each get every event")
-        for manager in managers:
-            manager.stop()
-        assert sorted(got.items()) == [(process, number) for process in ("a", "b") for number in range(20)]
-
-    def test_different_listeners_get_every_event_each(self, kit: Kit) -> None:
-        """Two listeners of different names don't compete, in one manager or in two."""
-        got: Log[tuple[str, int]] = Log()
-        kind = kit.event()
-        one, two, three = (kit.listener(kind, partial(_add_as, got, name)) for name in ("one", "two", "three"))
-        manager = kit.manager(one, two)
-        kit.manager(three)
-        manager.send_events(kind(number) for number in range(10))
-        everything = got.wait(30, "different listeners each get every event")
-        assert sorted(everything) == sorted((name, n) for name in ("one", "two", "three") for n in range(10))
-
-    def test_events_reach_their_own_listeners_alone(self, kit: Kit) -> None:
-        """An event doesn't come to the listeners of another one."""
-        first, second = kit.event(), kit.event()
-        got: Log[object] = Log()
-        manager = kit.manager(kit.listener(first, got.add), kit.listener(second, got.add))
-        manager.send_event(first(1))
-        manager.send_event(second(2))
-        assert {type(event) for event in got.wait(2, "events reach their own listeners")} == {first, second}
-        manager.stop()
-        assert len(got.items()) == 2, "an event reaches its own listeners alone"
+        manager = kit.manager(kit.listener(kind, on), pipelines=[capture])
+        for number in range(6):
+            manager.send_event(kind(number, f"text {number}"), headers={f"header-{number}": "value"})
+        expected = [(number, f"text {number}", "") for number in range(6)]
+        assert found.wait(6, "events arrive") == expected, "nothing that a listener put into the context is left"
+        headers = [
+            {key for key in envelope.headers if key.startswith("header-")} for envelope in capture.envelopes.items()
+        ]
+        assert headers == [{f"header-{number}"} for number in range(6)], "an event has the headers of no other one"
 
     def test_order_per_sender_is_kept(self, kit: Kit) -> None:
         """With a concurrency of 1, the events of each sender are handled in the order of their sending."""
@@ -330,6 +290,14 @@ class DeliveryTests:
         kit.put(kit.provider(), topic, [Message(body=body, content_type="")])
         assert got.wait(1, "a stranger's JSON reaches the listener") == [kind(7, "")]
 
-
-def _add_as(got: Log[tuple[str, int]], name: str, event: Sample) -> None:
-    got.add((name, event.number))
+    def test_unknown_fields_are_ignored_and_missing_ones_take_defaults(self, kit: Kit) -> None:
+        """Senders and listeners of different versions of an event, in both directions."""
+        name = kit.name("Event")
+        old, new = kit.event(name=name), kit.event(name=name, base=NewerSample)
+        got_old: Log[Sample] = Log()
+        got_new: Log[NewerSample] = Log()
+        with_old, with_new = kit.manager(kit.listener(old, got_old.add)), kit.manager(kit.listener(new, got_new.add))
+        with_old.send_event(old(1, "old"))
+        with_new.send_event(new(2, "new", ["added"]))
+        assert got_old.wait(2, "unknown fields are ignored") == [old(1, "old"), old(2, "new")]
+        assert got_new.wait(2, "missing fields take their defaults") == [new(1, "old", []), new(2, "new", ["added"])]

@@ -77,6 +77,28 @@ class FailureTests:
         assert kit.read(dead_letters_of(queue)) == [], "what succeeded is not dead-lettered"
 
     @pytest.mark.usefixtures("way")
+    def test_attempts_are_counted_across_processes(self, kit: Kit) -> None:
+        """A process that stops hands its count over: there are as many runs in all as ``max_attempts`` says."""
+        runs: Log[int] = Log()
+
+        def on(event: Sample) -> None:
+            runs.add(event.number)
+            assert len(runs.items()) < 10, "attempts are counted"
+            raise BrokenError
+
+        kind = kit.event()
+        listener = kit.listener(kind, on, retry=Retry(max_attempts=3, initial=0.3, factor=1, jitter=0))
+        first = kit.manager(listener)
+        first.send_event(kind(1))
+        runs.wait(1, "a listener runs")
+        first.stop()
+        second = kit.manager(listener)
+        [dead] = self.dead_letters(kit, listener, 1)
+        second.stop()
+        assert runs.items() == [1, 1, 1], "attempts are counted across processes, up to max_attempts"
+        assert dead.headers["eventing-attempts"] == "3", "a dead letter tells all its attempts"
+
+    @pytest.mark.usefixtures("way")
     def test_retry_delays_are_honoured(self, kit: Kit) -> None:
         """No attempt comes before its time."""
         times: Log[float] = Log()
@@ -233,7 +255,7 @@ class FailureTests:
         kind = kit.event()
         listener = kit.listener(kind, on, ordered=True)
         if not kit.capabilities.exclusive:
-            kit.assert_refused(listener, "ordered")
+            kit.assert_refused(listener, "ordered", "exclusive")
             return
         managers = [kit.manager(listener) for _ in range(2)]
         managers[0].send_events(kind(number) for number in range(9))

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from types import new_class
 from typing import Any
 from uuid import uuid4
@@ -20,8 +24,11 @@ from eventing_core._pipeline import EnvelopePipeline
 from eventing_core._plugins import Plugins
 from eventing_core.errors import CapabilityError
 from eventing_core.provider import Capabilities, Destination, Message, Provider, ProviderSpec, Subscription
-from eventing_core.testing._probe import LIMIT, Confirmations, Recorder, deadline_in
+from eventing_core.testing._probe import LIMIT, Confirmations, Log, Recorder, deadline_in, texts
 from eventing_core.testing._verdict import Finding, Verdict
+
+#: How the process of `Kit.crash` ends.
+CRASHED = 86
 
 #: Tries that end soon, and whose waits can be told.
 QUICK = Retry(max_attempts=3, initial=0.01, factor=1, jitter=0)
@@ -62,19 +69,22 @@ class Kit:
 
     def claims(self, capability: str) -> bool:
         """Whether the provider has a capability; where it hasn't, the table says that less was asked for."""
-        claimed = bool(getattr(self.capabilities, capability))
+        claimed = getattr(self.capabilities, capability) not in {False, "none"}
         if not claimed:
-            self.finding.reasons.append(f"without {capability}")
+            self._because(capability)
         return claimed
 
     def refused(self, capability: str) -> None:
         """It was asserted that the provider refuses what it lacks the capability for."""
         self.finding.verdict = Verdict.REFUSED
-        self.finding.reasons.append(f"without {capability}")
+        self._because(capability)
 
     def not_applicable(self, capability: str) -> None:
         """By a capability, there is nothing to assert."""
         self.finding.verdict = Verdict.NOT_APPLICABLE
+        self._because(capability)
+
+    def _because(self, capability: str) -> None:
         self.finding.reasons.append(f"{capability} = {getattr(self.capabilities, capability)}")
 
     # -- declarations -----------------------------------------------------------------------------------------
@@ -83,11 +93,11 @@ class Kit:
         """A name that nobody else has."""
         return f"{what}-{self._id}-{next(self._numbers)}"
 
-    def event(self, *, durable: bool | None = None, base: type[Any] = Sample) -> type[Any]:
-        """A new event class; durable by default, where the provider can."""
+    def event(self, *, durable: bool | None = None, base: type[Any] = Sample, name: str = "") -> type[Any]:
+        """A new event class; durable by default, where the provider can; its own name, unless told otherwise."""
         cls: type[Any] = new_class(base.__name__, (base,), {}, lambda names: names.update(__module__=base.__module__))
         cls = dataclass(cls)
-        return event(self.name("Event"), durable=self.capabilities.durable if durable is None else durable)(cls)
+        return event(name or self.name("Event"), durable=self.capabilities.durable if durable is None else durable)(cls)
 
     def listener(
         self,
@@ -145,7 +155,7 @@ class Kit:
         manager.start()
         return manager
 
-    def assert_refused(self, listener: Listener, what: str) -> None:
+    def assert_refused(self, listener: Listener, what: str, capability: str = "") -> None:
         """A listener that asks for what the provider can't do doesn't start under ``strict``, and is named."""
         name = describe_listener(listener).name
         with pytest.raises(CapabilityError) as refusal:
@@ -153,14 +163,17 @@ class Kit:
         text = str(refusal.value)
         assert name in text, f"what refuses {what} has to name the listener {name!r}: {text}"
         assert what in text, f"what refuses {what} has to name it: {text}"
-        self.refused(what)
+        self.refused(capability or what)
 
     # -- beneath the managers ---------------------------------------------------------------------------------
 
-    def provider(self, server_name: str = "") -> Provider:
-        """An open provider."""
-        provider = self._make_provider(server_name or self.name("server"))
-        provider.open(_observe_nothing)
+    def provider(
+        self, *, config: Mapping[str, Any] | None = None, observer: Log[tuple[bool, Exception | None]] | None = None
+    ) -> Provider:
+        """An open provider; of another configuration than the kit's, if need be."""
+        observed: Log[tuple[bool, Exception | None]] = Log() if observer is None else observer
+        provider = self._make_provider(self.name("server"), config)
+        provider.open(lambda connected, error: observed.add((connected, error)))
         self._providers.append(provider)
         return provider
 
@@ -173,6 +186,20 @@ class Kit:
             )
         topic = self.name("Event")
         return Destination(topic, self.name("Listener"), member, kind="queue", durable=self.capabilities.durable)
+
+    def messages(self, bodies: str) -> list[Message]:
+        """One-letter messages."""
+        return [
+            replace(message, dedup_id=self.name("id")) for message in texts(*bodies, durable=self.capabilities.durable)
+        ]
+
+    def filled(self, bodies: str) -> tuple[Provider, Destination]:
+        """A provider, and a queue that holds one-letter messages."""
+        provider, queue = self.provider(), self.queue()
+        self.listen(provider, queue).handle.close().result(LIMIT)
+        if bodies:
+            self.put(provider, topic_of(queue), self.messages(bodies))
+        return provider, queue
 
     def listen(
         self,
@@ -235,12 +262,28 @@ class Kit:
         provider.producer(destination).send(messages, done, deadline=deadline_in(seconds), delay=delay)
         return done
 
-    def _configuration(self, server_name: str) -> Configuration:
-        return load_configuration(Plugins(), None, {**self._config, "server_name": server_name})
+    def _configuration(self, server_name: str, config: Mapping[str, Any] | None = None) -> Configuration:
+        return load_configuration(Plugins(), None, {**self._config, **(config or {}), "server_name": server_name})
 
-    def _make_provider(self, server_name: str) -> Provider:
-        configuration = self._configuration(server_name)
+    def _make_provider(self, server_name: str, config: Mapping[str, Any] | None = None) -> Provider:
+        configuration = self._configuration(server_name, config)
         return configuration.provider_spec.factory(configuration.server_name, configuration.provider_config)
+
+    def crash(self, queue: Destination, count: int) -> list[int]:
+        """Let another process take messages from a queue and die of it; their delivery counts."""
+        task = {"config": self._config, "queue": asdict(queue), "count": count}
+        done = subprocess.run(
+            [sys.executable, "-m", "eventing_core.testing._crash"],
+            input=json.dumps(task, default=str),
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            capture_output=True,
+            text=True,
+            timeout=2 * LIMIT,
+            check=False,
+        )
+        assert done.returncode == CRASHED, f"a process that takes messages ended with {done.returncode}: {done.stderr}"
+        counts: list[int] = json.loads(done.stdout)
+        return counts
 
     # -- the end ----------------------------------------------------------------------------------------------
 
@@ -254,10 +297,11 @@ class Kit:
             provider.close(5.0)
 
 
+def topic_of(queue: Destination) -> Destination:
+    """The topic whose messages come to a queue."""
+    return Destination(queue.topic, durable=queue.durable)
+
+
 def recorder_accept(recorder: Recorder) -> Callable[[Iterable[Any]], None]:
     """What lets a recorder accept everything at once."""
     return lambda batch: recorder.settle(list(batch))
-
-
-def _observe_nothing(connected: bool, error: Exception | None) -> None:  # noqa: FBT001 (the interface's signature)
-    pass

@@ -44,6 +44,12 @@ _FIXTURES = {
 }
 
 
+def require(test_class: object, fixture: str, value: object) -> None:
+    """Say in the table, and loudly, that a test could not be tried for want of a fixture."""
+    if value is None:
+        pytest.skip(f"{type(test_class).__name__} has no fixture {fixture!r}: {_FIXTURES[fixture]}")
+
+
 def needs(fixture: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Run a test where there is a network and the fixture; say in the table why it didn't run otherwise."""
 
@@ -52,10 +58,9 @@ def needs(fixture: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
         def run(self: object, kit: Kit, **fixtures: Any) -> None:
             if not kit.capabilities.network:
                 kit.not_applicable("network")
-            elif fixtures[fixture] is None:
-                pytest.skip(f"{type(self).__name__} has no fixture {fixture!r}: {_FIXTURES[fixture]}")
-            else:
-                test(self, kit, **fixtures)
+                return
+            require(self, fixture, fixtures[fixture])
+            test(self, kit, **fixtures)
 
         return run
 

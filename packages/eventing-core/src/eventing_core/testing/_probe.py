@@ -51,6 +51,15 @@ class Log(Generic[T]):
         return self.until(lambda items: len(items) >= count, f"{behaviour} ({count} wanted)", limit)
 
 
+def until(condition: Callable[[], bool], behaviour: str, limit: float = LIMIT) -> None:
+    """Wait for a condition that nobody announces; after ``limit`` seconds, fail with the behaviour's name."""
+    deadline = deadline_in(limit)
+    pause = threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline, f"{behaviour}: not so within {limit} s"
+        pause.wait(0.005)
+
+
 class Recorder:
     """A `Subscriber` that keeps what it is told. It settles nothing by itself.
 

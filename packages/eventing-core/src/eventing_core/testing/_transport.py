@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -16,38 +18,20 @@ from eventing_core.errors import (
     SendTimeoutError,
     UnroutedError,
 )
-from eventing_core.provider import Destination, Message, Outcome, Provider
+from eventing_core.provider import Destination, Done, Message, Outcome
 from eventing_core.testing._failures import TOLERANCE
-from eventing_core.testing._kit import Kit, recorder_accept
-from eventing_core.testing._probe import LIMIT, Confirmations, Recorder, deadline_in, texts
-
-
-def topic_of(queue: Destination) -> Destination:
-    """The topic whose messages come to a queue."""
-    return Destination(queue.topic, durable=queue.durable)
+from eventing_core.testing._kit import Kit, recorder_accept, topic_of
+from eventing_core.testing._probe import LIMIT, Confirmations, Log, Recorder, deadline_in, until
 
 
 class TransportTests:
     """See the module."""
 
-    def filled(self, kit: Kit, bodies: str) -> tuple[Provider, Destination]:
-        """A provider, and a queue that holds messages."""
-        provider, queue = kit.provider(), kit.queue()
-        kit.listen(provider, queue).handle.close().result(LIMIT)
-        kit.put(provider, topic_of(queue), self.messages(kit, bodies))
-        return provider, queue
-
-    def messages(self, kit: Kit, bodies: str) -> list[Message]:
-        """One-letter messages."""
-        return [
-            replace(message, dedup_id=kit.name("id")) for message in texts(*bodies, durable=kit.capabilities.durable)
-        ]
-
     def test_nothing_comes_before_the_window_is_given(self, kit: Kit) -> None:
         """A subscription begins with a window of 0; its first delivery comes with the window, in its generation."""
-        provider, queue = self.filled(kit, "ab")
+        provider, queue = kit.filled("ab")
         recorder = kit.listen(provider, queue)
-        kit.put(provider, queue, self.messages(kit, "c"))
+        kit.put(provider, queue, kit.messages("c"))
         assert recorder.bodies() == [], "nothing is delivered before the window is given"
         recorder.handle.window(10)
         deliveries = recorder.wait(3)
@@ -57,7 +41,7 @@ class TransportTests:
 
     def test_the_window_is_never_exceeded(self, kit: Kit) -> None:
         """Delivered and unsettled is at most the window, at every moment, and the window is used to the full."""
-        provider, queue = self.filled(kit, "x" * 200)
+        provider, queue = kit.filled("x" * 200)
         recorder = Recorder(window=7)
         out = 0
         worst = 0
@@ -82,7 +66,7 @@ class TransportTests:
 
     def test_a_window_of_zero_pauses(self, kit: Kit) -> None:
         """What comes afterwards is at most what was under way, and raising it goes on where it was."""
-        provider, queue = self.filled(kit, "abcdef")
+        provider, queue = kit.filled("abcdef")
         recorder = kit.listen(provider, queue, window=2)
         first = recorder.wait(2)
         recorder.handle.window(0)
@@ -99,7 +83,7 @@ class TransportTests:
 
     def test_a_release_is_delivered_again_at_once_and_in_order(self, kit: Kit) -> None:
         """Given back, it is at the head of the queue."""
-        provider, queue = self.filled(kit, "abcde")
+        provider, queue = kit.filled("abcde")
         recorder = kit.listen(provider, queue, window=3)
         first = recorder.wait(3)
         recorder.settle(first, Outcome.RELEASE)
@@ -110,7 +94,7 @@ class TransportTests:
 
     def test_settling_one_by_one_in_any_order(self, kit: Kit) -> None:
         """What is accepted is gone, and nothing else."""
-        provider, queue = self.filled(kit, "abcde")
+        provider, queue = kit.filled("abcde")
         recorder = kit.listen(provider, queue, window=5)
         deliveries = recorder.wait(5)
         any_order = kit.claims("individual_settlement")
@@ -126,7 +110,7 @@ class TransportTests:
 
     def test_closing_gives_back_in_order_and_uncounted(self, kit: Kit) -> None:
         """Settlements made before are carried out first."""
-        provider, queue = self.filled(kit, "abcd")
+        provider, queue = kit.filled("abcd")
         recorder = kit.listen(provider, queue, window=3)
         recorder.settle(recorder.wait(3)[:1])
         recorder.handle.close().result(LIMIT)
@@ -138,7 +122,7 @@ class TransportTests:
 
     def test_closing_the_provider_gives_back(self, kit: Kit) -> None:
         """As closing each handle does; idempotent; nothing is taken any more."""
-        provider, queue = self.filled(kit, "abc")
+        provider, queue = kit.filled("abc")
         producer = provider.producer(queue)
         recorder = kit.listen(provider, queue, window=3)
         recorder.settle(recorder.wait(3)[:1])
@@ -146,12 +130,12 @@ class TransportTests:
         provider.close(LIMIT)
         assert not provider.health().connected
         with pytest.raises(ConnectionLostError):
-            producer.send(self.messages(kit, "d"), Confirmations(), deadline=deadline_in(LIMIT))
+            producer.send(kit.messages("d"), Confirmations(), deadline=deadline_in(LIMIT))
         assert [message.body for message in kit.read(queue)] == [b"b", b"c"]
 
     def test_what_is_out_goes_to_nobody_else(self, kit: Kit) -> None:
         """Delivered and unsettled belongs to its consumer."""
-        provider, queue = self.filled(kit, "abc")
+        provider, queue = kit.filled("abc")
         recorder = kit.listen(provider, queue, window=2)
         recorder.wait(2)
         other = kit.listen(kit.provider(), queue, window=10)
@@ -164,11 +148,11 @@ class TransportTests:
 
     def test_every_send_is_confirmed_exactly_once(self, kit: Kit) -> None:
         """One ``done`` for each index, when the message is in every queue that exists."""
-        provider, queue = self.filled(kit, "")[0], kit.queue()
+        provider, queue = kit.filled("")[0], kit.queue()
         other = Destination(queue.topic, kit.name("Listener"), kind="queue", durable=queue.durable)
         for destination in (queue, other):
             kit.listen(provider, destination).handle.close().result(LIMIT)
-        batches = [self.messages(kit, "x" * size) for size in (1, 50, 7)]
+        batches = [kit.messages("x" * size) for size in (1, 50, 7)]
         confirmations = [kit.send(provider, topic_of(queue), batch) for batch in batches]
         for batch, done in zip(batches, confirmations, strict=True):
             done.wait(len(batch))
@@ -180,10 +164,42 @@ class TransportTests:
         for destination in (queue, other):
             assert len(kit.read(destination)) == 58, "confirmed means: in every queue that exists"
 
+    def test_closing_while_sends_are_under_way_tells_of_each(self, kit: Kit) -> None:
+        """Each is confirmed, and then it is there; or fails; or was refused when it was made."""
+        provider, queue = kit.filled("")
+        producer = provider.producer(topic_of(queue))
+        confirmed: Log[bytes] = Log()
+        failed: Log[Exception] = Log()
+        room = threading.Semaphore(100)
+
+        def send() -> int:
+            for number in itertools.count():
+                room.acquire(timeout=LIMIT)
+                [message] = kit.messages("x")
+                message.body = str(number).encode()
+                try:
+                    producer.send([message], _told(message, confirmed, failed, room), deadline=deadline_in(LIMIT))
+                except ConnectionLostError:
+                    return number
+            raise AssertionError
+
+        with ThreadPoolExecutor(1) as pool:
+            sending = pool.submit(send)
+            confirmed.wait(50, "sends are confirmed")
+            provider.close(LIMIT)
+            taken = sending.result(LIMIT)
+        until(
+            lambda: len(confirmed.items()) + len(failed.items()) >= taken,
+            "closing tells of each send what became of it",
+        )
+        there = {message.body for message in kit.read(queue)}
+        assert there >= {*confirmed.items()}, "what was confirmed while closing is there"
+        assert len(confirmed.items()) + len(failed.items()) == taken, "closing tells of each send once"
+
     def test_a_send_fails_at_its_deadline(self, kit: Kit) -> None:
         """A deadline that has passed: nothing is sent, and that is no doubt."""
-        provider, queue = self.filled(kit, "a")
-        done = kit.send(provider, topic_of(queue), self.messages(kit, "bc"), seconds=-1.0)
+        provider, queue = kit.filled("a")
+        done = kit.send(provider, topic_of(queue), kit.messages("bc"), seconds=-1.0)
         for _, error in done.wait(2):
             assert isinstance(error, SendTimeoutError), "a send whose deadline has passed fails"
             assert not error.in_doubt, "what was never written is in no doubt"
@@ -193,7 +209,7 @@ class TransportTests:
 
     def test_messages_arrive_as_sent(self, kit: Kit) -> None:
         """Any bytes, with ids, content type and headers; decoded any time, also after it was settled."""
-        provider, queue = self.filled(kit, "")
+        provider, queue = kit.filled("")
         sent = Message(
             body=bytes(range(256)) * 4,
             headers={"own": "größer", "eventing-attempts": "2"},
@@ -216,19 +232,19 @@ class TransportTests:
 
     def test_a_send_to_one_queue_reaches_it_alone(self, kit: Kit) -> None:
         """Retry copies go to the listener that failed."""
-        provider, queue = self.filled(kit, "")
+        provider, queue = kit.filled("")
         other = Destination(queue.topic, kit.name("Listener"), kind="queue", durable=queue.durable)
         kit.listen(provider, other).handle.close().result(LIMIT)
         for to in (topic_of(queue), queue, topic_of(queue), queue):
-            kit.put(provider, to, self.messages(kit, "t" if to.kind == "topic" else "q"))
+            kit.put(provider, to, kit.messages("t" if to.kind == "topic" else "q"))
         assert [message.body for message in kit.read(queue)] == [b"t", b"q", b"t", b"q"]
         left = [message.body for message in kit.read(other)]
         assert left == [b"t", b"t"], "a send to one queue reaches it alone, also after one to all"
 
     def test_duplicates_are_removed_where_the_provider_says_so(self, kit: Kit) -> None:
         """Two sends of one ``dedup_id`` to one destination are one message, both confirmed."""
-        provider, queue = self.filled(kit, "")
-        [message] = self.messages(kit, "a")
+        provider, queue = kit.filled("")
+        [message] = kit.messages("a")
         kit.put(provider, topic_of(queue), [message])
         kit.put(provider, topic_of(queue), [message])
         kit.put(provider, topic_of(queue), [replace(message, dedup_id=message.dedup_id + "/retry1")])
@@ -237,28 +253,28 @@ class TransportTests:
 
     def test_a_delay_is_honoured_or_refused(self, kit: Kit) -> None:
         """A delayed message comes no earlier, and holds up nothing; without the capability a delay is refused."""
-        provider, queue = self.filled(kit, "")
+        provider, queue = kit.filled("")
         if not kit.capabilities.send_delay:
             with pytest.raises(CapabilityError):
-                kit.send(provider, queue, self.messages(kit, "a"), delay=1.0)
+                kit.send(provider, queue, kit.messages("a"), delay=1.0)
             kit.refused("send_delay")
             return
         recorder = kit.listen(provider, queue, window=10)
         begin = time.monotonic()
-        kit.put(provider, queue, self.messages(kit, "a"), delay=0.5)
-        kit.put(provider, queue, self.messages(kit, "b"))
+        kit.put(provider, queue, kit.messages("a"), delay=0.5)
+        kit.put(provider, queue, kit.messages("b"))
         recorder.wait(2, "a delayed message comes when it is due")
         assert time.monotonic() - begin >= 0.5 - TOLERANCE, "a delayed message comes no earlier than asked"
         assert recorder.bodies() == ["b", "a"], "a delayed message holds up nothing"
 
     def test_an_exclusive_consumer_gets_everything(self, kit: Kit) -> None:
         """One of several, in order; when it goes, another one takes over, in order."""
-        provider, queue = self.filled(kit, "")
+        provider, queue = kit.filled("")
         if not kit.capabilities.exclusive:
             kit.not_applicable("exclusive")  # asserted to be refused for an ordered listener
             return
         recorders = [kit.listen(kit.provider(), queue, window=3, exclusive=True) for _ in range(2)]
-        kit.put(provider, topic_of(queue), self.messages(kit, "abcdef"))
+        kit.put(provider, topic_of(queue), kit.messages("abcdef"))
         first, second = recorders
         if not first.deliveries.items() and second.deliveries.items():
             first, second = second, first
@@ -274,7 +290,7 @@ class TransportTests:
 
     def test_an_address_without_queues_is_reported_where_the_provider_can(self, kit: Kit) -> None:
         """``UnroutedError``; otherwise the send is confirmed."""
-        done = kit.send(kit.provider(), Destination(kit.name("Nobody")), self.messages(kit, "a"))
+        done = kit.send(kit.provider(), Destination(kit.name("Nobody")), kit.messages("a"))
         [(_, error)] = done.wait(1)
         if kit.claims("reports_unroutable"):
             assert isinstance(error, UnroutedError), "a send that no queue takes is reported"
@@ -283,19 +299,19 @@ class TransportTests:
 
     def test_a_message_too_large_is_refused_at_once(self, kit: Kit) -> None:
         """Nothing of its batch is taken."""
-        provider, queue = self.filled(kit, "")
+        provider, queue = kit.filled("")
         limit = kit.capabilities.max_message_bytes
         if limit is None:
             kit.not_applicable("max_message_bytes")  # a large body is asserted to arrive
             return
         large = Message(body=b"x" * (limit + 1), dedup_id=kit.name("id"))
         with pytest.raises(MessageTooLargeError):
-            kit.send(provider, queue, [*self.messages(kit, "a"), large])
+            kit.send(provider, queue, [*kit.messages("a"), large])
         assert kit.read(queue) == [], "where send raises, nothing of the batch was taken"
 
     def test_a_producer_is_the_same_for_equal_destinations(self, kit: Kit) -> None:
         """So that asking for one costs nothing."""
-        provider, queue = self.filled(kit, "")
+        provider, queue = kit.filled("")
         assert provider.producer(queue) is provider.producer(replace(queue))
 
     def test_a_closed_provider_subscribes_nothing(self, kit: Kit) -> None:
@@ -304,3 +320,14 @@ class TransportTests:
         provider.close(LIMIT)
         with pytest.raises((BrokerConnectionError, ConnectionLostError, AssertionError)):
             kit.listen(provider, kit.queue())
+
+
+def _told(message: Message, confirmed: Log[bytes], failed: Log[Exception], room: threading.Semaphore) -> Done:
+    def done(_: int, error: Exception | None) -> None:
+        room.release()
+        if error is None:
+            confirmed.add(message.body)
+        else:
+            failed.add(error)
+
+    return done
