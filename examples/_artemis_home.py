@@ -80,7 +80,7 @@ def _home() -> Path:
 
 
 def _cache() -> Path:
-    own = os.environ.get("EVENTING_CACHE")
+    own = os.environ.get("ARTEMIS_CACHE")
     if own:
         return Path(own).absolute()
     if sys.platform == "darwin":

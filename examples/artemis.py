@@ -1,7 +1,7 @@
 """A throwaway Apache Artemis: fetched by Maven, on a free loopback port, with data of its own.
 
 ``python -m examples.artemis`` runs one until Ctrl-C and prints how to connect to it. Needs Java 17 or later, and Maven
-for the first time. The broker's files are kept in a cache folder: ``EVENTING_CACHE``, or else the user's.
+for the first time. The broker's files are kept in a cache folder: ``ARTEMIS_CACHE``, or else the user's.
 """
 
 from __future__ import annotations

@@ -13,8 +13,16 @@ from eventing_amqp import AMQProvider
 from eventing_core import EventManager
 from eventing_core.provider import Provider
 from examples.artemis import Artemis
+from tests.support.bench import PROVIDERS, Bench
 from tests.support.plain import PlainClient
 from tests.support.processes import Worker
+
+
+@pytest.fixture(params=PROVIDERS)
+def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A test that uses it runs on each provider."""
+    monkeypatch.setattr(Bench, "kind", request.param)
+    return str(request.param)
 
 
 @pytest.fixture

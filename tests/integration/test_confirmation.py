@@ -81,14 +81,14 @@ def test_a_send_waits_for_the_confirmation(
     handled: SimpleQueue[int],
     in_background: Callable[..., Future[Any]],
 ):
-    proxy.hold_dispositions()
+    proxy.hold_confirmations()
     sent = in_background(WAYS[way], sender, event_type(number=1), TIMEOUT)
     proxy.wait_until_held(1)
     assert handled.get(timeout=TIMEOUT) == 1
     with pytest.raises(TimeoutError):
         sent.result(timeout=0.5)
     assert not sent.done()
-    assert proxy.release_dispositions() == 1
+    assert proxy.release_confirmations() == 1
     sent.result(timeout=TIMEOUT)
 
 
@@ -96,7 +96,7 @@ def test_a_send_waits_for_the_confirmation(
 def test_without_a_confirmation_a_send_is_in_doubt(
     way: str, sender: EventManager, proxy: Proxy, event_type: type[Numbered], handled: SimpleQueue[int]
 ):
-    proxy.hold_dispositions()
+    proxy.hold_confirmations()
     begun = time.monotonic()
     with pytest.raises((SendTimeoutError, SendEventsError)) as caught:
         WAYS[way](sender, event_type(number=1), 0.5)
@@ -112,11 +112,11 @@ def test_without_a_confirmation_a_send_is_in_doubt(
     assert cause.in_doubt
     assert handled.get(timeout=TIMEOUT) == 1
     # The late answer confirms nothing else.
-    proxy.release_dispositions()
-    proxy.hold_dispositions()
+    proxy.release_confirmations()
+    proxy.hold_confirmations()
     with pytest.raises(SendTimeoutError):
         sender.send_event(event_type(number=2), timeout=0.5)
-    proxy.release_dispositions()
+    proxy.release_confirmations()
     sender.send_event(event_type(number=3))
     assert [handled.get(timeout=TIMEOUT) for _ in range(2)] == [2, 3]
 
@@ -129,13 +129,13 @@ def test_send_events_returns_with_the_last_confirmation(
     in_background: Callable[..., Future[Any]],
 ):
     sender.send_events(event_type(number=number) for number in range(1, 100))
-    proxy.hold_dispositions()
+    proxy.hold_confirmations()
     sent = in_background(sender.send_events, [event_type(number=number) for number in range(100, 200)])
     proxy.wait_until_held(1)
     assert [handled.get(timeout=TIMEOUT) for _ in range(199)] == list(range(1, 200))
     with pytest.raises(TimeoutError):
         sent.result(timeout=0.5)
-    proxy.release_dispositions()
+    proxy.release_confirmations()
     sent.result(timeout=TIMEOUT)
 
 
@@ -146,14 +146,14 @@ def test_a_send_in_doubt_is_repeated_and_stored_once(
     handled: SimpleQueue[int],
     in_background: Callable[..., Future[Any]],
 ):
-    proxy.hold_dispositions()
+    proxy.hold_confirmations()
     sent = in_background(sender.send_event, event_type(number=1))
     proxy.wait_until_held(1)
     assert handled.get(timeout=TIMEOUT) == 1
     assert not sent.done()
     proxy.reset()
     proxy.wait_until_accepted(2)
-    proxy.release_dispositions()
+    proxy.release_confirmations()
     sent.result(timeout=TIMEOUT)
     # Nothing came between: the broker knew the repeated one by its id.
     sender.send_event(event_type(number=2))

@@ -66,7 +66,7 @@ def test_what_does_not_add_up_is_an_error():
 
 def test_it_says_what_to_run_where_it_can_start_no_broker(tmp_path: Path):
     done = run(
-        *DEMO, "--provider", "amqp", env={"PATH": str(tmp_path), "JAVA_HOME": "", "EVENTING_CACHE": str(tmp_path)}
+        *DEMO, "--provider", "amqp", env={"PATH": str(tmp_path), "JAVA_HOME": "", "ARTEMIS_CACHE": str(tmp_path)}
     )
     assert done.returncode == 1
     assert "--provider amqp --host HOST --port 61616" in done.stdout

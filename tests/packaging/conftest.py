@@ -14,6 +14,8 @@ import pytest
 from tests.support.commands import ROOT, check, module
 
 PACKAGES = sorted(path.parent for path in ROOT.glob("packages/*/pyproject.toml"))
+#: A transport as a stranger writes it.
+EXAMPLE = ROOT / "examples" / "eventing-sqlite"
 
 
 @dataclass(frozen=True)
@@ -38,13 +40,18 @@ class Environment:
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Distribution name -> wheel."""
     folder = tmp_path_factory.mktemp("dist")
-    for package in PACKAGES:
-        # Without --wheel or --sdist the wheel is made from the source archive, which proves that it's complete.
-        check(*module("build"), "--no-isolation", "--outdir", folder, package)
-    built = {path.name.split("-")[0].replace("_", "-"): path for path in folder.glob("*.whl")}
+    built = build(folder, *PACKAGES)
     assert sorted(built) == [package.name for package in PACKAGES]
     assert len(list(folder.glob("*.tar.gz"))) == len(PACKAGES)
     return built
+
+
+def build(folder: Path, *packages: Path) -> dict[str, Path]:
+    """Build distributions: their names -> their wheels."""
+    for package in packages:
+        # Without --wheel or --sdist the wheel is made from the source archive, which proves that it's complete.
+        check(*module("build"), "--no-isolation", "--outdir", folder, package)
+    return {path.name.split("-")[0].replace("_", "-"): path for path in folder.glob("*.whl")}
 
 
 @pytest.fixture(scope="session", params=[package.name for package in PACKAGES])

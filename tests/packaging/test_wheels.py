@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.packaging.conftest import PACKAGES, Environment
-from tests.support.commands import ROOT, check
+from tests.support.commands import ROOT, check, run
 
 EVENT_ON_MEMORY = """
 import sys, threading
@@ -110,4 +110,11 @@ def test_the_core_brings_no_driver(installed: tuple[str, Environment]):
     listed = {row["name"] for row in json.loads(check(environment.python, "-m", "pip", "list", "--format=json"))}
     drivers = {"eventing-core": set[str](), "eventing-amqp": {"python-qpid-proton"}, "eventing-stomp": {"stomp.py"}}
     assert listed & {"python-qpid-proton", "stomp.py"} == drivers[name]
-    assert not listed & {"pytest", "injector"}
+    assert not listed & {"pytest", "injector", "typer"}
+
+
+def test_the_command_line_without_its_extra_says_what_to_install(installed: tuple[str, Environment]):
+    _, environment = installed
+    done = run(environment.python.parent / "eventing", "new-provider", "smoke", cwd=environment.folder)
+    assert done.returncode == 1
+    assert done.stdout == "eventing: the command line needs an extra: pip install 'eventing-core[cli]'\n"

@@ -1,9 +1,10 @@
-"""A TCP proxy that does what networks do: resets connections, falls silent, refuses. It knows AMQP frames, too."""
+"""A TCP proxy that does what networks do: resets connections, falls silent, refuses. It knows AMQP and STOMP, too."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 import struct
 import threading
@@ -83,16 +84,16 @@ class Proxy:
         """Forward again, first of all what came while it was silent."""
         self._call(self._set(self._silent.clear))
 
-    def hold_dispositions(self) -> None:
-        """Keep back the server's AMQP disposition frames, which confirm sends; all else passes."""
+    def hold_confirmations(self) -> None:
+        """Keep back the server's confirmations of sends: AMQP's dispositions, STOMP's receipts; all else passes."""
         self._call(self._set(lambda: setattr(self, "_holding", True)))
 
-    def release_dispositions(self) -> int:
-        """Let the held dispositions go, in their order, and hold no more. Returns how many there were."""
+    def release_confirmations(self) -> int:
+        """Let the held confirmations go, in their order, and hold no more. Returns how many there were."""
         return self._call(self._release())
 
     def wait_until_held(self, number: int, timeout: float = _TIMEOUT) -> None:
-        """Wait until so many dispositions are held.
+        """Wait until so many confirmations are held.
 
         Raises:
             TimeoutError: they are not, within ``timeout`` seconds.
@@ -190,7 +191,7 @@ class Proxy:
         try:
             async for piece in pieces:
                 await self._wait(lambda: direction not in self._silent or writer.is_closing())
-                if direction == "to_client" and self._holding and _is_disposition(piece):
+                if direction == "to_client" and self._holding and _is_confirmation(piece):
                     self._held.append((writer, piece))
                     await self._notify()
                     continue
@@ -210,7 +211,7 @@ async def _chunks(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
 
 
 async def _frames(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
-    """Split what an AMQP server says into protocol headers and frames; of another protocol, chunks as they come."""
+    """Split what an AMQP or STOMP server says into frames; of another protocol, chunks as they come."""
     with contextlib.suppress(OSError, asyncio.IncompleteReadError):
         head = await reader.read(4)
         while head:
@@ -219,6 +220,10 @@ async def _frames(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
             size = int.from_bytes(head)
             if head == b"AMQP":
                 size = 8
+            elif head in {b"CONN", b"ERRO"}:
+                async for frame in _stomp_frames(reader, head):
+                    yield frame
+                return
             elif not 8 <= size < 1 << 28:  # no AMQP frame
                 yield head
                 async for chunk in _chunks(reader):
@@ -226,6 +231,30 @@ async def _frames(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
                 return
             yield head + await reader.readexactly(size - 4)
             head = await reader.read(4)
+
+
+async def _stomp_frames(reader: asyncio.StreamReader, head: bytes) -> AsyncIterator[bytes]:
+    """Each frame with the line feeds behind it, as they came."""
+    buffer = head
+    while True:
+        end = buffer.find(b"\n\n")
+        length = re.search(rb"\ncontent-length:(\d+)\n", buffer[: end + 1]) if end >= 0 else None
+        stop = end + 2 + int(length[1]) if length else buffer.find(b"\0")
+        if buffer[:1] == b"\n":
+            yield buffer[:1]
+            buffer = buffer[1:]
+        elif end >= 0 and 0 <= stop < len(buffer):
+            yield buffer[: stop + 1]
+            buffer = buffer[stop + 1 :]
+        else:
+            chunk = await reader.read(65536)
+            if not chunk:
+                return
+            buffer += chunk
+
+
+def _is_confirmation(frame: bytes) -> bool:
+    return frame.startswith(b"RECEIPT\n") or _is_disposition(frame)
 
 
 def _is_disposition(frame: bytes) -> bool:

@@ -25,7 +25,7 @@ PROVIDER = """
 
     @hookimpl
     def eventing_provider():
-        return ProviderSpec(name={name!r}, config=Config, factory=make)
+        return ProviderSpec(name={name!r}, config=Config, factory=make, spi_version=1)
 """
 
 
@@ -38,11 +38,20 @@ class Site:
         monkeypatch.syspath_prepend(str(folder))
         self._monkeypatch = monkeypatch
 
-    def add(self, distribution: str, group: str, entries: dict[str, str], modules: dict[str, str]) -> None:
-        """Install a distribution with entry points (name: module) and modules (name: source)."""
+    def add(
+        self,
+        distribution: str,
+        group: str,
+        entries: dict[str, str],
+        modules: dict[str, str],
+        requires: tuple[str, ...] = (),
+    ) -> None:
+        """Install a distribution with entry points (name: module), modules (name: source) and requirements."""
         info = self._folder / f"{distribution.replace('-', '_')}-1.0.dist-info"
         info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
+        metadata = [f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n"]
+        metadata += [f"Requires-Dist: {requirement}\n" for requirement in requires]
+        (info / "METADATA").write_text("".join(metadata))
         lines = "".join(f"{name} = {module}\n" for name, module in entries.items())
         (info / "entry_points.txt").write_text(f"[{group}]\n{lines}")
         for module, source in modules.items():
@@ -50,11 +59,11 @@ class Site:
             self._monkeypatch.delitem(sys.modules, module, raising=False)
         importlib.invalidate_caches()
 
-    def add_provider(self, name: str, source: str = PROVIDER) -> str:
+    def add_provider(self, name: str, source: str = PROVIDER, requires: tuple[str, ...] = ()) -> str:
         """Install a provider; the name of its module is returned."""
         module = f"throwaway_{name}"
         source = dedent(source).replace("{name!r}", repr(name))
-        self.add(f"eventing-{name}", "eventing.providers", {name: module}, {module: source})
+        self.add(f"eventing-{name}", "eventing.providers", {name: module}, {module: source}, requires)
         return module
 
     def forget(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import traceback
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from pydantic import ValidationError
 
 from eventing_amqp import AmqpConfig, AMQProvider
 from eventing_amqp._plugin import eventing_provider
-from eventing_core.errors import ConnectionLostError
+from eventing_core.errors import ConfigError, ConnectionLostError
 from eventing_core.provider import Destination
 
 SECRET = "hunter2-tr0ub4dor"
@@ -44,6 +45,23 @@ def test_what_is_refused(settings: dict[str, Any], text: str):
         AmqpConfig(**settings)
     assert text in str(refusal.value)
     assert SECRET not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"hots": 1}, "unknown key 'hots'; did you mean 'host'?"),
+        ({"password": None, "user": "u"}, "password"),
+        ({"password": f"{SECRET}\0x", "user": "u"}, "password: holds NUL"),
+        ({"password": f"{SECRET}\ud800", "user": "u"}, "password: holds NUL or a lone surrogate"),
+        ({"user": "u\0", "password": SECRET}, "user: holds NUL"),
+    ],
+)
+def test_the_constructor_tells_what_is_wrong(settings: dict[str, Any], text: str):
+    with pytest.raises(ConfigError) as refusal:
+        AMQProvider("server", **settings)
+    assert text in str(refusal.value)
+    assert SECRET not in "".join(traceback.format_exception(refusal.value))
 
 
 def test_the_password_shows_nowhere():

@@ -12,7 +12,7 @@ import pytest
 from eventing_amqp import _engine
 from eventing_amqp._config import AmqpConfig
 from eventing_amqp._engine import Engine
-from eventing_amqp._generation import Generation
+from eventing_amqp._generation import AmqpGeneration
 from eventing_core.errors import AuthenticationError
 
 ENGINES: dict[str, Callable[[], Engine]] = {"ctypes": _engine.load, "cffi": _engine.load_by_cffi}
@@ -39,9 +39,11 @@ class Nothing:
         pass
 
 
-def generation(engine: Engine, sock: socket.socket) -> Generation:
+def generation(engine: Engine, sock: socket.socket) -> AmqpGeneration:
     config = AmqpConfig(user="user", password="secret")  # type: ignore[arg-type]
-    return Generation(engine, sock, 1, config=config, container="test", introduced=lambda: None, opened=lambda: None)
+    return AmqpGeneration(
+        engine, sock, 1, config=config, container="test", introduced=lambda _: None, opened=lambda: None
+    )
 
 
 def test_the_fast_way_is_in_use_here():

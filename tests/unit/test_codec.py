@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import traceback
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,7 +11,8 @@ from typing import Any, cast
 from uuid import UUID
 
 import pytest
-from pydantic import BaseModel
+from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict, Field, Json, computed_field, field_serializer
+from pydantic.alias_generators import to_camel
 
 from eventing_core import DeclarationError, DecodeError, SerializationError, event
 from eventing_core._codec import Codec
@@ -191,3 +193,166 @@ def test_encoding_keeps_the_gil(monkeypatch: pytest.MonkeyPatch):
     body = codec.encode(Order(1, note="x"))
     monkeypatch.setattr(codec, "_adapter", None)
     assert codec.encode(Order(1, note="x")) == body
+
+
+class Aliased(BaseModel):
+    order_id: int = Field(alias="orderId")
+
+
+class ReadAliased(BaseModel):
+    order_id: int = Field(validation_alias="oid")
+
+
+class WrittenAliased(BaseModel):
+    model_config = ConfigDict(serialize_by_alias=True)
+    order_id: int = Field(serialization_alias="oid")
+
+
+class Generated(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid")
+    order_id: int
+
+
+class Choosing(BaseModel):
+    order_id: int = Field(validation_alias=AliasChoices("oid", AliasPath("ids", 0)))
+
+
+class Nesting(BaseModel):
+    order_id: Aliased
+
+
+@pytest.mark.parametrize(
+    ("cls", "foreign"),
+    [
+        (Aliased, b'{"orderId":7}'),
+        (ReadAliased, b'{"oid":7}'),
+        (WrittenAliased, b'{"order_id":7}'),
+        (Generated, b'{"orderId":7}'),
+        (Choosing, b'{"ids":[7]}'),
+        (Nesting, b'{"order_id":{"orderId":7}}'),
+    ],
+)
+def test_names_are_sent_and_both_names_and_aliases_are_read(cls: type[BaseModel], foreign: bytes) -> None:
+    codec = codec_of(event()(cls))
+    made = codec.decode(foreign)
+    body = codec.encode(made)
+    assert b'"order_id":7' in body
+    assert b"orderId" not in body
+    assert b"oid" not in body
+    assert codec.decode(body) == made
+
+
+def test_an_aliased_field_of_a_dataclass_survives() -> None:
+    @event()
+    @dataclass
+    class Order:
+        order_id: int = Field(alias="orderId")
+
+    codec = codec_of(Order)
+    assert codec.decode(codec.encode(Order(7))) == Order(7)
+
+
+def test_json_in_a_field_survives() -> None:
+    @event()
+    class WithJson(BaseModel):
+        numbers: Json[list[int]]
+
+    codec = codec_of(WithJson)
+    made = WithJson.model_validate({"numbers": "[1, 2]"})
+    assert codec.decode(codec.encode(made)) == made
+
+
+def test_computed_fields_stay_off_the_wire() -> None:
+    class Price(BaseModel):
+        model_config = ConfigDict(extra="forbid")
+        net: float | None
+
+        @computed_field  # type: ignore[prop-decorator]
+        @property
+        def gross(self) -> float:
+            return float("nan")
+
+    @event()
+    class Offer(BaseModel):
+        model_config = ConfigDict(extra="forbid")
+        prices: list[Price]
+
+    codec = codec_of(Offer)
+    made = Offer(prices=[Price(net=None)])
+    body = codec.encode(made)
+    assert body == b'{"prices":[{"net":null}]}'
+    assert codec.decode(body) == made
+
+
+def test_nan_in_json_in_a_field_is_refused() -> None:
+    @event()
+    class WithJson(BaseModel):
+        numbers: Json[list[float]]
+
+    with pytest.raises(SerializationError, match=r"numbers\[0\] is NaN or infinite"):
+        codec_of(WithJson).encode(WithJson.model_validate({"numbers": "[NaN]"}))
+
+
+def test_nan_in_a_field_beyond_those_of_the_class_is_refused() -> None:
+    class Open(BaseModel):
+        model_config = ConfigDict(extra="allow")
+        size: int
+
+    @event()
+    class Outer(BaseModel):
+        inner: Open
+
+    with pytest.raises(SerializationError, match=r"inner\.more is NaN or infinite"):
+        codec_of(Outer).encode(Outer(inner=Open.model_validate({"size": 1, "more": float("nan")})))
+
+
+class Inner(BaseModel):
+    key: int
+
+
+class Custom(BaseModel):
+    value: int
+
+    @field_serializer("value")
+    def _write(self, value: int) -> int:
+        raise KeyError(value)
+
+
+@dataclass
+class Kinds:
+    raw: bytes
+    text: str = ""
+    many: list[Inner] = field(default_factory=list)
+    maybe: Kinds | None = None
+    anything: Any = None
+
+
+def cyclic() -> Kinds:
+    kinds = Kinds(b"")
+    kinds.maybe = kinds
+    return kinds
+
+
+@pytest.mark.parametrize(
+    ("wrong", "flaw"),
+    [
+        (Kinds(b"\xff s3cret"), "the field 'raw' holds a bytes that has no JSON form"),
+        (Kinds(b"", "s3cret\ud800"), "the field 'text' holds a str that has no JSON form"),
+        (
+            Kinds(b"", many=[Inner.model_construct(key="s3cret")]),
+            f"the field 'many' holds a list with something in it that its type list[{__name__}.Inner] doesn't allow",
+        ),
+        (Kinds(b"", many=cast("Any", "s3cret")), "holds a str where its type is list[tests.unit.test_codec.Inner]"),
+        (cyclic(), "the field 'maybe' holds a Kinds that has no JSON form"),
+        (Kinds(b"", anything=object()), "the field 'anything' holds a object that has no JSON form"),
+        (object.__new__(Kinds), "the field 'raw' was never given a value"),
+        (Custom(value=5), "the field 'value' holds a int that has no JSON form"),
+    ],
+)
+def test_what_can_not_be_serialised_is_named_with_its_reason_and_no_value(wrong: object, flaw: str) -> None:
+    cls = type(wrong)
+    with pytest.raises(SerializationError) as caught:
+        codec_of(event()(cls)).encode(wrong)
+    assert f"{flaw}. Nothing was sent." in str(caught.value)
+    assert "s3cret" not in "".join(traceback.format_exception(caught.value))
+    assert caught.value.__context__ is None

@@ -245,9 +245,9 @@ def test_unknown_keyword() -> None:
 
 
 def test_unknown_table_says_that_no_provider_has_the_name() -> None:
-    write("[stomp]\nhost = 'x'")
-    assert "unknown key 'stomp'" in (text := refused())
-    assert "no installed provider is named 'stomp'" in text
+    write("[kafka]\nhost = 'x'")
+    assert "unknown key 'kafka'" in (text := refused())
+    assert "no installed provider is named 'kafka'" in text
 
 
 def test_unknown_key_in_the_providers_table() -> None:
@@ -297,8 +297,8 @@ def test_unknown_nested_variable(variable: str, key: str, nearest: str, monkeypa
 
 
 def test_variable_of_a_provider_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EVENTING_STOMP__PASSWORD", SECRET)
-    assert "unknown environment variable EVENTING_STOMP__PASSWORD" in refused()
+    monkeypatch.setenv("EVENTING_KAFKA__PASSWORD", SECRET)
+    assert "unknown environment variable EVENTING_KAFKA__PASSWORD" in refused()
 
 
 def test_wrong_types_are_listed_with_their_origins(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -342,7 +342,8 @@ def test_range_of_retry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVENTING_RETRY__MAX_ATTEMPTS", "0")
     text = refused()
     assert text == (
-        "environment variable EVENTING_RETRY__MAX_ATTEMPTS and eventing.toml: retry: max_attempts must be at least 1"
+        "environment variable EVENTING_RETRY__MAX_ATTEMPTS and eventing.toml: retry: max_attempts must be a whole "
+        "number, at least 1"
     )
 
 
@@ -367,8 +368,8 @@ def test_provider_with_the_name_of_a_setting(site: Site) -> None:
 
 
 def test_provider_that_is_not_installed() -> None:
-    write("provider = 'stomp'\n[stomp]\nhost = 'x'")
-    with pytest.raises(ProviderNotFoundError, match="pip install eventing-stomp"):
+    write("provider = 'kafka'\n[kafka]\nhost = 'x'")
+    with pytest.raises(ProviderNotFoundError, match="pip install eventing-kafka"):
         load()
 
 

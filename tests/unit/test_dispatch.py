@@ -6,6 +6,7 @@ import asyncio
 import functools
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextvars import ContextVar
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from eventing_core import Envelope, EventListener, Retry, event, event_listener
+from eventing_core import Envelope, EventListener, Retry, _dispatch_kinds, event, event_listener
 from eventing_core._chain import Chain
 from eventing_core._codec import Codec
 from eventing_core._copies import Copies
@@ -518,6 +519,78 @@ def test_what_returned_is_settled_while_the_next_one_runs(bench: Callable[..., B
     it.broker.wait_for(lambda: it.broker.accepted() == [1])
     go_on.set()
     it.broker.wait_for(lambda: it.broker.accepted() == [1, 2])
+
+
+def test_what_returned_is_settled_when_the_next_one_comes_too_late_to_be_seen(bench: Callable[..., Bench]) -> None:
+    go_on = threading.Event()
+
+    def on(number: int) -> None:
+        if number == 2:
+            assert go_on.wait(5)
+
+    it = bench(on)
+    succeeded = it.dispatcher._succeeded
+
+    def succeeded_and_more_comes(delivery: Delivery) -> None:
+        succeeded(delivery)
+        if delivery is first:
+            it.deliver(Plain(2))
+
+    it.dispatcher._succeeded = succeeded_and_more_comes  # type: ignore[method-assign]
+    first = Plain(1)
+    it.deliver(first)
+    it.broker.wait_for(lambda: it.broker.accepted() == [1])
+    go_on.set()
+    it.broker.wait_for(lambda: it.broker.accepted() == [1, 2])
+
+
+def test_what_returned_is_settled_before_other_listeners_have_their_turn(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_dispatch_kinds, "_SLICE", -1.0)
+    turn = threading.Barrier(4)
+    go_on = threading.Event()
+
+    def other() -> None:
+        turn.wait(5)
+        go_on.wait(5)
+
+    def on(_: int) -> None:
+        it.workers.submit(other)  # waits for this thread: the others are taken
+
+    it = bench(on)
+    for _ in range(3):
+        it.workers.submit(other)
+    it.deliver(Plain(1))
+    it.broker.wait_for(lambda: it.broker.accepted() == [1])
+    assert not go_on.is_set()
+    go_on.set()
+
+
+def test_a_listener_is_not_idle_while_the_timer_settles_what_returned(bench: Callable[..., Bench]) -> None:
+    settling = threading.Event()
+    go_on = threading.Event()
+    it = bench(lambda _: None)
+    settle, succeeded = it.broker.settle, it.dispatcher._succeeded
+
+    def settle_slowly(batch: Sequence[Delivery], outcome: Outcome) -> None:
+        settling.set()
+        assert go_on.wait(5)
+        settle(batch, outcome)
+
+    def succeeded_and_the_timer_is_first(delivery: Delivery) -> None:
+        succeeded(delivery)
+        it.timer.call_later(0.0, it.dispatcher._flush_late)
+        assert settling.wait(5)
+
+    it.broker.settle = settle_slowly  # type: ignore[method-assign]
+    it.dispatcher._succeeded = succeeded_and_the_timer_is_first  # type: ignore[method-assign]
+    it.deliver(Plain(1))
+    assert settling.wait(5)
+    assert not it.dispatcher.wait_empty(time.monotonic() + 0.2)
+    go_on.set()
+    assert it.dispatcher.wait_empty(time.monotonic() + 5)
+    assert it.broker.accepted() == [1]
 
 
 def test_a_count_beyond_reason_is_no_count(bench: Callable[..., Bench]) -> None:

@@ -12,6 +12,7 @@ from eventing_core import EventManager, Options
 from eventing_core._config import load_configuration
 from eventing_core._plugins import Plugins
 from eventing_core.memory import MemoryConfig
+from eventing_stomp import StompConfig
 from tests.support.commands import ROOT
 
 CONFIGURE = ROOT / "docs" / "how-to" / "configure.md"
@@ -75,9 +76,19 @@ def test_the_keys_and_defaults_of_the_amqp_table():
     }
 
 
+def test_the_keys_and_defaults_of_the_stomp_table():
+    own = documented("`[stomp]`")
+    fields = StompConfig.model_fields
+    assert own.keys() == fields.keys() - AmqpConfig.model_fields.keys()
+    assert own == {key: shown(fields[key].default) for key in own}
+    others = {key for key in AmqpConfig.model_fields if key != "port"}
+    assert all(fields[key].default == AmqpConfig.model_fields[key].default for key in others)
+    assert fields["port"].default == 61613
+
+
 @pytest.mark.parametrize(
     "document",
-    [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("packages/*/*.md")],
+    [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("packages/*/*.md"), *ROOT.glob("examples/*/*.md")],
     ids=lambda path: str(path.relative_to(ROOT)),
 )
 def test_links_lead_somewhere(document: Path):

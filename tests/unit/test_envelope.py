@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from eventing_core import Envelope, HeaderError, HeaderNotFoundError
+from eventing_core import DecodeError, Envelope, HeaderError, HeaderNotFoundError
 from eventing_core._envelope import check_header
 
 
@@ -13,8 +13,9 @@ def test_body_is_text():
 
 
 def test_body_that_is_not_utf8():
-    with pytest.raises(UnicodeDecodeError):
-        Envelope(b"\xff").get_body()
+    with pytest.raises(DecodeError, match="isn't UTF-8, at byte 1") as caught:
+        Envelope(b"a\xff").get_body()
+    assert caught.value.__context__ is None
 
 
 def test_set_and_get():

@@ -225,3 +225,26 @@ def test_providers_keywords_and_variadics() -> None:
     made = create(Injector(), WithProvider)
     assert isinstance(made.greeter.get(), Greeter)
     assert isinstance(made.make, Greeter)
+
+
+def test_positional_only_parameters() -> None:
+    class Positional:
+        def __init__(self, number: int = 5, greeter: Greeter = Greeter(), /, *, other: Greeter) -> None:  # noqa: B008
+            self.values = (number, greeter, other)
+
+    made = create(Injector(lambda binder: binder.bind(Greeter)), Positional)
+    assert made.values[0] == 5
+    assert type(made.values[1]) is type(made.values[2]) is Greeter
+    assert create(Injector(), Positional).values[0] == 5
+
+
+def test_an_unbound_list_is_named_with_what_is_in_it() -> None:
+    class Many:
+        def __init__(self, greeters: list[Greeter]) -> None:
+            """Never called."""
+
+    with pytest.raises(ListenerCreationError) as caught:
+        create(Injector(), Many)
+    name = repr(list[Greeter])
+    assert f"the injector has no {name} for its parameter 'greeters'" in str(caught.value)
+    assert str(caught.value).endswith(f"Bind it: binder.multibind({name}, to=...)")

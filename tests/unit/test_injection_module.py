@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from injector import Injector, inject, singleton
 
-from eventing_core import EnvelopePipeline, EventListener, EventManager, event_listener
+from eventing_core import EnvelopePipeline, EventListener, EventManager, Retry, event_listener
 from eventing_core.errors import BrokerConnectionError, ConfigError, ListenerCreationError
 from eventing_core.injector import EventingModule
 from eventing_core.memory import MemoryProvider
@@ -226,8 +226,18 @@ def test_wrong_configuration_surfaces_at_get() -> None:
 
 
 def test_a_file_and_a_ready_provider_exclude_each_other() -> None:
-    with pytest.raises(TypeError, match="not both"):
+    with pytest.raises(ConfigError, match="not both"):
         EventingModule("eventing.toml", provider=MemoryProvider("server"))
+
+
+def test_keys_of_a_configuration_and_a_ready_provider_exclude_each_other() -> None:
+    with pytest.raises(ConfigError, match=r"there can't be strict, workers\. Pass options=Options"):
+        EventingModule(provider=MemoryProvider("server"), workers=3, strict=True, retry=Retry())
+
+
+def test_a_provider_has_to_be_a_name_or_an_object() -> None:
+    with pytest.raises(ConfigError, match="is the class MemoryProvider"):
+        EventingModule(provider=MemoryProvider)  # type: ignore[arg-type]
 
 
 def test_the_manager_drains_at_exit() -> None:

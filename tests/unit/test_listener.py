@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -125,7 +126,8 @@ def test_refuses_another_type_argument_than_the_decorators(base: Any):
     with pytest.raises(DeclarationError) as caught:
         describe_listener(Packer)
     assert str(caught.value) == (
-        f"{__name__}.{Packer.__qualname__} listens to Order by its decorator and to Note by its base class. "
+        f"{__name__}.{Packer.__qualname__} listens to {__name__}.Order by its decorator and to "
+        f"{'' if base is EventListener['Note'] else __name__ + '.'}Note by its base class. "
         "Make them one: EventListener[Order]."
     )
 
@@ -219,3 +221,108 @@ def test_refuses_names_that_a_transport_cannot_carry(name: str):
         describe_listener(Packer)
     assert str(caught.value).startswith(f"the listener {__name__}.{Packer.__qualname__}: {name!r} can't be a name, ")
     assert str(caught.value).endswith('Choose another with name="...".')
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "text"),
+    [
+        ("concurrency", "2", "concurrency has to be a whole number, and is of type str"),
+        ("concurrency", 1.5, "concurrency has to be a whole number, and is of type float"),
+        ("concurrency", True, "concurrency has to be a whole number, and is of type bool"),
+        ("prefetch", None, "prefetch has to be a whole number, and is of type NoneType"),
+        ("name", 5, "name has to be a string, and is of type int"),
+        ("per_process", "no", "per_process has to be True or False, and is of type str"),
+        ("ordered", 1, "ordered has to be True or False, and is of type int"),
+        (
+            "retry",
+            {"max_attempts": 1},
+            r"retry has to be a Retry, such as Retry\(max_attempts=3\), and is of type dict",
+        ),
+    ],
+)
+def test_refuses_settings_of_another_type(setting: str, value: Any, text: str):
+    @event_listener(Order, **{setting: value})
+    class Packer(EventListener[Order]):
+        def on(self, event: Order) -> None: ...
+
+    with pytest.raises(DeclarationError, match=rf"Packer: {text}\.$"):
+        describe_listener(Packer)
+
+
+def test_refuses_an_on_that_does_not_take_the_event():
+    @event_listener(Order)
+    class Packer(EventListener[Order]):
+        def on(self) -> None: ...  # type: ignore[override]
+
+    with pytest.raises(
+        DeclarationError, match=r"Packer: its 'on' doesn't take the event\. Write def on\(self, event\)"
+    ):
+        describe_listener(Packer)
+
+
+def test_an_on_that_others_complete_is_fine():
+    def with_session(on: Any) -> Any:
+        @functools.wraps(on)
+        def call(self: Any, event: Any) -> None:
+            on(self, event, "session")
+
+        return call
+
+    @event_listener(Order)
+    class Decorated(EventListener[Order]):
+        @with_session
+        def on(self, event: Order, session: str) -> None: ...
+
+    @event_listener(Order)
+    class Static(EventListener[Order]):
+        @staticmethod
+        def on(event: Order) -> None: ...
+
+    for cls in (Decorated, Static):
+        assert describe_listener(cls).listener_type is cls
+
+
+@event()
+@dataclass
+class Boxed(Generic[T]):
+    value: T
+
+
+def test_generic_events_are_told_apart_in_the_error():
+    @event_listener(Boxed)
+    class Packer(EventListener[Boxed[int]]):
+        def on(self, event: Boxed[int]) -> None: ...
+
+    name = f"{__name__}.Boxed"
+    with pytest.raises(DeclarationError) as caught:
+        describe_listener(Packer)
+    assert f"listens to {name} by its decorator and to {name}[int] by its base class" in str(caught.value)
+
+
+def test_a_class_that_slots_made_anew_is_the_declared_one():
+    @dataclass(slots=True)
+    @event_listener(Order)
+    class Packer(EventListener[Order]):
+        count: int = 0
+
+        def on(self, event: Order) -> None: ...
+
+    assert declared_listeners()[-1] is Packer
+    assert describe_listener(Packer).name == "Packer"
+
+
+def test_a_class_that_was_made_anew_more_than_once_is_the_last_one():
+    def anew(cls: Any) -> Any:
+        return type(cls)(cls.__name__, cls.__bases__, {k: v for k, v in vars(cls).items() if k != "__dict__"})
+
+    @anew
+    @anew
+    @event_listener(Order)
+    class Packer(EventListener[Order]):
+        def on(self, event: Order) -> None: ...
+
+    @event_listener(Order)
+    class Other(EventListener[Order]):
+        def on(self, event: Order) -> None: ...
+
+    assert declared_listeners()[-2:] == (Packer, Other)

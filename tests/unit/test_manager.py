@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import math
 import signal
 import subprocess
 import sys
@@ -29,12 +32,16 @@ from eventing_core import (
     ManagerStoppedError,
     Options,
     Retry,
+    _dispatch,
     envelope_pipeline,
     event,
     event_listener,
 )
+from eventing_core._dispatch import Dispatcher
+from eventing_core._signals import SignalWaiter
 from eventing_core.memory import MemoryBroker, MemoryProvider
-from eventing_core.provider import Observer
+from eventing_core.provider import Destination, Message, Observer
+from tests.support.waiting import until
 
 
 @event()
@@ -399,6 +406,299 @@ def test_a_stop_while_starting_leaves_nothing_running(listener: type[EventListen
     assert manager.health().state == "stopped"
     assert not provider.health().connected
     assert set(threading.enumerate()) == before
+
+
+def test_a_listener_that_is_made_may_ask_for_the_stop() -> None:
+    made: list[EventManager] = []
+
+    @event_listener(Ping)
+    class Unwilling(EventListener[Ping]):
+        def __init__(self) -> None:
+            manager.stop()
+            manager.stop()
+            made.append(manager)
+
+        def on(self, event: Ping) -> None: ...
+
+    manager = EventManager(memory(), listeners=[Unwilling], pipelines=[], options=Options(stop_timeout=60))
+    with pytest.raises(ManagerStoppedError):
+        manager.start()
+    assert made == [manager]
+    assert manager.health().state == "stopped"
+
+
+@pytest.mark.parametrize("method", ["start", "run"])
+def test_a_listener_may_ask_for_the_stop_before_the_others_may_begin(
+    monkeypatch: pytest.MonkeyPatch, method: str, listener: type[EventListener[Ping]], seen: Seen
+) -> None:
+    broker = MemoryBroker()
+    started = threading.Event()
+
+    @event_listener(Ping)
+    class Job(EventListener[Ping]):
+        def on(self, event: Ping) -> None:
+            manager.stop()
+            assert started.wait(5)
+            seen.add("done")
+
+    def begin(dispatcher: Dispatcher) -> None:
+        original(dispatcher)
+        if dispatcher.descriptor.name == "Job":
+            until(lambda: manager.health().state.startswith("stop"), "the stop", 5)
+
+    with EventManager(MemoryProvider("a", broker), listeners=[Job], pipelines=[]):
+        pass
+    with EventManager(MemoryProvider("b", broker), listeners=[], pipelines=[]) as sender:
+        sender.send_event(Ping(1))
+    original = Dispatcher.begin
+    monkeypatch.setattr(Dispatcher, "begin", begin)
+    manager = EventManager(MemoryProvider("c", broker), listeners=[Job, listener], pipelines=[])
+    if method == "start":
+        manager.start()
+        started.set()
+    else:
+        monkeypatch.setattr(SignalWaiter, "wait", lambda _: started.set())  # the start has succeeded
+        manager.run()
+    manager.stop()
+    seen.wait_for("done")
+    assert broker.messages(Destination("Ping", "Job", kind="queue")) == []
+
+
+def test_asking_for_the_stop_while_it_stops_needs_no_thread(monkeypatch: pytest.MonkeyPatch, seen: Seen) -> None:
+    """At the interpreter's exit Python 3.12 has none any more."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    @event_listener(Ping, retry=Retry(max_attempts=1))
+    class Job(EventListener[Ping]):
+        def on(self, event: Ping) -> None:
+            begun.set()
+            assert go_on.wait(5)
+            manager.stop()
+            seen.add(event.number)
+
+    manager = EventManager(memory(), listeners=[Job], pipelines=[])
+    manager.start()
+    manager.send_event(Ping(1))
+    assert begun.wait(5)
+    stopper = threading.Thread(target=manager.stop)
+    stopper.start()
+    until(lambda: manager.health().state == "stopping", "the stop", 5)
+    monkeypatch.delattr(threading.Thread, "start")
+    go_on.set()
+    stopper.join(5)
+    seen.wait_for(1)
+
+
+def test_asking_for_the_stop_at_exit_needs_no_thread() -> None:
+    code, out, err = run_script(
+        """
+        other = EventManager(MemoryProvider("other"), listeners=[], pipelines=[])
+
+        class Stops(MemoryProvider):
+            def close(self, timeout):
+                # The first manager to be drained: the second is still started.
+                del threading.Thread.start
+                go_on.set()
+                seen.wait(5)
+                threading.Thread.start = start
+                super().close(timeout)
+
+        start, go_on, seen = threading.Thread.start, threading.Event(), threading.Event()
+
+        @event_listener(Ping)
+        class Job(EventListener[Ping]):
+            def on(self, event):
+                go_on.wait(5)
+                manager.stop()
+                print("asked", flush=True)
+                seen.set()
+
+        first = EventManager(Stops("here"), listeners=[], pipelines=[], options=Options(unrouted="ignore"))
+        first.send_event(Ping(0))
+        manager = EventManager(MemoryProvider("here"), listeners=[Job], pipelines=[])
+        manager.start()
+        manager.send_event(Ping(1))
+        from eventing_core import _process
+        _process.list = lambda managers: [first, manager]
+        """
+    )
+    assert (code, out, err) == (0, "asked\n", "")
+
+
+def test_an_interruption_of_the_stop_closes_the_rest_in_haste(
+    monkeypatch: pytest.MonkeyPatch, seen: Seen, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    broker = MemoryBroker()
+
+    @event_listener(Ping, retry=Retry(max_attempts=1))
+    class Hangs(EventListener[Ping]):
+        def on(self, event: Ping) -> None:
+            begun.set()
+            assert go_on.wait(5)
+            raise ValueError
+
+    def interrupted(dispatcher: Dispatcher, deadline: float) -> bool:
+        if deadline:
+            raise KeyboardInterrupt
+        return original(dispatcher, deadline)
+
+    original = Dispatcher.wait_idle
+    monkeypatch.setattr(Dispatcher, "wait_idle", interrupted)
+    provider = MemoryProvider("here", broker)
+    manager = EventManager(provider, listeners=[Hangs], pipelines=[])
+    manager.start()
+    manager.send_event(Ping(1))
+    assert begun.wait(5)
+    with pytest.raises(KeyboardInterrupt):
+        manager.stop(60)
+    assert manager.health().state == "stopped"
+    assert not provider.health().connected
+    assert "still running at the end of stop" in caplog.text
+    go_on.set()
+    manager.stop()
+    until(lambda: len(broker.messages(Destination("Ping", "Hangs", kind="queue"))) == 1, "the event", 5)
+    assert broker.dead_letters("Ping", "Hangs") == []
+
+
+def test_run_is_for_the_main_thread(listener: type[EventListener[Ping]]) -> None:
+    manager = EventManager(memory(), listeners=[listener], pipelines=[])
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            manager.run()
+        except ManagerStateError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join(5)
+    assert "only the main thread" in str(errors[0])
+    assert manager.health().state == "not started"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_run_starts_ends_the_start(number: signal.Signals) -> None:
+    code, out, err = run_script(
+        """
+        class Slow(MemoryProvider):
+            def open(self, observer):
+                print("opening", flush=True)
+                threading.Event().wait(60)
+
+        before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+        manager = EventManager(Slow("here"))
+        manager.run()
+        print("done", manager.health().state)
+        assert before == (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
+        """,
+        signals=number,
+    )
+    assert (code, out, err) == (0, "opening\ndone stopped\n", "")
+
+
+def test_a_second_signal_acts_as_if_there_were_no_manager() -> None:
+    code, out, err = run_script(
+        """
+        @event_listener(Ping)
+        class Hangs(EventListener[Ping]):
+            def on(self, event):
+                begun.set()
+                threading.Event().wait(60)
+
+        def signals():
+            begun.wait()
+            os.kill(os.getpid(), signal.SIGINT)
+            while manager.health().state != "stopping":
+                threading.Event().wait(0.001)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        provider = MemoryProvider("here")
+        manager = EventManager(provider, listeners=[Hangs])
+        threading.Thread(target=signals, daemon=True).start()
+        original = manager.start
+        manager.start = lambda: (original(), manager.send_event(Ping(1)))
+        try:
+            manager.run()
+        except KeyboardInterrupt:
+            print("interrupted", manager.health().state, provider.health().connected)
+        """
+    )
+    assert (code, out) == (0, "interrupted stopped False\n"), err
+
+
+def test_a_private_broker_loses_no_retry_at_a_stop(monkeypatch: pytest.MonkeyPatch, seen: Seen) -> None:
+    monkeypatch.setattr(_dispatch, "HOLD_LIMIT", 0.0)
+
+    @event_listener(Ping, retry=Retry(initial=0.2, jitter=0))
+    class Late(EventListener[Ping]):
+        def __init__(self) -> None:
+            self.failed = False
+
+        def on(self, event: Ping) -> None:
+            if not self.failed:
+                self.failed = True
+                raise ValueError
+            seen.add(event.number)
+
+    manager = EventManager(memory(), listeners=[Late], pipelines=[])
+    manager.start()
+    manager.send_event(Ping(1))
+    until(lambda: manager.health().listeners[0].held == 1, "the failure", 5)
+    manager.stop()
+    seen.wait_for(1)
+
+
+def test_a_listener_named_as_anothers_dead_letters_is_refused(listener: type[EventListener[Ping]]) -> None:
+    def named(name: str) -> type[EventListener[Ping]]:
+        @event_listener(Ping, name=name)
+        class Named(EventListener[Ping]):
+            def on(self, event: Ping) -> None: ...
+
+        return Named
+
+    one, dead = named("Packer"), named("Packer.dead")
+    for listeners in ([one, dead], [dead, one]):
+        with pytest.raises(DeclarationError, match=r"'Packer\.dead' .*the dead letters of 'Packer'"):
+            EventManager(memory(), listeners=listeners, pipelines=[]).start()
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_pipeline_that_is_refused_leaves_no_event_loop_behind() -> None:
+    @event_listener(Ping)
+    class Async(EventListener[Ping]):
+        async def on(self, event: Ping) -> None: ...
+
+    class AsyncPipeline(EnvelopePipeline):
+        async def handle(self, envelope: Envelope, event_listener_descriptor: EventListenerDescriptor) -> None:  # type: ignore[override]
+            ...
+
+    manager = EventManager(memory(), listeners=[Async], pipelines=[AsyncPipeline()])
+    before = len([one for one in gc.get_objects() if isinstance(one, asyncio.AbstractEventLoop)])
+    with pytest.raises(DeclarationError, match="is async"):
+        manager.start()
+    assert len([one for one in gc.get_objects() if isinstance(one, asyncio.AbstractEventLoop)]) == before
+
+
+def test_a_pipeline_that_reads_a_body_which_is_no_text_finds_it_undecodable(
+    listener: type[EventListener[Ping]],
+) -> None:
+    class Reads(EnvelopePipeline):
+        def handle(self, envelope: Envelope, event_listener_descriptor: EventListenerDescriptor) -> None:
+            envelope.get_body()
+
+    broker = MemoryBroker()
+    stranger = MemoryProvider("stranger", broker)
+    stranger.open(lambda *_: None)
+    with EventManager(MemoryProvider("here", broker), listeners=[listener], pipelines=[Reads]):
+        stranger.producer(Destination("Ping")).send(
+            [Message(body=b"\xff", message_id="1", dedup_id="1")], lambda *_: None, deadline=math.inf
+        )
+        until(lambda: len(broker.dead_letters("Ping", "PingListener")) == 1, "the dead letter", 5)
+    (dead,) = broker.dead_letters("Ping", "PingListener")
+    assert (dead.headers["eventing-reason"], dead.headers["eventing-attempts"]) == ("undecodable", "1")
+    stranger.close(1)
 
 
 def test_nothing_is_said_to_be_consuming_before_the_start(listener: type[EventListener[Ping]]) -> None:

@@ -11,6 +11,8 @@ from eventing_core.errors import (
     BrokerConnectionError,
     SendTimeoutError,
 )
+from eventing_core.memory import MemoryProvider
+from eventing_core.memory._outbox import Outbox
 from eventing_core.provider import Destination, Outcome, SubscriptionState
 from eventing_core.testing import Recorder
 from tests.support.memory_bench import DURABLE, Bench, open_bench
@@ -218,3 +220,26 @@ def test_a_send_to_a_stopped_broker_fails_at_its_deadline(bench: Bench) -> None:
     assert isinstance(error, SendTimeoutError)
     bench.broker.start()
     assert bench.stored() == []
+
+
+def test_the_last_connection_closes_while_another_opens_and_delayed_messages_still_come(bench: Bench) -> None:
+    engine = bench.broker.engine
+    last = bench.provider()
+    opened: list[MemoryProvider] = []
+
+    class Opening(Outbox):
+        """A thread that opens just there."""
+
+        def flush(self) -> None:
+            super().flush()
+            if not opened and not engine._connections:
+                opened.append(MemoryProvider("next", bench.broker))
+                bench.providers.append(opened[0])
+                opened[0].open(lambda *_: None)
+
+    engine._outbox = Opening()
+    last.close(1)
+    recorder = bench.listen(opened[0], window=5)
+    bench.send(opened[0], "late", delay=0.001)
+    recorder.wait(1)
+    assert recorder.bodies() == ["late"]

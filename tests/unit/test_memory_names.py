@@ -85,7 +85,7 @@ def test_a_provider_is_opened_once_and_before_anything_else() -> None:
 
 
 def test_a_bound_below_one_is_refused() -> None:
-    with pytest.raises(ValueError, match="max_messages=0"):
+    with pytest.raises(ValueError, match="max_messages"):
         MemoryBroker(max_messages=0)
 
 

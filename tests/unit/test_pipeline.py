@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -53,3 +54,17 @@ def test_refuses_what_is_no_pipeline(thing: Any):
 def test_refuses_an_order_that_is_no_whole_number(order: Any):
     with pytest.raises(DeclarationError, match=r"^@envelope_pipeline\(order=...\) takes a whole number, not"):
         envelope_pipeline(order)
+
+
+def test_a_class_that_slots_made_anew_is_the_declared_one():
+    @dataclass(slots=True)
+    @envelope_pipeline(3)
+    class First(EnvelopePipeline):
+        count: int = 0
+
+    @envelope_pipeline(3)
+    class Second(EnvelopePipeline):
+        pass
+
+    assert declared_pipelines()[-2:] == (First, Second)
+    assert describe_pipeline(First).order == 3

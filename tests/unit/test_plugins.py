@@ -6,12 +6,14 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from eventing_core._plugins import Plugins, installed_providers
 from eventing_core.errors import ProviderLoadError, ProviderNotFoundError
+from eventing_core.provider import SPI_VERSION
 from tests.unit.plugin_site import PROVIDER, Site
 
 PIPELINES = """
@@ -137,7 +139,7 @@ def test_raising_hook(site: Site) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "flaw"),
     [
-        ("factory=make)", "factory=make, spi_version=99)", "version 99 of the provider interface"),
+        ("spi_version=1", "spi_version='1'", "the spi_version of its ProviderSpec is '1', and has to be a number"),
         ("name={name!r}", "name='other'", "named 'other'"),
         ("config=Config", "config=dict", "no subclass of ProviderConfig"),
         ("return ProviderSpec(", "return dict(", "returned dict and no ProviderSpec"),
@@ -148,6 +150,67 @@ def test_unusable_spec(site: Site, old: str, new: str, flaw: str) -> None:
     site.add_provider("alpha", PROVIDER.replace(old, new))
     with pytest.raises(ProviderLoadError, match=flaw):
         Plugins().load_provider("alpha")
+
+
+#: As a provider asks for the core, in its order of things.
+REQUIRES = ('eventing-core[testing]; extra == "test"', "eventing-core-tools>=7", "eventing-core<0.2,>=0.1")
+
+
+@pytest.mark.parametrize(
+    ("written_for", "remedy"),
+    [
+        (SPI_VERSION + 1, "Install a newer eventing-core or an older eventing-alpha"),
+        (SPI_VERSION - 1, "Install a newer eventing-alpha or an older eventing-core"),
+    ],
+    ids=["newer", "older"],
+)
+def test_a_plugin_for_another_interface_is_refused(site: Site, written_for: int, remedy: str) -> None:
+    site.add_provider("alpha", PROVIDER.replace("spi_version=1", f"spi_version={written_for}"), REQUIRES)
+    with pytest.raises(ProviderLoadError) as caught:
+        Plugins().load_provider("alpha")
+    assert str(caught.value) == (
+        "the provider 'alpha' of eventing-alpha 1.0 (throwaway_alpha) can't be used: it was written for version "
+        f"{written_for} of the provider interface, and eventing-core {version('eventing-core')} has version "
+        f"{SPI_VERSION}. {remedy}; this eventing-alpha asks for eventing-core<0.2,>=0.1."
+    )
+
+
+def test_a_plugin_that_asks_for_no_core_is_refused_all_the_same(site: Site) -> None:
+    site.add_provider("alpha", PROVIDER.replace("spi_version=1", "spi_version=99"))
+    with pytest.raises(ProviderLoadError, match=r"for version 99 .*an older eventing-alpha\.$"):
+        Plugins().load_provider("alpha")
+
+
+def test_a_plugin_says_for_which_interface_it_is(site: Site) -> None:
+    """There is no default: that would claim the version that happens to be installed."""
+    site.add_provider("alpha", PROVIDER.replace(", spi_version=1", ""))
+    with pytest.raises(ProviderLoadError, match=r"'alpha' of eventing-alpha 1\.0 .*missing .*'spi_version'"):
+        Plugins().load_provider("alpha")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("import Provider,", "import Lease, Provider,"),
+        ("factory=make", "factory=make, leases=True"),
+    ],
+    ids=["import", "hook"],
+)
+def test_what_the_core_does_not_have_is_laid_to_the_versions(site: Site, old: str, new: str) -> None:
+    """A plugin for another interface may fail before it can say so."""
+    assert old in PROVIDER
+    site.add_provider("alpha", PROVIDER.replace(old, new), REQUIRES)
+    with pytest.raises(ProviderLoadError) as caught:
+        Plugins().load_provider("alpha")
+    hint = f"It asks for eventing-core<0.2,>=0.1, and {version('eventing-core')} is installed"
+    assert str(caught.value).endswith(hint)
+
+
+def test_other_failures_are_not_laid_to_the_versions(site: Site) -> None:
+    site.add_provider("alpha", "import a_driver_that_is_missing", REQUIRES)
+    with pytest.raises(ProviderLoadError) as caught:
+        Plugins().load_provider("alpha")
+    assert "asks for" not in str(caught.value)
 
 
 def test_two_distributions_with_one_name(site: Site) -> None:

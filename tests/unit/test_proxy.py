@@ -126,19 +126,19 @@ def test_silence_in_both_directions_and_reset(pair: Pair, proxy: Proxy):
 
 @pytest.mark.parametrize("disposition", [DISPOSITION, frame(0x15, long_descriptor=True, payload=b"\0" * 300)])
 def test_holds_dispositions_of_the_server(pair: Pair, proxy: Proxy, disposition: bytes):
-    proxy.hold_dispositions()
+    proxy.hold_confirmations()
     pair.server.sendall(HEADER + disposition[:6])
     pair.server.sendall(disposition[6:] + FLOW)
     assert read(pair.client, len(HEADER + FLOW)) == HEADER + FLOW
     proxy.wait_until_held(1)
-    assert proxy.release_dispositions() == 1
+    assert proxy.release_confirmations() == 1
     assert read(pair.client, len(disposition)) == disposition
     pair.server.sendall(DISPOSITION)
     assert read(pair.client, len(DISPOSITION)) == DISPOSITION
 
 
 def test_holds_nothing_else(pair: Pair, proxy: Proxy):
-    proxy.hold_dispositions()
+    proxy.hold_confirmations()
     pair.client.sendall(HEADER + DISPOSITION)
     assert read(pair.server, len(HEADER + DISPOSITION)) == HEADER + DISPOSITION
     sasl = frame(0x15, kind=1)

@@ -43,17 +43,20 @@ def test_no_wait():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"max_attempts": 0}, "max_attempts must be at least 1"),
+        ({"max_attempts": 0}, "max_attempts must be a whole number, at least 1"),
         ({"initial": -1}, "initial must be a number of seconds, at least 0"),
         ({"initial": math.nan}, "initial must be a number of seconds, at least 0"),
-        ({"factor": 0.5}, "factor must be at least 1"),
-        ({"factor": math.inf}, "factor must be at least 1"),
+        ({"factor": 0.5}, "factor must be a number, at least 1"),
+        ({"factor": math.inf}, "factor must be a number, at least 1"),
         ({"max_delay": math.inf}, "max_delay must be a number of seconds, at least 0"),
-        ({"jitter": 1.1}, "jitter must be between 0 and 1"),
-        ({"jitter": math.nan}, "jitter must be between 0 and 1"),
+        ({"jitter": 1.1}, "jitter must be a number between 0 and 1"),
+        ({"jitter": math.nan}, "jitter must be a number between 0 and 1"),
         ({"fatal": ("ValueError",)}, "fatal must be a tuple of exception classes"),
         ({"fatal": ValueError}, "fatal must be a tuple of exception classes"),
-        ({"max_attempts": 0, "jitter": 2}, "max_attempts must be at least 1; jitter must be between 0 and 1"),
+        (
+            {"max_attempts": 0, "jitter": 2},
+            "max_attempts must be a whole number, at least 1; jitter must be a number between 0 and 1",
+        ),
     ],
 )
 def test_refuses_settings_out_of_range(settings: dict[str, Any], message: str):

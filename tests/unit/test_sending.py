@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from eventing_core import (
+    ConfigError,
     DeclarationError,
     EnvelopePipeline,
     EventManager,
@@ -249,8 +253,7 @@ def test_a_pipeline_that_sends_while_it_is_made_is_an_error_and_no_deadlock() ->
         def __init__(self) -> None:
             sender.submit_event(Kept("made"))
 
-    sender = EventManager(provider, listeners=[], pipelines=[])
-    sender._pipelines = [Announces]
+    sender = EventManager(provider, listeners=[], pipelines=[Announces])
     with pytest.raises(ListenerCreationError, match="constructor can't send"):
         in_thread(lambda: sender.submit_event(Note("a"))).result(5)
     assert provider.taken == []
@@ -309,8 +312,9 @@ def test_after_stop_every_way_to_send_is_refused(provider: Withholding, manager:
     for send in (manager.send_event, manager.submit_event):
         with pytest.raises(ManagerStoppedError, match="one life"):
             send(Note("b"))
-    with pytest.raises(SendEventsError, match="ManagerStoppedError"):
-        manager.send_events([Note("b")])
+    for events in ([Note("b")], []):
+        with pytest.raises(ManagerStoppedError, match="one life"):
+            manager.send_events(events)
     with pytest.raises(ManagerStoppedError):
         asyncio.run(manager.send_event_async(Note("b")))
     with pytest.raises(ManagerStoppedError):
@@ -339,4 +343,142 @@ def test_an_event_that_no_queue_takes(unrouted: Any, caplog: pytest.LogCaptureFi
         manager.send_event(Note("b"))
     warnings = [record for record in caplog.records if "no queue for the event Note" in record.getMessage()]
     assert len(warnings) == (1 if unrouted == "warn" else 0)
+    manager.stop()
+
+
+@pytest.mark.parametrize("can_start_threads", [True, False])
+def test_the_first_async_send_of_an_event_does_not_block_the_loop(
+    can_start_threads: bool,
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    class Slow(EnvelopePipeline):
+        def __init__(self) -> None:
+            begun.set()
+            assert go_on.wait(5)
+
+    class Exiting(ThreadPoolExecutor):
+        def submit(self, *_: Any, **__: Any) -> Any:  # as Python 3.12 while it exits
+            msg = "can't create new thread at interpreter shutdown"
+            raise RuntimeError(msg)
+
+    manager = EventManager(
+        MemoryProvider("here"), listeners=[], pipelines=[Slow], options=Options(unrouted="ignore", send_timeout=5)
+    )
+
+    async def send_two() -> None:
+        loop = asyncio.get_running_loop()
+        if not can_start_threads:
+            go_on.set()
+            loop.set_default_executor(Exiting())
+        first = asyncio.create_task(manager.send_event_async(Note("a")))
+        if can_start_threads:
+            await asyncio.to_thread(begun.wait, 5)
+        second = asyncio.create_task(manager.send_event_async(Kept("b")))
+        await asyncio.sleep(0)  # lets the second one begin
+        go_on.set()
+        await asyncio.gather(first, second)
+
+    asyncio.run(send_two())
+    manager.stop()
+
+
+@pytest.mark.parametrize("headers", [[("a", "b")], "text", 5])
+def test_headers_that_are_no_mapping_are_refused_and_nothing_is_taken(
+    provider: Withholding, manager: EventManager, headers: Any
+) -> None:
+    def never() -> Iterator[Note]:
+        raise AssertionError
+        yield
+
+    for send in (manager.send_event, manager.submit_event):
+        with pytest.raises(HeaderError, match=f"headers has to be a dictionary .* of type {type(headers).__name__}"):
+            send(Note("a"), headers=headers)
+    with pytest.raises(HeaderError, match="headers has to be a dictionary"):
+        manager.send_events(never(), headers=headers)
+    assert provider.taken == []
+
+
+class Iterable(BaseModel):
+    text: str
+
+
+@pytest.mark.parametrize(
+    ("given", "what"),
+    [(Note("a"), "this is one event"), (event()(Iterable)(text="a"), "this is one event"), (5, "this is of type int")],
+)
+def test_one_event_is_no_iterable_of_events(manager: EventManager, given: Any, what: str) -> None:
+    with pytest.raises(DeclarationError, match=rf"{what}.*send_events\(\[\.\.\.\]\) or send_event\("):
+        manager.send_events(given)
+
+
+@pytest.mark.parametrize("given", [Note, Iterable])
+def test_the_class_of_an_event_is_no_event(manager: EventManager, given: Any) -> None:
+    with pytest.raises(DeclarationError, match="an event class itself was given"):
+        manager.send_event(given)
+
+
+@pytest.mark.parametrize("timeout", [float("nan"), -1, -math.inf, "5", True])
+def test_a_time_limit_that_is_none_is_refused(provider: Withholding, manager: EventManager, timeout: Any) -> None:
+    for send in (manager.send_event, manager.submit_event):
+        with pytest.raises(ConfigError, match="timeout has to be a number of seconds"):
+            send(Note("a"), timeout=timeout)
+    with pytest.raises(ConfigError, match="timeout has to be a number of seconds"):
+        manager.send_events([Note("a")], timeout=timeout)
+    with pytest.raises(ConfigError, match="timeout has to be a number of seconds"):
+        asyncio.run(manager.send_event_async(Note("a"), timeout=timeout))
+    with pytest.raises(ConfigError, match="stop: timeout has to be a number of seconds"):
+        manager.stop(timeout)
+    assert provider.taken == []
+    assert manager.health().state == "not started"
+
+
+@pytest.mark.parametrize("timeout", [math.inf, 1e300, 10**400, Fraction(10)], ids=["inf", "1e300", "int", "fraction"])
+def test_a_time_limit_may_be_as_long_as_one_likes(provider: Withholding, manager: EventManager, timeout: Any) -> None:
+    for send in (
+        lambda: manager.send_event(Note("a"), timeout=timeout),
+        lambda: manager.send_events([Note("a")], timeout=timeout),
+    ):
+        sent = in_thread(send)
+        provider.wait_for(1)
+        assert not sent.done()
+        provider.taken.clear()
+        provider.confirm()
+        sent.result(5)
+    manager.stop(timeout)
+
+
+def test_pipelines_that_a_container_makes_under_its_lock_are_no_deadlock() -> None:
+    in_container, in_start = threading.Event(), threading.Event()
+    container_lock = threading.RLock()
+
+    class Quiet(EnvelopePipeline):
+        pass
+
+    class Container:
+        def get(self, kind: type[Any], /) -> Any:
+            in_start.set()
+            with container_lock:
+                return kind()
+
+    manager = EventManager(
+        MemoryProvider("here"),
+        environment=Container(),
+        listeners=[],
+        pipelines=[Quiet],
+        options=Options(unrouted="ignore"),
+    )
+
+    def make_a_service_that_sends() -> None:
+        with container_lock:
+            in_container.set()
+            assert in_start.wait(5)
+            manager.send_event(Note("a"))
+
+    made = in_thread(make_a_service_that_sends)
+    assert in_container.wait(5)
+    started = in_thread(manager.start)
+    made.result(5)
+    started.result(5)
+    assert len(manager._get_pipelines()) == 1
     manager.stop()

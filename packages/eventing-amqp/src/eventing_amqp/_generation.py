@@ -8,21 +8,21 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import itertools
-import logging
 import socket
 import ssl
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from eventing_amqp import _errors
 from eventing_amqp._codec import BrokenEncodingError, Decoder, as_dict
 from eventing_amqp._config import AmqpConfig
 from eventing_amqp._engine import Engine, Event, State
-from eventing_amqp._transfer import Buffer, reader, writer
 from eventing_core.errors import BrokerConnectionError
+from eventing_core.provider.sockets import Buffer, Generation, Send, of_socket, reader, writer
 
-_log = logging.getLogger("eventing.amqp")
+if TYPE_CHECKING:
+    from eventing_amqp._producer import AmqpProducer
 
 #: Bytes that are read, and written, at once.
 _CHUNK = 1 << 18
@@ -35,19 +35,15 @@ _TICK_BEFORE_OPEN = 1.0
 
 
 class Outgoing(Protocol):
-    """A message on its way: what the generation has to know of it.
-
-    Attributes:
-        done: ``done(index, None)``: whom to tell that it was accepted.
-    """
+    """Something else than a `Send` on its way."""
 
     data: bytes
-    done: Any
-    index: int
-    unrouted: bool
 
-    def refused(self, outcome: int, condition: tuple[str, str] | None) -> None:
-        """It was answered by something else than a plain acceptance."""
+    def confirmed(self) -> None:
+        """It was accepted."""
+
+    def refused(self) -> None:
+        """It was answered by something else than an acceptance."""
 
 
 class LinkHandler(Protocol):
@@ -66,19 +62,12 @@ class LinkHandler(Protocol):
         """The peer refused or closed the link. It is freed already."""
 
 
-class Generation:
-    """A connection.
+class AmqpGeneration(Generation):
+    """A connection by Proton's engine.
 
     Attributes:
-        number: how many there were, this one included.
         lib: the engine's functions.
-        sends: what was written and not answered, by its delivery, in the order of writing.
         received: deliveries that were taken over from the engine and aren't settled.
-        blocked: the socket takes no more for now.
-        is_open: the peer has agreed to connection and session.
-        product: what the peer calls itself.
-        failure: why it is over; None while it isn't.
-        closed: it ended as we wanted.
     """
 
     def __init__(  # noqa: PLR0913 (all that a connection is made of)
@@ -89,25 +78,18 @@ class Generation:
         *,
         config: AmqpConfig,
         container: str,
-        introduced: Callable[[], None],
+        introduced: Callable[[AmqpGeneration], None],
         opened: Callable[[], None],
     ) -> None:
-        self.number = number
+        super().__init__(sock, number, opened)
         self.lib: Any = engine.lib
         self.engine = engine
-        self.sock = sock
-        self.sends: dict[int, Outgoing] = {}
+        self.sends: dict[int, Send | Outgoing] = {}
         self.received: set[int] = set()
-        self.blocked = False
-        self.is_open = False
-        self.product = ""
-        self.failure: BrokerConnectionError | None = None
-        self.closed = False
-        self.next_tick = 0.0
+        self._freed = False
         self._introduced = introduced
-        self._opened = opened
         self._tls = config.tls
-        self._place = f"{config.host}:{config.port}"
+        self._place = config.place
         self._closing = False
         self._heard = b""
         self._links: dict[int, LinkHandler] = {}
@@ -170,7 +152,7 @@ class Generation:
                 self.blocked = True
                 return False
             except OSError as error:
-                self.fail(_errors.of_socket(error, self._place))
+                self.fail(self._of_socket(error))
                 return False
             if len(self._heard) < 16:  # noqa: PLR2004 (enough to tell another protocol)
                 self._heard += bytes(self._input.view[: min(count, 16)])
@@ -181,7 +163,7 @@ class Generation:
                 return False
             if not self._push(self._input.address, count):
                 return False
-        return isinstance(self.sock, ssl.SSLSocket) and self.sock.pending() > 0
+        return self.has_pending()
 
     def _push(self, address: int, size: int) -> bool:
         lib = self.lib
@@ -213,13 +195,14 @@ class Generation:
             except OSError as error:
                 # What the peer said before it went is more telling than "broken pipe".
                 self.read()
-                self.fail(_errors.of_socket(error, self._place))
+                self.fail(self._of_socket(error))
                 return
             lib.pn_transport_pop(transport, written)
 
     def frame(self) -> None:
         """Frame what was done so far: by itself the engine puts credit before settlements."""
-        self.lib.pn_transport_pending(self._transport)
+        if not self._freed:
+            self.lib.pn_transport_pending(self._transport)
 
     def tick(self) -> None:
         """Let the engine send its heartbeats, and notice the peer's silence."""
@@ -252,13 +235,10 @@ class Generation:
                 send = sends.get(delivery)
                 if send is not None:
                     outcome = state_of(delivery)
-                    if outcome == State.ACCEPTED and not send.unrouted:
+                    if outcome == State.ACCEPTED and isinstance(send, Send) and not send.unrouted:
                         del sends[delivery]
                         settle(delivery)
-                        try:
-                            send.done(send.index, None)
-                        except Exception:  # noqa: BLE001 (must not end the I/O thread)
-                            _log.exception("the confirmation of a send could not be handed over")
+                        send.tell(None)
                     elif outcome > State.RECEIVED or lib.pn_delivery_settled(delivery):
                         self._refuse(delivery, send, outcome)
                 elif delivery not in received:
@@ -270,12 +250,17 @@ class Generation:
         while self._garbage:
             lib.pn_link_free(self._garbage.pop())
 
-    def _refuse(self, delivery: int, send: Outgoing, outcome: int) -> None:
+    def _refuse(self, delivery: int, send: Send | Outgoing, outcome: int) -> None:
         lib = self.lib
         condition = self.engine.condition(lib.pn_disposition_condition(lib.pn_delivery_remote(delivery)))
         del self.sends[delivery]
         lib.pn_delivery_settle(delivery)
-        send.refused(outcome, condition)
+        if isinstance(send, Send):
+            cast("AmqpProducer", send.producer).refused(send, outcome, condition)
+        elif outcome == State.ACCEPTED:
+            send.confirmed()
+        else:
+            send.refused()
 
     def _on_delivery(self, delivery: int) -> None:
         handler = self._links.get(self.lib.pn_delivery_link(delivery))
@@ -293,7 +278,7 @@ class Generation:
 
     def _on_connection_open(self, _: int) -> None:
         self.product = self._peer_properties().get("product", "")
-        self._introduced()
+        self._introduced(self)
 
     def _on_session_open(self, _: int) -> None:
         # The connection alone is not enough: a broker may open it only to close it with its reason.
@@ -351,14 +336,13 @@ class Generation:
             return _errors.of_loss(self._place, condition)
         return _errors.of_handshake(self._place, self._heard, condition)
 
-    def fail(self, error: BrokerConnectionError) -> None:
-        """Note why it is over; the first reason holds."""
-        if self.failure is None:
-            self.failure = error
+    def _of_socket(self, error: OSError) -> BrokerConnectionError:
+        # Before it is open, what was heard says more than a reset does.
+        return of_socket(error, self._place) if self.is_open or not self._heard else self._judge(None)
 
     def silent(self) -> None:
         """The handshake took too long."""
-        self.fail(_errors.of_silence(self._place, self._heard, tls=self._tls))
+        self.fail(_errors.of_unanswered(self._place, self._heard, tls=self._tls))
 
     # -- links --------------------------------------------------------------------------------------------------------
 
@@ -396,7 +380,7 @@ class Generation:
         """Close our end; the handler is told when the peer has closed its own."""
         self.lib.pn_link_close(link)
 
-    def send(self, link: int, message: Outgoing) -> None:
+    def send(self, link: int, message: Send | Outgoing) -> None:
         """Write one message; there has to be credit."""
         lib = self.lib
         delivery = lib.pn_delivery(link, self._tag(next(self._tags)))
@@ -453,6 +437,7 @@ class Generation:
     def free(self) -> None:
         """Give the engine's memory back, and close the socket."""
         lib = self.lib
+        self._freed = True
         with contextlib.suppress(OSError):
             self.sock.close()
         # Else only the garbage collector would find it, and its buffer.

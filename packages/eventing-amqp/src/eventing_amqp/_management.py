@@ -1,93 +1,42 @@
-"""Questions and orders to the broker's management, over the connection itself (Artemis user manual, "Management")."""
+"""Artemis's management over AMQP: one link for questions, one for answers."""
 
 from __future__ import annotations
 
-import itertools
-import json
-import logging
-import time
-from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
-from eventing_amqp._codec import BrokenEncodingError, as_list
+from eventing_amqp._codec import BrokenEncodingError
 from eventing_amqp._engine import State
-from eventing_amqp._generation import Generation
-from eventing_amqp._loop import Loop, Timer
+from eventing_amqp._generation import AmqpGeneration
 from eventing_amqp._message import Sections, encode_request
+from eventing_core.provider.artemis import ADDRESS, SUCCEEDED, Call, Management, Reply
+from eventing_core.provider.sockets import Loop
 
-_log = logging.getLogger("eventing.amqp")
-
-_ADDRESS = "activemq.management"
 _CREDIT = 100
 _CORRELATION_ID = 5
 
-#: How long the broker may take for one answer, in seconds.
-_PATIENCE = 10.0
 
+class _Question:
+    """A call as it is on the link: what the generation has to know of it."""
 
-class Reply(NamedTuple):
-    """An answer.
+    __slots__ = ("call", "data", "management")
 
-    Attributes:
-        kind: ``done``; ``failed``: the broker says why in ``value``; ``denied``: the user lacks the right, or there
-            is no management; ``silent``: no answer in time.
-        value: what the operation returned.
-    """
+    def __init__(self, management: AmqpManagement, call: Call, data: bytes) -> None:
+        self.management = management
+        self.call = call
+        self.data = data
 
-    kind: Literal["done", "failed", "denied", "silent"]
-    value: Any = None
+    def confirmed(self) -> None:
+        """The broker has the question; its answer is another message."""
 
-
-class _Call:
-    """A question on its way."""
-
-    __slots__ = (
-        "_management",
-        "arguments",
-        "data",
-        "done",
-        "index",
-        "number",
-        "properties",
-        "reply",
-        "timer",
-        "unrouted",
-    )
-
-    def __init__(
-        self,
-        management: Management,
-        number: str,
-        properties: dict[str, str],
-        arguments: str,
-        reply: Callable[[Reply], None],
-    ) -> None:
-        self._management = management
-        self.number = number
-        self.properties = properties
-        self.arguments = arguments
-        self.reply = reply
-        self.data = b""
-        self.done: Any = _taken
-        self.index = 0
-        self.unrouted = False
-        self.timer: Timer | None = None
-
-    def refused(self, outcome: int, condition: tuple[str, str] | None) -> None:
+    def refused(self) -> None:
         """The user may not ask."""
-        _log.debug("the broker's management refuses (%s, %s)", outcome, condition)
-        self._management.answer(self.number, Reply("denied"))
-
-
-def _taken(_index: int, _error: Exception | None) -> None:
-    """The broker has the question; its answer is another message."""
+        self.management.answer(self.call.number, Reply("denied"))
 
 
 class _Replies:
     """Handler of the link that answers come by."""
 
-    def __init__(self, management: Management) -> None:
+    def __init__(self, management: AmqpManagement) -> None:
         self._management = management
 
     def opened(self) -> None:
@@ -100,44 +49,17 @@ class _Replies:
         self._management.receive()
 
     def closed(self, condition: tuple[str, str] | None) -> None:
-        self._management.close(condition)
+        self._management.closed(condition)
 
 
-class Management:
+class AmqpManagement(Management):
     """The broker's management, in one generation. Links are attached with the first question."""
 
-    def __init__(self, generation: Generation, loop: Loop) -> None:
+    def __init__(self, generation: AmqpGeneration, loop: Loop) -> None:
+        super().__init__(loop)
         self._generation = generation
-        self._loop = loop
-        self._numbers = itertools.count(1)
-        self._waiting: deque[_Call] = deque()
-        self._asked: dict[str, _Call] = {}
         self._requests = 0
         self._replies = 0
-        self._denied = False
-
-    def call(self, resource: str, operation: str, arguments: Sequence[Any], reply: Callable[[Reply], None]) -> None:
-        """Call an operation; ``reply`` is called once, unless the connection is lost."""
-        self._ask({"_AMQ_ResourceName": resource, "_AMQ_OperationName": operation}, arguments, reply)
-
-    def attribute(self, resource: str, name: str, reply: Callable[[Reply], None]) -> None:
-        """Read an attribute."""
-        self._ask({"_AMQ_ResourceName": resource, "_AMQ_Attribute": name}, (), reply)
-
-    def _ask(self, properties: dict[str, str], arguments: Sequence[Any], reply: Callable[[Reply], None]) -> None:
-        if self._denied:
-            reply(Reply("denied"))
-            return
-        call = _Call(self, str(next(self._numbers)), properties, json.dumps(arguments), reply)
-        call.timer = self._loop.call_at(time.monotonic() + _PATIENCE, lambda: self.answer(call.number, Reply("silent")))
-        self._asked[call.number] = call
-        self._waiting.append(call)
-        if not self._requests:
-            generation = self._generation
-            self._requests = generation.sender(_ADDRESS, "", self)
-            self._replies = generation.receiver("", "", _Replies(self))
-            generation.lib.pn_link_flow(self._replies, _CREDIT)
-        self.flush()
 
     def opened(self) -> None:
         """The link for questions is there; credit comes next."""
@@ -150,19 +72,27 @@ class Management:
         """Nothing arrives on a sender."""
 
     def closed(self, condition: tuple[str, str] | None) -> None:
-        """The link for questions is gone."""
-        self.close(condition)
+        """A link is refused, or gone."""
+        # Not answered and not asked again: the generation forgets what was on the link.
+        for delivery, send in [*self._generation.sends.items()]:
+            if isinstance(send, _Question):
+                del self._generation.sends[delivery]
+        self.deny(condition)
 
     def flush(self) -> None:
         """Send what the broker gives credit for."""
         generation = self._generation
-        address = generation.remote_address(self._replies) if self._waiting and self._replies else ""
-        if not address or not self._requests:
+        if not self._requests:
+            self._requests = generation.sender(ADDRESS, "", self)
+            self._replies = generation.receiver("", "", _Replies(self))
+            generation.lib.pn_link_flow(self._replies, _CREDIT)
+        address = generation.remote_address(self._replies) if self.waiting else ""
+        if not address:
             return
-        for _ in range(min(len(self._waiting), generation.lib.pn_link_credit(self._requests))):
-            call = self._waiting.popleft()
-            call.data = encode_request(call.number, address, call.properties, call.arguments)
-            generation.send(self._requests, call)
+        for _ in range(min(len(self.waiting), generation.lib.pn_link_credit(self._requests))):
+            call = self.waiting.popleft()
+            data = encode_request(call.number, address, call.headers, call.body)
+            generation.send(self._requests, _Question(self, call, data))
 
     def receive(self) -> None:
         """Take answers in."""
@@ -172,41 +102,9 @@ class Management:
             generation.lib.pn_link_flow(self._replies, 1)
             try:
                 sections = Sections(raw)
-                body = sections.bodies[0][1]
-                answer: Any = json.loads(body) if body else None
-            except (BrokenEncodingError, ValueError, IndexError, TypeError):
+                body: Any = sections.bodies[0][1]
+            except (BrokenEncodingError, ValueError, IndexError):
                 continue
-            succeeded = sections.application.get("_AMQ_OperationSucceeded") is True
-            # Management wraps what it returns in a list.
-            values = as_list(answer)
-            value = values[0] if len(values) == 1 else answer
-            self.answer(sections.field(_CORRELATION_ID), Reply("done" if succeeded else "failed", value))
-
-    def answer(self, number: str, reply: Reply) -> None:
-        """Hand an answer over, once."""
-        call = self._asked.pop(number, None)
-        if call is None:
-            return
-        if call.timer is not None:
-            call.timer.cancel()
-        call.reply(reply)
-
-    def close(self, condition: tuple[str, str] | None) -> None:
-        """A link is refused, or gone: there is no management in this generation."""
-        _log.debug("no access to the broker's management: %s", condition)
-        self._denied = True
-        # Not answered and not asked again: the generation forgets what was on the link.
-        for delivery, send in [*self._generation.sends.items()]:
-            if isinstance(send, _Call):
-                del self._generation.sends[delivery]
-        for number in [*self._asked]:
-            self.answer(number, Reply("denied"))
-        self._waiting.clear()
-
-    def lost(self) -> None:
-        """The connection is gone: nobody is answered any more."""
-        for call in self._asked.values():
-            if call.timer is not None:
-                call.timer.cancel()
-        self._asked.clear()
-        self._waiting.clear()
+            succeeded = sections.application.get(SUCCEEDED) is True
+            if body is None or isinstance(body, str | bytes):
+                self.answered(sections.field(_CORRELATION_ID), body or "", succeeded=succeeded)

@@ -36,6 +36,12 @@ DEDUP_ID = "_AMQ_DUPL_ID"
 #: Application properties that are the broker's or JMS's own.
 _INTERNAL = ("_AMQ", "JMS")
 
+#: Headers of a STOMP frame that Artemis hands on as application properties; no event has headers of these names.
+_STOMP = frozenset({"content-length", "destination", "destination-type", "receipt", "transaction"})
+
+#: The content type of a message that came to Artemis over STOMP.
+_STOMP_CONTENT_TYPE = "_AMQ_CONTENT_TYPE"
+
 _MESSAGE_ID, _CONTENT_TYPE = 0, 6
 _STR8, _TRUE = 0xA1, 0x41
 _UNKNOWN = "application/octet-stream"
@@ -229,7 +235,7 @@ def _read_strings(raw: bytes, at: int, end: int, headers: dict[str, str]) -> boo
         if raw[at] != _STR8 or raw[middle] != _STR8:
             return False
         key = raw[at + 2 : middle].decode()
-        if key != DEDUP_ID and key.startswith(_INTERNAL):
+        if key in _STOMP or (key != DEDUP_ID and key.startswith(_INTERNAL)):
             count -= 2
         else:
             headers[key] = raw[middle + 2 : after].decode()
@@ -242,7 +248,7 @@ def _decode_any(raw: bytes) -> Message:
     headers: dict[str, str] = {}
     dedup_id = ""
     for key, value in sections.application.items():
-        if not isinstance(key, str) or value is None:
+        if not isinstance(key, str) or value is None or key in _STOMP:
             continue
         if key.startswith(_INTERNAL):
             if key == DEDUP_ID:
@@ -254,7 +260,7 @@ def _decode_any(raw: bytes) -> Message:
         headers=headers,
         message_id=sections.field(_MESSAGE_ID),
         dedup_id=dedup_id,
-        content_type=sections.field(_CONTENT_TYPE),
+        content_type=sections.field(_CONTENT_TYPE) or _text(sections.application.get(_STOMP_CONTENT_TYPE)),
         durable=_is_durable(raw),
     )
 

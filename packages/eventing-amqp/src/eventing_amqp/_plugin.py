@@ -21,4 +21,4 @@ def _make(server_name: str, config: AmqpConfig) -> Provider:
 @hookimpl
 def eventing_provider() -> ProviderSpec:
     """Offer the provider ``amqp``."""
-    return ProviderSpec(name="amqp", config=AmqpConfig, factory=_make)
+    return ProviderSpec(name="amqp", config=AmqpConfig, factory=_make, spi_version=1)

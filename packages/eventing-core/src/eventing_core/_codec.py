@@ -6,7 +6,9 @@ import math
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from itertools import zip_longest
+from types import UnionType
+from typing import TYPE_CHECKING, Any, get_origin
 
 from pydantic import BaseModel, PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
@@ -22,7 +24,12 @@ CONTENT_TYPE = "application/json"
 _SHOWN = 5
 
 #: Kinds of pydantic core schemas whose values may be NaN or infinite, as they appear in a schema's text.
-_MAY_HOLD_NAN = ("'float'", "'decimal'", "'any'", "'complex'", "'function-plain'")
+_MAY_HOLD_NAN = ("'float'", "'decimal'", "'any'", "'complex'", "'function-plain'", "behavior': 'allow'")
+
+#: What a body contains whose event held such a value.
+_NAN = (b"null", b"NaN", b"Infinity")
+
+_MISSING: Any = object()
 
 #: Our warning filter, which comes first until somebody adds another one.
 _strict: list[object] = [None]
@@ -39,7 +46,11 @@ def _be_strict() -> None:
 
 
 class Codec:
-    """Encodes and decodes the events of one class. Thread-safe."""
+    """Encodes and decodes the events of one class. Thread-safe.
+
+    A body holds what the class can be made from again, under the fields' own names: no computed fields, no aliases.
+    Read are names and aliases.
+    """
 
     __slots__ = ("_adapter", "_event_type", "_may_hold_nan", "_name", "_to_json")
 
@@ -65,15 +76,19 @@ class Codec:
         """
         try:
             if warnings.filters[:1] == _strict:
-                body = self._to_json(event)
+                body = self._to_json(event, by_alias=False, round_trip=True)
             else:  # it was never there, or somebody's newer filter might let a warning pass
                 _be_strict()
-                body = self._adapter.dump_json(event, warnings="error")
+                body = self._adapter.dump_json(event, by_alias=False, round_trip=True, warnings="error")
         except (PydanticSerializationError, UserWarning, ValueError, TypeError, RecursionError) as error:
-            self._explain(event, error)
-        if self._may_hold_nan and (b"null" in body or b"NaN" in body or b"Infinity" in body):
-            self._refuse_nan(event)
-        return body
+            flaw = self._flaw(event) or f"{type(error).__name__} was raised"
+        else:
+            flaw = self._not_finite(event) if self._may_hold_nan and any(word in body for word in _NAN) else ""
+            if not flaw:
+                return body
+        # Not from the error: it holds values.
+        msg = f"{self._name} can't be serialised: {flaw}. Nothing was sent."
+        raise SerializationError(msg)
 
     def decode(self, body: bytes) -> Any:
         """Make the event of a body.
@@ -82,7 +97,7 @@ class Codec:
             DecodeError: no JSON, or no valid event. It names the fields and holds none of their values.
         """
         try:
-            return self._adapter.validate_json(body)
+            return self._adapter.validate_json(body, by_alias=True, by_name=True)
         except ValidationError as error:
             msg = f"the body is no valid {self._name}: {_summary(error)}"
             raise DecodeError(msg) from None
@@ -90,28 +105,25 @@ class Codec:
             msg = f"the body is no valid {self._name}: it is nested too deeply"
             raise DecodeError(msg) from None
 
-    def _explain(self, event: object, error: Exception) -> NoReturn:
+    def _flaw(self, event: object) -> str:
         """Name the field that can't be serialised, without its value."""
         for name, value in _fields(event):
-            annotation = _annotation(self._event_type, name)
-            if annotation is None:
+            if value is _MISSING:
+                if not isinstance(event, BaseModel):  # which leaves it out
+                    return f"the field {name!r} was never given a value"
                 continue
             try:
-                TypeAdapter(annotation).dump_json(value, warnings="error")
-            except (PydanticSerializationError, PydanticUserError, ValueError, TypeError, RecursionError):
-                msg = (
-                    f"{self._name} can't be serialised: the field {name!r} holds a {type(value).__name__} "
-                    f"where its type is {_type_name(annotation)}. Nothing was sent."
-                )
-                raise SerializationError(msg) from None
-        msg = f"{self._name} can't be serialised: {type(error).__name__}. Nothing was sent."
-        raise SerializationError(msg) from error
+                self._adapter.dump_json(event, include={name}, by_alias=False, round_trip=True, warnings="error")
+            except (PydanticSerializationError, UserWarning, ValueError, TypeError, RecursionError):
+                annotation = _annotation(self._event_type, name)
+                return f"the field {name!r} holds a {type(value).__name__} {_mismatch(value, annotation)}"
+        return ""
 
-    def _refuse_nan(self, event: object) -> None:
-        path = _find_nan(self._adapter.dump_python(event), "")
-        if path is not None:
-            msg = f"{self._name} can't be serialised: {path} is NaN or infinite, which JSON lacks. Nothing was sent."
-            raise SerializationError(msg)
+    def _not_finite(self, event: object) -> str:
+        sent = self._adapter.dump_python(event, by_alias=False, round_trip=True)
+        # There, JSON within JSON is text, in which NaN has become null already.
+        path = _find_nan(self._adapter.dump_python(event, by_alias=False), sent, "")
+        return "" if path is None else f"{path} is NaN or infinite, which JSON lacks"
 
 
 def _summary(error: ValidationError) -> str:
@@ -123,7 +135,7 @@ def _summary(error: ValidationError) -> str:
 
 def _fields(event: object) -> list[tuple[str, object]]:
     names = type(event).model_fields if isinstance(event, BaseModel) else getattr(event, "__dataclass_fields__", {})
-    return [(name, getattr(event, name, None)) for name in names]
+    return [(name, getattr(event, name, _MISSING)) for name in names]
 
 
 def _annotation(event_type: type[Any], name: str) -> Any:
@@ -137,27 +149,39 @@ def _annotation(event_type: type[Any], name: str) -> Any:
         return None
 
 
+def _mismatch(value: object, annotation: Any) -> str:
+    """What is wrong with a value that can't be serialised."""
+    kind = get_origin(annotation)
+    if isinstance(kind, type) and kind is not UnionType and isinstance(value, kind):
+        return f"with something in it that its type {_type_name(annotation)} doesn't allow"
+    if annotation in {None, Any} or (isinstance(annotation, type | UnionType) and isinstance(value, annotation)):
+        return "that has no JSON form"
+    return f"where its type is {_type_name(annotation)}"
+
+
 def _type_name(annotation: Any) -> str:
     return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
 
 
-def _find_nan(value: object, path: str) -> str | None:
-    """The path of the first number that is not finite, or None."""
+def _find_nan(value: object, sent: object, path: str) -> str | None:
+    """The path of the first number that is not finite, or None. A key that ``sent`` lacks is a computed field's."""
     match value:
         case float() | complex():
             finite = math.isfinite(value.real) and math.isfinite(value.imag)
             return None if finite else path or "the value"
         case Mapping():
-            items = [(str(key), item) for key, item in value.items()]
+            at = sent if isinstance(sent, Mapping) else dict.fromkeys(value)
+            items = [(str(key), item, at[key]) for key, item in value.items() if key in at]
         case str() | bytes():
             return None
         case Sequence() | set() | frozenset():
-            items = [(f"[{index}]", item) for index, item in enumerate(value)]
+            rest = sent if isinstance(sent, Sequence) and not isinstance(sent, str) else ()
+            items = [(f"[{index}]", *pair) for index, pair in enumerate(zip_longest(value, rest))]
         case _:
             is_finite = getattr(value, "is_finite", None)  # Decimal
             return path or "the value" if is_finite is not None and not is_finite() else None
-    for key, item in items:
-        found = _find_nan(item, f"{path}.{key}" if path and not key.startswith("[") else path + key)
+    for key, item, its_sent in items:
+        found = _find_nan(item, its_sent, f"{path}.{key}" if path and not key.startswith("[") else path + key)
         if found is not None:
             return found
     return None

@@ -107,6 +107,11 @@ def load_configuration(
     )
 
 
+def core_keys() -> frozenset[str]:
+    """The core's own keys at the top level: no provider's table can have such a name."""
+    return frozenset(_core_fields())
+
+
 def _host_name() -> str:
     name = "".join("-" if flaw_in_name(character) else character for character in socket.gethostname())
     name = name.replace("::", "--").replace("://", "-")

@@ -29,6 +29,9 @@ _log = logging.getLogger("eventing")
 
 _numbers = itertools.count(1)
 
+#: What a queue's name ends in that holds another one's dead letters, on the brokers that name queues so.
+_DEAD = ".dead"
+
 
 class Consumers:
     """The listeners of one manager. Checks everything that can be checked before anything is connected."""
@@ -52,12 +55,12 @@ class Consumers:
         for descriptor in descriptors:
             self._check_workers(descriptor)
             self._check_capabilities(descriptor)
+        chain = Chain(pipelines, "handle")
+        codecs = {d.event.event_type: Codec(d.event) for d in descriptors}
         name = f"eventing-{next(_numbers)}"
         self._timer = Timer(name)
         self._workers = Workers(options.workers, name) if any(not d.is_async for d in descriptors) else None
         self._loop = LoopThread(name) if any(d.is_async for d in descriptors) else None
-        chain = Chain(pipelines, "handle")
-        codecs = {d.event.event_type: Codec(d.event) for d in descriptors}
         try:
             self._dispatchers = [
                 self._dispatcher(
@@ -109,8 +112,8 @@ class Consumers:
                 raise CapabilityError(msg)
             _log.warning("%s It goes on without; strict = true makes this an error.", msg)
 
-    def start(self) -> None:
-        """Subscribe, wait until every queue is there, and only then let deliveries come."""
+    def subscribe(self) -> None:
+        """Start the threads, subscribe, and wait until every queue is there. No delivery comes before `begin`."""
         self._timer.start()
         if self._workers is not None:
             self._workers.start()
@@ -131,6 +134,9 @@ class Consumers:
             error = dispatcher.wait_active(deadline)
             if error is not None:
                 raise error
+
+    def begin(self) -> None:
+        """Let deliveries come."""
         for dispatcher in self._dispatchers:
             dispatcher.begin()
 
@@ -144,13 +150,20 @@ class Consumers:
 
         Where the provider doesn't keep what is left, all that was sent is handled first.
         """
-        if not self._provider.capabilities.retains:
-            self._handle_all(deadline)
-        self.pause()
-        unfinished = [dispatcher for dispatcher in self._dispatchers if not dispatcher.wait_idle(deadline)]
-        for dispatcher in unfinished:
-            _log.warning("%s: still running at the end of stop; its event goes back", dispatcher.descriptor.label)
-            dispatcher.cut_short()
+        try:
+            if not self._provider.capabilities.retains:
+                self._handle_all(deadline)
+            self.pause()
+            for dispatcher in self._dispatchers:
+                dispatcher.wait_idle(deadline)
+        except BaseException:  # Ctrl-C
+            self.pause()
+            raise
+        finally:
+            unfinished = [dispatcher for dispatcher in self._dispatchers if not dispatcher.wait_idle(0.0)]
+            for dispatcher in unfinished:
+                _log.warning("%s: still running at the end of stop; its event goes back", dispatcher.descriptor.label)
+                dispatcher.cut_short()
         return not unfinished
 
     def _handle_all(self, deadline: float) -> None:
@@ -206,3 +219,12 @@ def _check_names(descriptors: Sequence[EventListenerDescriptor], server_name: st
         )
         msg = f'{why}: {classes}. Give one of them another name with @event_listener(..., name="...").'
         raise DeclarationError(msg)
+    for (topic, queue), descriptor in queues.items():
+        other = queues.get((topic, queue + _DEAD), descriptor)
+        if other is not descriptor:
+            msg = (
+                f"the listener {other.name!r} of the event {topic!r} would share the queue {queue + _DEAD!r} with the "
+                f"dead letters of {descriptor.name!r}. Give one of them another name with "
+                '@event_listener(..., name="...").'
+            )
+            raise DeclarationError(msg)

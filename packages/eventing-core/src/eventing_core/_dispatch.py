@@ -254,7 +254,8 @@ class Dispatcher(ABC):
     def _take(self) -> Delivery | None:
         """The next delivery for a token; None when there is none, and then the token is given back.
 
-        Before it is, what has returned is settled.
+        Before it is, what has returned is settled. When there is one, the timer sees to that, so that what returned
+        doesn't wait for the end of the next ``on``.
         """
         while True:
             if not self._barred:
@@ -263,10 +264,13 @@ class Dispatcher(ABC):
                 except IndexError:
                     pass
                 else:
+                    if self._done and not self._flush_due:
+                        self._flush_due = True
+                        self._timer.call_later(_FLUSH_SECONDS, self._flush_late)
                     if not delivery.delivery_count or self._admit(delivery):
                         return delivery
                     continue
-            if self._done:
+            if self._done or self._flush_lock.locked():  # or the timer is about to have it settled
                 self._flush()
                 continue
             alone = self._look_again()
@@ -377,14 +381,11 @@ class Dispatcher(ABC):
             self._give_credit()
 
     def _succeeded(self, delivery: Delivery) -> None:
-        """``on`` returned. Settled with others: at once when nothing is queued, and after `_FLUSH_SECONDS` at most."""
+        """``on`` returned. Settled with others, when the token has nothing more to do or by the timer; see `_take`."""
         done = self._done
         done.append(delivery)
         if len(done) >= _FLUSH_COUNT:
             self._flush()
-        elif self._queue and not self._flush_due:
-            self._flush_due = True
-            self._timer.call_later(_FLUSH_SECONDS, self._flush_late)
 
     def _flush_late(self) -> None:
         self._flush_due = False
@@ -432,13 +433,14 @@ class Dispatcher(ABC):
     def _try_again(self, delivery: Delivery, failures: Failures, delay: float) -> None:
         """Hold the delivery, or send a delayed copy, or wait in place where the order matters."""
         ordered = self._ordered
-        can_delay = self._capabilities.send_delay
+        # A delayed copy in a broker that ends with this manager would be lost at a stop, which waits for what is held.
+        can_delay = self._capabilities.send_delay and self._capabilities.retains
         with self._lock:
             if delivery.generation != self._generation:
                 return
-            hold = not self._closing and (
-                ordered or not can_delay or (delay <= HOLD_LIMIT and len(self._held) < self._spare)
-            )
+            # What is held widens the window, which takes a provider that can give one more message.
+            room = delay <= HOLD_LIMIT and len(self._held) < self._spare and self._capabilities.exact_window
+            hold = not self._closing and (ordered or not can_delay or room)
             if hold:
                 self._failures[delivery] = failures
                 if ordered:

@@ -46,6 +46,7 @@ class ThreadDispatcher(Dispatcher):
             else:
                 self._succeeded(delivery)
             if clock() > leave_at and self._workers.waiting():
+                self._flush()  # it may take long until it is this token's turn again
                 self._workers.submit(self._run_token)
                 return
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeVar, overload
 
-from eventing_core.errors import HeaderError, HeaderNotFoundError
+from eventing_core.errors import DecodeError, HeaderError, HeaderNotFoundError
 
 D = TypeVar("D")
 
@@ -77,9 +77,13 @@ class Envelope:
         """The serialised event, as text.
 
         Raises:
-            UnicodeDecodeError: the body, sent by someone else, isn't UTF-8.
+            DecodeError: the body, sent by someone else, isn't UTF-8. The event is dead-lettered then, at once.
         """
-        return self._body.decode()
+        try:
+            return self._body.decode()
+        except UnicodeDecodeError as error:
+            msg = f"the body isn't UTF-8, at byte {error.start}"
+        raise DecodeError(msg)
 
     def set(self, key: str, value: str) -> None:
         """Set a header. What a failing attempt set is gone in the next.

@@ -48,7 +48,10 @@ def event(name: str = "", durable: bool = False) -> Callable[[type[T]], type[T]]
         durable: queue and message survive a restart of the broker.
     """
     if not isinstance(name, str):
-        msg = f"@event needs parentheses: write @event() above {getattr(name, '__name__', name)!r}"
+        if isinstance(name, type):
+            msg = f"@event needs parentheses: write @event() above {name.__name__!r}"
+        else:
+            msg = f"@event: the name has to be a string, and is of type {type(name).__name__}"
         raise DeclarationError(msg)
 
     def mark(cls: type[T]) -> type[T]:
@@ -56,6 +59,11 @@ def event(name: str = "", durable: bool = False) -> Callable[[type[T]], type[T]]
         return cls
 
     return mark
+
+
+def is_event(value: object) -> bool:
+    """Whether it is an object of a class that is marked as an event."""
+    return vars(type(value)).get(_MARK) is not None
 
 
 def describe_event(cls: type[Any]) -> EventDescriptor:
@@ -66,6 +74,9 @@ def describe_event(cls: type[Any]) -> EventDescriptor:
     """
     if not isinstance(cls, type):
         msg = f"an event class is needed, not an object of type {type(cls).__name__}."
+        raise DeclarationError(msg)
+    if issubclass(cls, type):
+        msg = "an event class itself was given where an object of it is needed: send_event(OrderPlaced(...))."
         raise DeclarationError(msg)
     label = f"{cls.__module__}.{cls.__qualname__}"
     mark = vars(cls).get(_MARK)

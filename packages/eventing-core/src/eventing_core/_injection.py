@@ -6,7 +6,7 @@ import inspect
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar, cast, get_type_hints
+from typing import Any, Protocol, TypeVar, cast, get_args, get_type_hints
 
 from eventing_core.errors import ListenerCreationError
 
@@ -74,7 +74,10 @@ def annotation_name(annotation: object) -> str:
     """An annotation as source text."""
     if annotation is inspect.Parameter.empty:
         return "..."
-    return annotation if isinstance(annotation, str) else getattr(annotation, "__name__", repr(annotation))
+    if isinstance(annotation, str):
+        return annotation
+    # A parametrised generic has the name of its origin; its repr says the rest.
+    return repr(annotation) if get_args(annotation) else getattr(annotation, "__name__", repr(annotation))
 
 
 @dataclass(frozen=True, slots=True)

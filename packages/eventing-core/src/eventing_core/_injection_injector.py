@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, NewType, TypeVar, cast, get_type_hints
+from typing import Any, NewType, TypeVar, cast, get_origin, get_type_hints
 
 import injector as package
 from injector import CircularDependency, Injector, inject
@@ -47,7 +47,7 @@ def create_by_injector(injector: Injector, cls: type[T]) -> T:
         if not bound and name not in required and (_is_value(kind) or not decorated):
             continue
         shown = annotation_name(kind)
-        bind = f"binder.bind({shown}, to=...)"
+        bind = f"binder.{'multibind' if get_origin(kind) in {list, dict} else 'bind'}({shown}, to=...)"
         if not bound and _is_value(kind):
             msg = (
                 f"{label(cls)} can't be made: its parameter {name!r} is {_article(shown)}, and the injector has no "
@@ -64,10 +64,20 @@ def create_by_injector(injector: Injector, cls: type[T]) -> T:
     if hasattr(cls, "__scope__") and (decorated or not bindings):
         return _get(injector, cls, f"{label(cls)} can't be made by the injector")
     try:
-        return cls(**arguments)
+        return cls(*_take_positional(cls, arguments), **arguments)
     except Exception as error:
         msg = f"{label(cls)} can't be made: its constructor raised {type(error).__name__}: {error}"
         raise ListenerCreationError(msg) from error
+
+
+def _take_positional(cls: type[Any], arguments: dict[str, Any]) -> list[Any]:
+    """Take out the arguments that can't be passed by name; with defaults, where one before them wasn't got."""
+    taken: list[Any] = []
+    only = [p for p in inspect.signature(cls).parameters.values() if p.kind is p.POSITIONAL_ONLY]
+    while only and arguments.keys() & {parameter.name for parameter in only}:
+        first = only.pop(0)
+        taken.append(arguments.pop(first.name, first.default))
+    return taken
 
 
 def _get(injector: Injector, kind: type[T], problem: str, mend: str = "") -> T:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ForwardRef, Generic, TypeVar, get_args, get_origin
 
 from eventing_core._event import EventDescriptor, describe_event
+from eventing_core._marks import live_class
 from eventing_core._names import check_name
 from eventing_core._retry import Retry
 from eventing_core.errors import DeclarationError
@@ -70,6 +71,8 @@ class EventListenerDescriptor:
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
+    """One for each decorated class: its identity tells that class."""
+
     event_type: type[Any]
     name: str
     per_process: bool
@@ -121,7 +124,7 @@ def event_listener(  # noqa: PLR0913 (the settings of one declaration)
 
 def declared_listeners() -> tuple[type[EventListener[Any]], ...]:
     """All listener classes declared in this process so far."""
-    return tuple(_declared)
+    return tuple(live_class(cls, _MARK) for cls in _declared)
 
 
 def describe_listener(cls: type[Any]) -> EventListenerDescriptor:
@@ -131,7 +134,7 @@ def describe_listener(cls: type[Any]) -> EventListenerDescriptor:
         DeclarationError: not decorated, no `EventListener`, another type argument than the
             decorator's, or a setting out of its range.
     """
-    label = f"{cls.__module__}.{cls.__qualname__}" if isinstance(cls, type) else repr(cls)
+    label = _name_of(cls) if isinstance(cls, type) else f"an object of type {type(cls).__name__}"
     if not (isinstance(cls, type) and issubclass(cls, EventListener)):
         msg = f"{label} is no EventListener. Derive it from EventListener[<its event>]."
         raise DeclarationError(msg)
@@ -147,17 +150,49 @@ def describe_listener(cls: type[Any]) -> EventListenerDescriptor:
     if not _may_be(argument, mark.event_type):
         msg = (
             f"{label} listens to {_name_of(mark.event_type)} by its decorator and to {_name_of(argument)} by its base "
-            f"class. Make them one: EventListener[{_name_of(mark.event_type)}]."
+            f"class. Make them one: EventListener[{mark.event_type.__name__}]."
         )
         raise DeclarationError(msg)
     if inspect.isgeneratorfunction(cls.on) or inspect.isasyncgenfunction(cls.on):
         msg = f"{label}: its 'on' is a generator, which nobody would run. Take out the yield."
         raise DeclarationError(msg)
-    name = check_name(f"the listener {label}", mark.name or cls.__name__, 'Choose another with name="...".')
+    _check_on(label, cls)
+    _check_types(label, mark)
     _check_settings(label, mark)
+    name = check_name(f"the listener {label}", mark.name or cls.__name__, 'Choose another with name="...".')
     return EventListenerDescriptor(
         event, name, cls, mark.per_process, mark.concurrency, mark.prefetch, mark.ordered, mark.retry
     )
+
+
+def _check_on(label: str, cls: type[EventListener[Any]]) -> None:
+    on = inspect.getattr_static(cls, "on")
+    if not inspect.isfunction(on):  # something else to call: only calling it tells what it takes
+        return
+    try:
+        # A decorator's own signature: what it wraps may get more from it.
+        inspect.signature(on, follow_wrapped=False).bind(None, None)
+    except TypeError:
+        msg = f"{label}: its 'on' doesn't take the event. Write def on(self, event)."
+        raise DeclarationError(msg) from None
+
+
+def _check_types(label: str, mark: _Mark) -> None:
+    wanted: tuple[tuple[str, object, type[Any], str], ...] = (
+        ("name", mark.name, str, "a string"),
+        ("per_process", mark.per_process, bool, "True or False"),
+        ("concurrency", mark.concurrency, int, "a whole number"),
+        ("prefetch", mark.prefetch, int, "a whole number"),
+        ("ordered", mark.ordered, bool, "True or False"),
+    )
+    for setting, value, kind, what in wanted:
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
+            msg = f"{label}: {setting} has to be {what}, and is of type {type(value).__name__}."
+            raise DeclarationError(msg)
+    if mark.retry is not None and not isinstance(mark.retry, Retry):
+        kind_given = type(mark.retry).__name__
+        msg = f"{label}: retry has to be a Retry, such as Retry(max_attempts=3), and is of type {kind_given}."
+        raise DeclarationError(msg)
 
 
 def _check_settings(label: str, mark: _Mark) -> None:
@@ -179,7 +214,10 @@ def _may_be(argument: object, event_type: type[Any]) -> bool:
 
 
 def _name_of(kind: object) -> str:
-    return kind.__forward_arg__ if isinstance(kind, ForwardRef) else getattr(kind, "__name__", repr(kind))
+    if isinstance(kind, ForwardRef):
+        return kind.__forward_arg__
+    # A parametrised generic has the name of its origin; its repr says the rest.
+    return f"{kind.__module__}.{kind.__qualname__}" if isinstance(kind, type) and not get_args(kind) else repr(kind)
 
 
 def _event_argument(cls: type[Any]) -> object | None:

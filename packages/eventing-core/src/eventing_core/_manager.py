@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import atexit
-import importlib
 import logging
-import os
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from enum import Enum
@@ -18,15 +14,19 @@ from typing import Any, Self, TypeAlias
 
 from eventing_core import _envelope, _event, _listener
 from eventing_core import provider as spi
+from eventing_core._checks import check_listeners, check_pipelines, check_provider, check_retry_and_options
 from eventing_core._consuming import Consumers
 from eventing_core._health import STARTED, ManagerHealth
-from eventing_core._injection import Environment, create
+from eventing_core._injection import Environment
+from eventing_core._limits import seconds
 from eventing_core._listener import EventListener, declared_listeners
+from eventing_core._made_pipelines import MadePipelines
 from eventing_core._options import Options
-from eventing_core._pipeline import EnvelopePipeline, declared_pipelines, describe_pipeline
+from eventing_core._pipeline import EnvelopePipeline
+from eventing_core._process import forget, is_exiting, remember
 from eventing_core._retry import Retry
 from eventing_core._sending import EventRegistry, Sender
-from eventing_core._signals import SignalWaiter
+from eventing_core._signals import Signalled, SignalWaiter
 from eventing_core.errors import ManagerStateError, ManagerStoppedError
 
 _log = logging.getLogger("eventing")
@@ -53,6 +53,10 @@ class EventManager:
         pipelines: exactly these, as classes or instances; all declared ones when None.
         retry: for listeners that don't set their own.
         options: workers, time limits and the like.
+
+    Raises:
+        ConfigError: an argument is no such thing, or the provider's ``server_name`` can't be part of a queue's name.
+        DeclarationError: ``listeners`` or ``pipelines`` are no such classes.
     """
 
     # By way of their modules, so that type checkers see aliases and not variables.
@@ -71,6 +75,10 @@ class EventManager:
         retry: Retry | None = None,
         options: Options | None = None,
     ) -> None:
+        check_provider(provider)
+        check_listeners(listeners)
+        check_pipelines(pipelines)
+        check_retry_and_options(retry, options)
         self._provider = provider
         self._environment = environment
         self._listeners = listeners
@@ -88,13 +96,13 @@ class EventManager:
         self._stopped = threading.Event()
         self._signals: SignalWaiter | None = None
         self._events = EventRegistry()
-        self._made_pipelines: Sequence[EnvelopePipeline] | None = None
-        self._making_pipelines = False
+        self._finishing = False
+        #: The threads that start or finish this manager: they can't wait for the end of that.
+        self._busy: set[int] = set()
+        self._made_pipelines = MadePipelines(self._pipelines, self._environment)
         self._consumers: Consumers | None = None
-        self._sender = Sender(
-            self._provider, self._options, self._events, self._open, lambda: self._opened, self._make_pipelines
-        )
-        _managers.add(self)
+        self._sender = Sender(self._provider, self._options, self._events, self._open, self._get_pipelines)
+        remember(self)
 
     @classmethod
     def from_config(
@@ -152,6 +160,8 @@ class EventManager:
         Raises:
             SerializationError: the event can't be serialised; nothing was sent.
             HeaderError: a header can't be carried; nothing was sent.
+            DeclarationError: the event's class is none, or is declared wrongly; nothing was sent.
+            ConfigError: ``timeout`` is no number of seconds; nothing was sent.
             SendError: the broker has not confirmed; ``in_doubt`` says whether it may have the event.
             BrokerConnectionError: the first connect failed.
             ManagerStateError: the manager was stopped, or this is its own event loop.
@@ -174,6 +184,9 @@ class EventManager:
 
         Raises:
             SendEventsError: lists (index, cause) of each event that failed.
+            DeclarationError: ``events`` is one event, or no iterable; nothing was sent.
+            HeaderError: a header can't be carried; nothing was sent.
+            ConfigError: ``timeout`` is no number of seconds; nothing was sent.
             ManagerStateError: the manager was stopped, or this is its own event loop.
         """
         self._refuse_on_loop("send_events")
@@ -190,6 +203,8 @@ class EventManager:
         Raises:
             SerializationError: the event can't be serialised; nothing was sent.
             HeaderError: a header can't be carried; nothing was sent.
+            DeclarationError: the event's class is none, or is declared wrongly; nothing was sent.
+            ConfigError: ``timeout`` is no number of seconds; nothing was sent.
             SendTimeoutError: none of ``max_in_flight`` events was confirmed in time; nothing was sent.
             ManagerStateError: the manager was stopped, or this is its own event loop.
         """
@@ -199,7 +214,10 @@ class EventManager:
     async def send_event_async(
         self, event: object, *, headers: Mapping[str, str] | None = None, timeout: float | None = None
     ) -> None:
-        """Like `send_event`, for coroutines: on any event loop, and never blocks it."""
+        """Like `send_event`, for coroutines: on any event loop, and never blocks it.
+
+        The first send of an event's class, which may have to connect, is prepared in the loop's default executor.
+        """
         await self._sender.send_event_async(event, headers, timeout)
 
     def _refuse_on_loop(self, method: str) -> None:
@@ -229,41 +247,55 @@ class EventManager:
                 msg = f"the event manager is {self._state.value}; a manager has one life, make a new one"
                 raise (ManagerStoppedError if stopped else ManagerStateError)(msg)
             self._state = _State.STARTING
+        self._busy.add(threading.get_ident())
         try:
-            listeners = declared_listeners() if self._listeners is None else self._listeners
-            consumers = Consumers(
-                self._provider,
-                listeners,
-                self._make_pipelines(),
-                self._environment,
-                self._events,
-                self._options,
-                self._retry,
-            )
-            self._consumers = consumers
-            self._open()
-            consumers.start()
-            with self._lock:
-                self._refuse_if_stopping()
-                self._state = _State.STARTED
+            self._begin()
         except BaseException:
             self._finish(time.monotonic())
             raise
+        finally:
+            self._busy.discard(threading.get_ident())
+
+    def _begin(self) -> None:
+        listeners = declared_listeners() if self._listeners is None else self._listeners
+        consumers = Consumers(
+            self._provider,
+            listeners,
+            self._get_pipelines(),
+            self._environment,
+            self._events,
+            self._options,
+            self._retry,
+        )
+        self._consumers = consumers
+        self._open()
+        consumers.subscribe()
+        with self._lock:
+            self._refuse_if_stopping()
+            self._state = _State.STARTED
+        # After that: the first listener to run may ask for the stop, and this start has succeeded all the same.
+        consumers.begin()
 
     def stop(self, timeout: float | None = None) -> None:
         """Drain and close. Idempotent; waits for a stop that is under way.
 
         No more deliveries are taken; running listeners finish, and may send; then sends are refused and those
         under way are confirmed; then everything is closed. What is unfinished after ``timeout`` goes back to
-        the broker, without counting as an attempt where the broker can. In a listener it only asks for the stop.
+        the broker, without counting as an attempt where the broker can. In a listener, and in the constructor of
+        one, it only asks for the stop. A ``KeyboardInterrupt`` meanwhile is raised once the rest is closed in haste.
 
         Args:
             timeout: seconds; the setting ``stop_timeout`` when None.
+
+        Raises:
+            ConfigError: ``timeout`` is no such number.
         """
+        limit = seconds("stop: timeout", timeout, self._options.stop_timeout)
         consumers = self._consumers
-        limit = self._options.stop_timeout if timeout is None else timeout
         if consumers is not None and consumers.owns_current_thread():
-            threading.Thread(target=self.stop, args=(limit,), name="eventing-stop", daemon=True).start()
+            # At the interpreter's exit every manager is stopped anyway, and Python 3.12 starts no thread any more.
+            if self._state is _State.STARTED and not is_exiting():
+                threading.Thread(target=self.stop, args=(limit,), name="eventing-stop", daemon=True).start()
             return
         with self._lock:
             state = self._state
@@ -274,39 +306,54 @@ class EventManager:
             return
         if state is _State.STARTING and self._consumers is not None:
             self._consumers.pause()  # the thread that starts notices, and finishes
-        self._stopped.wait(limit)
+        if threading.get_ident() not in self._busy:
+            self._stopped.wait(limit)
 
     def _finish(self, deadline: float) -> None:
         """Close everything, in order; a step that fails doesn't keep the next ones from being done."""
-
-        def left(at_least: float) -> float:
-            return max(at_least, deadline - time.monotonic())
-
-        consumers = self._consumers
-        steps: list[Callable[[], object]] = [
-            self._sender.refuse,
-            lambda: self._sender.flush(left(0.0)),
-            lambda: self._close_provider(left(1.0)),
-            lambda: self._sender.close(1.0),
-        ]
-        if consumers is not None:
-            steps.insert(0, lambda: consumers.drain(deadline))
-            steps.insert(3, lambda: consumers.close(max(deadline, time.monotonic() + 1.0)))
         with self._lock:
+            if self._finishing:
+                return
+            self._finishing = True
             self._state = _State.STOPPING
+        self._busy.add(threading.get_ident())
+        interruption: BaseException | None = None
+        steps = self._closing_steps(lambda: deadline)
         try:
             for step in steps:
                 try:
                     step()
                 except Exception:  # noqa: BLE001 (see above)
                     _log.exception("an unexpected error while stopping")
+                except BaseException as error:  # noqa: BLE001 (KeyboardInterrupt: the rest gets no more time)
+                    interruption = interruption or error
+                    deadline = time.monotonic()
         finally:
             with self._lock:
                 self._state = _State.STOPPED
             self._stopped.set()
             if self._signals is not None:
                 self._signals.wake()
-            _managers.discard(self)
+            forget(self)
+            self._busy.discard(threading.get_ident())
+        if interruption is not None:
+            raise interruption
+
+    def _closing_steps(self, deadline: Callable[[], float]) -> Sequence[Callable[[], object]]:
+        def left(at_least: float) -> float:
+            return max(at_least, deadline() - time.monotonic())
+
+        steps: list[Callable[[], object]] = [
+            self._sender.refuse,
+            lambda: self._sender.flush(left(0.0)),
+            lambda: self._close_provider(left(1.0)),
+            lambda: self._sender.close(1.0),
+        ]
+        consumers = self._consumers
+        if consumers is not None:
+            steps.insert(0, lambda: consumers.drain(deadline()))
+            steps.insert(3, lambda: consumers.close(max(deadline(), time.monotonic() + 1.0)))
+        return steps
 
     def _close_provider(self, timeout: float) -> None:
         if self._open_lock.acquire(timeout=timeout):  # else the thread that connects closes it
@@ -319,15 +366,37 @@ class EventManager:
     def run(self) -> None:
         """Start, work until SIGINT or SIGTERM or a `stop`, then drain. Call it on the main thread.
 
-        A second signal acts as if there were no manager.
+        A signal while it starts ends the start. A second signal acts as if there were no manager.
+
+        Raises:
+            ManagerStateError: this isn't the main thread, which alone gets signals.
         """
+        if threading.current_thread() is not threading.main_thread():
+            msg = "run() waits for signals, which only the main thread gets; on other threads use start() and stop()"
+            raise ManagerStateError(msg)
         with SignalWaiter() as signals:
             self._signals = signals
-            if self._state is not _State.STARTED:
-                self.start()
-            _log.info("stopping: %s", signals.wait())
-        self._signals = None
+            try:
+                reason = self._start_and_wait(signals)
+            finally:
+                self._signals = None
+            _log.info("stopping: %s", reason)
         self.stop()
+
+    def _start_and_wait(self, signals: SignalWaiter) -> str:
+        """Say why to stop."""
+        is_new = self._state is _State.NEW
+        try:
+            if self._state is not _State.STARTED:
+                with signals.raising():
+                    self.start()
+            return signals.wait()
+        except Signalled as signal:
+            return str(signal)
+        except ManagerStoppedError:
+            if not is_new:
+                raise
+            return "stop() was called"
 
     def __enter__(self) -> Self:
         """Start."""
@@ -377,65 +446,20 @@ class EventManager:
         else:
             _log.warning("%s: connection lost, reconnecting: %s", self._provider.name, error)
 
-    def _make_pipelines(self) -> Sequence[EnvelopePipeline]:
-        with self._lock:
-            if self._made_pipelines is None:
-                if self._making_pipelines:
-                    msg = "a pipeline's constructor can't send: the pipelines that it would go through are being made"
-                    raise ManagerStateError(msg)
-                self._making_pipelines = True
-                try:
-                    given = declared_pipelines() if self._pipelines is None else self._pipelines
-                    made = [p if isinstance(p, EnvelopePipeline) else self._make_pipeline(p) for p in given]
-                finally:
-                    self._making_pipelines = False
-                made += self._plugin_pipelines
-                made.sort(key=lambda pipeline: describe_pipeline(type(pipeline)).order)
-                self._made_pipelines = made
-            return self._made_pipelines
+    def _get_pipelines(self) -> Sequence[EnvelopePipeline]:
+        return self._made_pipelines.get(self._plugin_pipelines)
 
-    def _make_pipeline(self, cls: type[EnvelopePipeline]) -> EnvelopePipeline:
-        return create(self._environment, describe_pipeline(cls).pipeline_type)
+    def at_exit(self) -> None:
+        """Drain at the interpreter's exit. Not for users."""
+        if self._opened:
+            self.stop()
 
-    def _after_fork(self) -> None:
-        """In a child: drop what was inherited; the next send connects anew, and nothing consumes by itself."""
+    def after_fork(self) -> None:
+        """In a child: drop what was inherited; the next send connects anew, and nothing consumes by itself.
+
+        Not for users.
+        """
         if self._signals is not None:
             self._signals.leave()
         self._provider.abandon()
         self._set_up()
-
-
-#: The managers to drain at exit, and to reset in a forked child.
-_managers: weakref.WeakSet[EventManager] = weakref.WeakSet()
-
-
-def _stop_all() -> None:
-    for manager in list(_managers):
-        if manager._opened:  # noqa: SLF001 (this module's own class)
-            try:
-                manager.stop()
-            except Exception:  # noqa: BLE001 (the others have to be drained as well)
-                _log.exception("%r: an unexpected error at exit", manager)
-
-
-def _reset_all() -> None:
-    for manager in list(_managers):
-        try:
-            manager._after_fork()  # noqa: SLF001 (this module's own class)
-        except Exception:  # noqa: BLE001 (the others have to be reset as well)
-            _log.exception("%r: an unexpected error after a fork", manager)
-
-
-def _at_exit(call: Callable[[], None]) -> None:
-    """Call at exit, while listeners can still use executors: those are closed before `atexit`'s functions run."""
-    importlib.import_module("concurrent.futures.thread")  # registers its own, which then runs after ours
-    register = getattr(threading, "_register_atexit", None)
-    if register is not None:
-        register(call)
-    else:
-        atexit.register(call)
-
-
-_at_exit(_stop_all)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reset_all)

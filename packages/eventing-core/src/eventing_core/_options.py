@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from eventing_core.errors import ConfigError
 
 #: A year; longer waits overflow the timers of some platforms.
 _LONGEST_WAIT = 31_536_000.0
@@ -14,6 +16,8 @@ _Seconds = Annotated[float, Field(gt=0, le=_LONGEST_WAIT, allow_inf_nan=False)]
 
 class Options(BaseModel):
     """The manager's own settings; also the top-level keys of the configuration. Immutable.
+
+    Making one raises `ConfigError` for a setting that is unknown or wrong.
 
     Attributes:
         workers: threads that run listeners; a fixed number, whatever the number of listeners and events.
@@ -35,3 +39,20 @@ class Options(BaseModel):
     max_in_flight: int = Field(default=10_000, ge=1)
     unrouted: Literal["warn", "error", "ignore"] = "warn"
     strict: bool = False
+
+    if not TYPE_CHECKING:  # whose checkers know the fields
+
+        def __init__(self, **settings: Any) -> None:
+            """Check the settings.
+
+            Raises:
+                ConfigError: one is unknown or wrong; it names the setting, and no value.
+            """
+            try:
+                super().__init__(**settings)
+            except ValidationError as error:
+                flaws = [
+                    f"{'.'.join(map(str, flaw['loc']))}: {flaw['msg']}" for flaw in error.errors(include_url=False)
+                ]
+                msg = "Options: " + "; ".join(flaws)
+                raise ConfigError(msg) from None

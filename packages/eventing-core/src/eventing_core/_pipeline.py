@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from eventing_core._marks import live_class
 from eventing_core.errors import DeclarationError
 
 if TYPE_CHECKING:
@@ -42,6 +43,13 @@ class PipelineDeclaration:
     order: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """One for each decorated class: its identity tells that class."""
+
+    order: int
+
+
 P = TypeVar("P", bound=EnvelopePipeline)
 
 _MARK = "__eventing_pipeline__"
@@ -58,11 +66,11 @@ def envelope_pipeline(order: int = 0) -> Callable[[type[P]], type[P]]:
         msg = f"@envelope_pipeline needs parentheses: write @envelope_pipeline() above {order.__name__!r}"
         raise DeclarationError(msg)
     if not isinstance(order, int):
-        msg = f"@envelope_pipeline(order=...) takes a whole number, not {order!r}"
+        msg = f"@envelope_pipeline(order=...) takes a whole number, not what is of type {type(order).__name__}"
         raise DeclarationError(msg)
 
     def mark(cls: type[P]) -> type[P]:
-        setattr(cls, _MARK, order)
+        setattr(cls, _MARK, _Mark(order))
         _declared.append(cls)
         return cls
 
@@ -71,7 +79,7 @@ def envelope_pipeline(order: int = 0) -> Callable[[type[P]], type[P]]:
 
 def declared_pipelines() -> tuple[type[EnvelopePipeline], ...]:
     """All pipeline classes declared in this process so far."""
-    return tuple(_declared)
+    return tuple(live_class(cls, _MARK) for cls in _declared)
 
 
 def describe_pipeline(cls: type[Any]) -> PipelineDeclaration:
@@ -81,6 +89,8 @@ def describe_pipeline(cls: type[Any]) -> PipelineDeclaration:
         DeclarationError: it doesn't derive from `EnvelopePipeline`.
     """
     if not (isinstance(cls, type) and issubclass(cls, EnvelopePipeline)):
-        msg = f"{cls!r} is no EnvelopePipeline. Derive the class from it."
+        name = f"{cls.__module__}.{cls.__qualname__}" if isinstance(cls, type) else f"a {type(cls).__name__}"
+        msg = f"{name} is no EnvelopePipeline. Derive the class from it."
         raise DeclarationError(msg)
-    return PipelineDeclaration(cls, vars(cls).get(_MARK, 0))
+    mark: _Mark | None = vars(cls).get(_MARK)
+    return PipelineDeclaration(cls, mark.order if mark is not None else 0)

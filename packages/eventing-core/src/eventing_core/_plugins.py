@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from difflib import get_close_matches
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, entry_points, version
 from typing import cast
 
 import pluggy
@@ -21,11 +21,17 @@ PROVIDER_GROUP = "eventing.providers"
 PLUGIN_GROUP = "eventing.plugins"
 
 _NAME = re.compile(r"[a-z][a-z0-9]*")
+_REQUIREMENT = re.compile(r"eventing[-_.]core(\[[^]]*\])? *\(?(?P<versions>[<>=!~][^;()]*|)\)? *(?P<marker>;.*)?")
+
+
+def is_provider_name(name: str) -> bool:
+    """Whether a provider can be called so: it is the name of a table and of an environment variable, too."""
+    return _NAME.fullmatch(name) is not None
 
 
 def installed_providers() -> tuple[str, ...]:
     """The names of all installed providers, sorted. Imports none of them."""
-    return tuple(sorted({found.name for found in entry_points(group=PROVIDER_GROUP) if _NAME.fullmatch(found.name)}))
+    return tuple(sorted({found.name for found in entry_points(group=PROVIDER_GROUP) if is_provider_name(found.name)}))
 
 
 class Plugins:
@@ -47,7 +53,7 @@ class Plugins:
             ProviderLoadError: it is installed and can't be used: its import fails, a hook is misspelt or missing, it
                 was written for another version of the SPI, or two distributions offer the name.
         """
-        if not _NAME.fullmatch(name):
+        if not is_provider_name(name):
             msg = f"{name!r} can't be a provider's name: lower-case letters and digits, a letter first. {_offer(name)}"
             raise ProviderNotFoundError(msg)
         found = tuple(entry_points(group=PROVIDER_GROUP, name=name))
@@ -97,7 +103,7 @@ class Plugins:
         try:
             plugin = entry.load()
         except Exception as error:
-            msg = f"{_label(entry)} can't be imported: {type(error).__name__}: {error}"
+            msg = f"{_label(entry)} can't be imported: {type(error).__name__}: {error}{_fit(entry, error)}"
             raise ProviderLoadError(msg) from error
         if self._manager.is_registered(plugin):
             return plugin
@@ -118,8 +124,8 @@ class Plugins:
         try:
             return self._manager.subset_hook_caller(hook, others)()
         except Exception as error:
-            label = source if isinstance(source, str) else _label(source)
-            msg = f"{label}: {hook} raised {type(error).__name__}: {error}"
+            label, hint = (source, "") if isinstance(source, str) else (_label(source), _fit(source, error))
+            msg = f"{label}: {hook} raised {type(error).__name__}: {error}{hint}"
             raise ProviderLoadError(msg) from error
 
 
@@ -159,10 +165,7 @@ def _check_spec(spec: object, plugin: object, entry: EntryPoint) -> None:
     elif not isinstance(spec, ProviderSpec):
         flaw = f"its eventing_provider returned {type(spec).__name__} and no ProviderSpec"
     elif spec.spi_version != SPI_VERSION:
-        flaw = (
-            f"it was written for version {spec.spi_version} of the provider interface, and this eventing-core has "
-            f"{SPI_VERSION}. Install versions of both that fit"
-        )
+        flaw = _version_flaw(spec.spi_version, entry)
     elif spec.name != entry.name:
         flaw = f"its ProviderSpec is named {spec.name!r}; entry point and ProviderSpec need one name"
     elif not _is_config(spec.config):
@@ -170,6 +173,37 @@ def _check_spec(spec: object, plugin: object, entry: EntryPoint) -> None:
     if flaw:
         msg = f"{_label(entry)} can't be used: {flaw}."
         raise ProviderLoadError(msg)
+
+
+def _version_flaw(written_for: object, entry: EntryPoint) -> str:
+    """Why a version of the provider interface doesn't fit, and what to install."""
+    if not isinstance(written_for, int):
+        return f"the spi_version of its ProviderSpec is {written_for!r}, and has to be a number"
+    plugin = entry.dist.name if entry.dist else entry.module
+    younger, elder = ("eventing-core", plugin) if written_for > SPI_VERSION else (plugin, "eventing-core")
+    asks = _required_core(entry)
+    return (
+        f"it was written for version {written_for} of the provider interface, and eventing-core "
+        f"{version('eventing-core')} has version {SPI_VERSION}. Install a newer {younger} or an older {elder}"
+        + (f"; this {plugin} asks for eventing-core{asks}" if asks else "")
+    )
+
+
+def _fit(entry: EntryPoint, error: Exception) -> str:
+    """What to look at when a plugin fails on something of the core: most likely it was written for another one."""
+    asks = _required_core(entry)
+    if not asks or not any(name in str(error) for name in ("eventing_core", "ProviderSpec")):
+        return ""
+    return f". It asks for eventing-core{asks}, and {version('eventing-core')} is installed"
+
+
+def _required_core(entry: EntryPoint) -> str:
+    """The versions of the core that a plugin's distribution asks for, as in ``<0.2,>=0.1``."""
+    for requirement in (entry.dist.requires if entry.dist else None) or ():
+        found = _REQUIREMENT.fullmatch(requirement)
+        if found and "extra" not in (found["marker"] or ""):
+            return found["versions"].strip()
+    return ""
 
 
 def _is_config(kind: object) -> bool:

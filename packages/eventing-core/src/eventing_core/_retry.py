@@ -31,16 +31,16 @@ class Retry:
 
     def __post_init__(self) -> None:
         flaws = []
-        if self.max_attempts < 1:
-            flaws.append("max_attempts must be at least 1")
-        if not (math.isfinite(self.initial) and self.initial >= 0):
+        if isinstance(self.max_attempts, bool) or not isinstance(self.max_attempts, int) or self.max_attempts < 1:
+            flaws.append("max_attempts must be a whole number, at least 1")
+        if not _at_least(0, self.initial):
             flaws.append("initial must be a number of seconds, at least 0")
-        if not (math.isfinite(self.factor) and self.factor >= 1):
-            flaws.append("factor must be at least 1")
-        if not (math.isfinite(self.max_delay) and self.max_delay >= 0):
+        if not _at_least(1, self.factor):
+            flaws.append("factor must be a number, at least 1")
+        if not _at_least(0, self.max_delay):
             flaws.append("max_delay must be a number of seconds, at least 0")
-        if not 0 <= self.jitter <= 1:
-            flaws.append("jitter must be between 0 and 1")
+        if not (_at_least(0, self.jitter) and self.jitter <= 1):
+            flaws.append("jitter must be a number between 0 and 1")
         if not (
             isinstance(self.fatal, tuple)
             and all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in self.fatal)
@@ -56,3 +56,7 @@ class Retry:
         except OverflowError:
             wait = self.max_delay
         return wait * (1 - self.jitter * random.random())  # noqa: S311 (spreads load, guards no secret)
+
+
+def _at_least(bound: float, value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= bound

@@ -13,18 +13,21 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import nullcontext
-from queue import SimpleQueue
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 from uuid import uuid4
 
+from eventing_core._callbacks import CallbackThread, SendFuture
 from eventing_core._chain import Chain
 from eventing_core._codec import CONTENT_TYPE, Codec
 from eventing_core._envelope import Envelope, check_header
-from eventing_core._event import EventDescriptor, describe_event
+from eventing_core._event import EventDescriptor, describe_event, is_event
+from eventing_core._limits import seconds
 from eventing_core._options import Options
 from eventing_core._pipeline import EnvelopePipeline
 from eventing_core.errors import (
     DeclarationError,
+    HeaderError,
     ManagerStoppedError,
     SendEventsError,
     SendTimeoutError,
@@ -40,7 +43,7 @@ _WINDOW = 1000
 #: How long beyond its deadline a provider may take to tell of a send, in seconds.
 _GRACE = 5.0
 
-_NO_HEADERS: Mapping[str, str] = {}
+R = TypeVar("R")
 
 
 class EventRegistry:
@@ -82,54 +85,6 @@ class _Outgoing:
         self.producer = producer
 
 
-class SendFuture(Future[None]):
-    """A future whose callbacks run on a thread of their own, never on the provider's."""
-
-    def __init__(self, callbacks: CallbackThread) -> None:
-        super().__init__()
-        self._callbacks = callbacks
-
-    def add_done_callback(self, fn: Callable[[Future[None]], object]) -> None:
-        super().add_done_callback(lambda future: self._callbacks.run(lambda: fn(future)))
-
-
-class CallbackThread:
-    """Runs the callbacks that users hang on futures."""
-
-    def __init__(self) -> None:
-        self._tasks: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._stopped = False
-
-    def run(self, task: Callable[[], object]) -> None:
-        """Run a callback soon. Thread-safe; never blocks. After `stop`, on the caller's thread."""
-        with self._lock:
-            stopped = self._stopped
-            if not stopped:
-                if self._thread is None:
-                    self._thread = threading.Thread(target=self._run, name="eventing-callbacks", daemon=True)
-                    self._thread.start()
-                self._tasks.put(task)
-        if stopped:
-            task()
-
-    def stop(self, timeout: float) -> None:
-        """Run what is there, then end the thread."""
-        with self._lock:
-            self._stopped = True
-            self._tasks.put(None)
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(timeout)
-
-    def _run(self) -> None:
-        while (task := self._tasks.get()) is not None:
-            try:
-                contextvars.Context().run(task)
-            except Exception:  # noqa: BLE001 (the user's code)
-                _log.exception("a callback of a send's future raised")
-
-
 class _Mailbox:
     """Carries results to one asyncio loop, with one wake-up for many of them."""
 
@@ -168,20 +123,18 @@ class _Mailbox:
 class Sender:
     """Sends the events of one manager. Thread-safe."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 (what a manager is made of)
+    def __init__(
         self,
         provider: Provider,
         options: Options,
         events: EventRegistry,
         connect: Callable[[], None],
-        is_open: Callable[[], bool],
         pipelines: Callable[[], Sequence[EnvelopePipeline]],
     ) -> None:
         self._provider = provider
         self._options = options
         self._events = events
         self._connect = connect
-        self._is_open = is_open
         self._pipelines = pipelines
         self._outgoing: dict[type[Any], _Outgoing] = {}
         self._lock = threading.Lock()
@@ -211,6 +164,9 @@ class Sender:
 
     def send_events(self, events: Iterable[object], headers: Mapping[str, str] | None, timeout: float | None) -> None:
         """Send many, a window of them at a time, and wait for all confirmations."""
+        self._refuse_if_stopped()
+        _check_headers(headers)
+        _check_events(events)
         window = _Window()
         taken = 0
         limit = self._timeout(timeout)
@@ -266,10 +222,7 @@ class Sender:
         loop = asyncio.get_running_loop()
         outgoing = self._outgoing.get(type(event))
         if outgoing is None:
-            if self._is_open():
-                outgoing = self._outgoing_of(type(event))
-            else:  # connecting blocks
-                outgoing = await asyncio.to_thread(self._outgoing_of, type(event))
+            outgoing = await _off_loop(loop, partial(self._outgoing_of, type(event)))
         envelope = self._envelope(outgoing, event, headers)
         mailbox = self._mailboxes.get(loop)
         if mailbox is None:
@@ -285,7 +238,7 @@ class Sender:
     # -- the steps --------------------------------------------------------------------------------------------
 
     def _timeout(self, timeout: float | None) -> float:
-        return self._options.send_timeout if timeout is None else timeout
+        return seconds("timeout", timeout, self._options.send_timeout)
 
     def _outgoing_of(self, event_type: type[Any]) -> _Outgoing:
         outgoing = self._outgoing.get(event_type)
@@ -305,8 +258,7 @@ class Sender:
 
     def _envelope(self, outgoing: _Outgoing, event: object, headers: Mapping[str, str] | None) -> Envelope:
         if headers:
-            for key, value in headers.items():
-                check_header(key, value)
+            _check_headers(headers)
         return Envelope(outgoing.codec.encode(event), headers)
 
     def _around(self, outgoing: _Outgoing, envelope: Envelope) -> Any:
@@ -378,6 +330,38 @@ class Sender:
 
 
 _NOTHING = nullcontext()
+
+
+async def _off_loop(loop: asyncio.AbstractEventLoop, call: Callable[[], R]) -> R:
+    """Await a call that may block: it connects, or makes pipelines, or waits for another thread that does.
+
+    As `asyncio.to_thread`, but on this thread where none can be started: Python 3.12 can't while it exits.
+    """
+    try:
+        running = loop.run_in_executor(None, contextvars.copy_context().run, call)
+    except RuntimeError:
+        return call()
+    return await running
+
+
+def _check_headers(headers: Mapping[str, str] | None) -> None:
+    if headers is None:
+        return
+    if not isinstance(headers, Mapping):
+        msg = f"headers has to be a dictionary of strings, and is of type {type(headers).__name__}"
+        raise HeaderError(msg)
+    for key, value in headers.items():
+        check_header(key, value)
+
+
+def _check_events(events: object) -> None:
+    """Refuse one event: a pydantic model can be iterated over, and would give its fields."""
+    if is_event(events) or not isinstance(events, Iterable):
+        what = "one event" if is_event(events) else f"of type {type(events).__name__}"
+        msg = (
+            f"send_events takes an iterable of events, and this is {what}. Write send_events([...]) or send_event(...)."
+        )
+        raise DeclarationError(msg)
 
 
 class _Waiter:

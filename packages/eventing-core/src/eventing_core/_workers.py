@@ -12,12 +12,11 @@ import time
 from collections.abc import Callable
 from queue import SimpleQueue
 
+from eventing_core._limits import LONGEST_WAIT
+
 _log = logging.getLogger("eventing")
 
 Task = Callable[[], None]
-
-#: No wait of the platform's may be longer, in seconds.
-_LONGEST_WAIT = min(threading.TIMEOUT_MAX, 31_536_000.0)
 
 
 class Workers:
@@ -79,7 +78,7 @@ class Timer:
         with self._changed:
             if self._stopped:
                 return
-            when = time.monotonic() + min(delay, _LONGEST_WAIT)
+            when = time.monotonic() + min(delay, LONGEST_WAIT)
             heapq.heappush(self._heap, (when, next(self._numbers), task))
             if self._heap[0][2] is task:
                 self._changed.notify()

@@ -13,6 +13,8 @@ import pluggy
 from eventing_core._pipeline import EnvelopePipeline
 from eventing_core.provider import ProviderSpec
 
+__all__ = ["PROJECT", "eventing_pipelines", "eventing_provider", "hookimpl", "hookspec"]
+
 PROJECT = "eventing"
 
 hookspec = pluggy.HookspecMarker(PROJECT)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,11 @@ except ImportError as error:
     _msg = "eventing_core.injector needs the package injector: pip install 'eventing-core[injector]'"
     raise ImportError(_msg) from error
 
+from eventing_core._checks import shown
 from eventing_core._listener import EventListener
 from eventing_core._manager import EventManager
 from eventing_core._pipeline import EnvelopePipeline
+from eventing_core.errors import ConfigError
 from eventing_core.provider import Provider
 
 __all__ = ["EventingModule"]
@@ -36,8 +38,11 @@ class EventingModule(injector.Module):
         listeners: exactly these listener classes; all declared ones when None.
         pipelines: exactly these, as classes or instances; all declared ones when None.
         provider: the provider's name in the configuration. Or a `Provider`: then no configuration is read.
-        overrides: configuration keys, as for `EventManager.from_config`; with a `Provider` the further keyword
-            arguments of `EventManager`.
+        overrides: configuration keys, as for `EventManager.from_config`; with a `Provider` only ``options`` and
+            ``retry``, as for `EventManager`.
+
+    Raises:
+        ConfigError: arguments that don't go together. What the configuration says is checked with the first ``get``.
     """
 
     def __init__(
@@ -49,9 +54,11 @@ class EventingModule(injector.Module):
         provider: str | Provider | None = None,
         **overrides: Any,
     ) -> None:
-        if path is not None and isinstance(provider, Provider):
-            msg = "EventingModule takes a configuration file or a ready provider, not both"
-            raise TypeError(msg)
+        if isinstance(provider, Provider):
+            _check_ready(path, overrides)
+        elif provider is not None and not isinstance(provider, str):
+            msg = f"EventingModule: provider has to be a name or a Provider's object, and is {shown(provider)}"
+            raise ConfigError(msg)
         self._path = path
         self._provider = provider
         self._arguments = {"listeners": listeners, "pipelines": pipelines, **overrides}
@@ -68,6 +75,20 @@ class EventingModule(injector.Module):
         if self._provider is not None:
             arguments["provider"] = self._provider
         return EventManager.from_config(self._path, **arguments)
+
+
+def _check_ready(path: object, overrides: Mapping[str, object]) -> None:
+    if path is not None:
+        msg = "EventingModule takes a configuration file or a ready provider, not both"
+        raise ConfigError(msg)
+    unknown = sorted(set(overrides) - {"retry", "options"})
+    if unknown:
+        keys = ", ".join(unknown)
+        msg = (
+            f"EventingModule: with a ready provider no configuration is read, so there can't be {keys}. "
+            "Pass options=Options(...) and retry=Retry(...), or the provider's name instead of the provider."
+        )
+        raise ConfigError(msg)
 
 
 class _Started(injector.Provider[EventManager]):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar
 
+from eventing_core.errors import ConfigError
 from eventing_core.memory._config import MAX_MESSAGES
 from eventing_core.memory._engine import Engine
 from eventing_core.provider import Destination, Message
@@ -21,7 +22,8 @@ class MemoryBroker:
     """Queues in memory, with the semantics of a real broker. Thread-safe.
 
     A topic is a fan-out, at the time of the send, to every queue that was ever subscribed. A queue, and what
-    is in it, lives as long as this object, whether anyone consumes or not. Nothing survives the
+    is in it, lives as long as this object, whether anyone consumes or not; so also that of a per-process listener
+    whose server never comes back, which fills up and then makes sends wait. Nothing survives the
     process: durable messages and queues survive `restart`, as they would survive a real broker's.
 
     Bounded: a queue holds ``max_messages``, those at listeners included. Where one is full, sends to
@@ -31,15 +33,18 @@ class MemoryBroker:
     Args:
         name: for messages; see `shared`.
         max_messages: bound of each queue.
+
+    Raises:
+        ConfigError: ``max_messages`` is no such number.
     """
 
     _shared: ClassVar[weakref.WeakValueDictionary[str, MemoryBroker]] = weakref.WeakValueDictionary()
     _guard: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, name: str = "", *, max_messages: int = MAX_MESSAGES) -> None:
-        if max_messages < 1:
-            msg = f"max_messages={max_messages} must be at least 1"
-            raise ValueError(msg)
+        if isinstance(max_messages, bool) or not isinstance(max_messages, int) or max_messages < 1:
+            msg = "MemoryBroker: max_messages must be a whole number, at least 1"
+            raise ConfigError(msg)
         self.name = name
         self.max_messages = max_messages
         #: For `MemoryProvider`.
@@ -92,7 +97,7 @@ class MemoryBroker:
         self.start()
 
     @contextmanager
-    def refusing(self, destination: Destination) -> Iterator[None]:
+    def refusing(self, destination: Destination) -> Generator[None, None, None]:
         """In its context sends to a destination fail with `SendRejectedError`, as by a broker's access rules."""
         self.engine.refuse(destination, refused=True)
         try:

@@ -111,10 +111,11 @@ class Engine:
             self._withdraw(connection)
             closed = [self._detach(consumer) for consumer in tuple(connection.consumers)]
             self._connections.remove(connection)
-            last = not self._connections
+            # Under the lock, as `connect` starts it; its thread may want the lock, so it is waited for without.
+            ending = None if self._connections else self._timer.stop()
         self._outbox.flush()
-        if last:
-            self._timer.stop()
+        if ending is not None and ending is not threading.current_thread():
+            ending.join()
         for future in closed:
             # Another thread may be calling back just now.
             try:

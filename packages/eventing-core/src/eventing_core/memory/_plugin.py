@@ -6,7 +6,7 @@ from eventing_core.hookspecs import hookimpl
 from eventing_core.memory._broker import MemoryBroker
 from eventing_core.memory._config import MemoryConfig
 from eventing_core.memory._provider import MemoryProvider
-from eventing_core.provider import ProviderSpec
+from eventing_core.provider import SPI_VERSION, ProviderSpec
 
 
 def _make(server_name: str, config: MemoryConfig) -> MemoryProvider:
@@ -18,4 +18,4 @@ def _make(server_name: str, config: MemoryConfig) -> MemoryProvider:
 @hookimpl
 def eventing_provider() -> ProviderSpec:
     """Offer the provider ``memory``."""
-    return ProviderSpec(name=MemoryProvider.name, config=MemoryConfig, factory=_make)
+    return ProviderSpec(name=MemoryProvider.name, config=MemoryConfig, factory=_make, spi_version=SPI_VERSION)

@@ -53,6 +53,7 @@ class MemoryProvider(Provider):
         reports_unroutable=True,
         individual_settlement=True,
         lease=False,
+        exact_window=True,
         network=True,
         max_message_bytes=None,
     )

@@ -61,14 +61,13 @@ class Timer:
             self._running = True
             self._ensure_thread()
 
-    def stop(self) -> None:
-        """End the thread. What is still to come stays, for the next `start`."""
+    def stop(self) -> threading.Thread | None:
+        """Let the thread end, and return it. What is still to come stays, for the next `start`. Doesn't block."""
         with self._changed:
             thread, self._thread = self._thread, None
             self._running = False
             self._changed.notify()
-        if thread is not None and thread is not threading.current_thread():
-            thread.join()
+        return thread
 
     def _ensure_thread(self) -> None:
         if self._running and self._heap and self._thread is None:

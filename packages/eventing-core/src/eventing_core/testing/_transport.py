@@ -139,10 +139,13 @@ class TransportTests:
         recorder = kit.listen(provider, queue, window=2)
         recorder.wait(2)
         other = kit.listen(kit.provider(), queue, window=10)
-        other.wait(1)
+        exact = kit.claims("exact_window")
+        if exact:
+            other.wait(1)
         recorder.handle.close().result(LIMIT)
         other.wait(3, "what a closed consumer had goes to another one")
-        assert other.bodies() == ["c", "a", "b"], "what is out goes to nobody else until it is given back"
+        expected = ["c", "a", "b"] if exact else ["a", "b", "c"]
+        assert other.bodies() == expected, "what is out goes to nobody else until it is given back"
 
     def test_every_send_is_confirmed_exactly_once(self, kit: Kit) -> None:
         """One ``done`` for each index, when the message is in every queue that exists."""
@@ -233,9 +236,11 @@ class TransportTests:
         provider, queue = kit.filled("")
         other = Destination(queue.topic, kit.name("Listener"), kind="queue", durable=queue.durable)
         kit.listen(provider, other).handle.close().result(LIMIT)
-        kit.put(provider, queue, kit.messages("a"))
-        assert len(kit.read(queue)) == 1
-        assert kit.read(other) == [], "a send to one queue reaches it alone"
+        for to in (topic_of(queue), queue, topic_of(queue), queue):
+            kit.put(provider, to, kit.messages("t" if to.kind == "topic" else "q"))
+        assert [message.body for message in kit.read(queue)] == [b"t", b"q", b"t", b"q"]
+        left = [message.body for message in kit.read(other)]
+        assert left == [b"t", b"t"], "a send to one queue reaches it alone, also after one to all"
 
     def test_duplicates_are_removed_where_the_provider_says_so(self, kit: Kit) -> None:
         """Two sends of one ``dedup_id`` to one destination are one message, both confirmed."""

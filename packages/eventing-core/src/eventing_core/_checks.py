@@ -1,0 +1,97 @@
+"""Whether a manager is given what it takes. Values are named by their types, and never shown."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from eventing_core._listener import EventListener
+from eventing_core._names import flaw_in_name
+from eventing_core._options import Options
+from eventing_core._pipeline import EnvelopePipeline
+from eventing_core._retry import Retry
+from eventing_core.errors import ConfigError, DeclarationError
+from eventing_core.provider import Provider
+
+
+def shown(value: object) -> str:
+    """What something is, without its value."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    return "None" if value is None else f"of type {type(value).__name__}"
+
+
+def check_provider(provider: object) -> None:
+    """Refuse what is no provider, or has an impossible ``server_name``.
+
+    Raises:
+        ConfigError: it says what to pass.
+    """
+    if not isinstance(provider, Provider):
+        by_name = "EventManager.from_config takes a provider's name."
+        mend = f"Make one: {provider.__name__}(...)." if isinstance(provider, type) else by_name
+        msg = f"provider has to be a Provider's object, and is {shown(provider)}. {mend}"
+        raise ConfigError(msg)
+    if not isinstance(provider.server_name, str):
+        msg = f"server_name has to be a string, and is {shown(provider.server_name)}. Give the provider another one."
+        raise ConfigError(msg)
+    flaw = flaw_in_name(provider.server_name)
+    if flaw:
+        msg = f"server_name: {provider.server_name!r} can't be a name, {flaw}. Give the provider another one."
+        raise ConfigError(msg)
+
+
+def check_retry_and_options(retry: object, options: object) -> None:
+    """Refuse what is neither None nor a `Retry`, or an `Options`.
+
+    Raises:
+        ConfigError: it says what to pass.
+    """
+    if retry is not None and not isinstance(retry, Retry):
+        msg = f"retry has to be a Retry, such as Retry(max_attempts=3), and is {shown(retry)}"
+        raise ConfigError(msg)
+    if options is not None and not isinstance(options, Options):
+        msg = f"options has to be an Options, such as Options(workers=4), and is {shown(options)}"
+        raise ConfigError(msg)
+
+
+def check_listeners(listeners: object) -> None:
+    """Refuse what is neither None nor a collection of listener classes.
+
+    Raises:
+        DeclarationError: it says what to pass.
+    """
+    if listeners is None:
+        return
+    known: set[Any] = set()
+    for index, one in enumerate(_collection("listeners", listeners)):
+        if not isinstance(one, type):
+            mend = "Pass its class; the manager makes the object." if isinstance(one, EventListener) else ""
+            msg = f"listeners[{index}] has to be a class, and is {shown(one)}. {mend}".rstrip()
+            raise DeclarationError(msg)
+        if one in known:
+            msg = f"listeners names the class {one.__module__}.{one.__qualname__} twice. Leave one out."
+            raise DeclarationError(msg)
+        known.add(one)
+
+
+def check_pipelines(pipelines: object) -> None:
+    """Refuse what is neither None nor a collection of pipelines, as classes or objects.
+
+    Raises:
+        DeclarationError: it says what to pass.
+    """
+    if pipelines is None:
+        return
+    for index, one in enumerate(_collection("pipelines", pipelines)):
+        if not (isinstance(one, EnvelopePipeline) or (isinstance(one, type) and issubclass(one, EnvelopePipeline))):
+            msg = f"pipelines[{index}] has to be an EnvelopePipeline, and is {shown(one)}. Derive its class from that."
+            raise DeclarationError(msg)
+
+
+def _collection(what: str, given: object) -> Collection[object]:
+    if isinstance(given, Collection) and not isinstance(given, type | str | bytes | Mapping):
+        return given
+    mend = f"{what}=[{given.__name__}]" if isinstance(given, type) else f"{what}=[...]"
+    msg = f"{what} has to be a list of classes, and is {shown(given)}. Write {mend}."
+    raise DeclarationError(msg)

@@ -1,0 +1,58 @@
+"""The pipelines of one manager, made once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from eventing_core._injection import Environment, create
+from eventing_core._pipeline import EnvelopePipeline, declared_pipelines, describe_pipeline
+from eventing_core.errors import ManagerStateError
+
+
+class MadePipelines:
+    """Makes a manager's pipelines for the first who wants them. Thread-safe.
+
+    No lock is held meanwhile: containers have locks of their own, which the thread that wants the pipelines may
+    hold, and the one that makes them may need. So two threads that come at the same time both make them, and the
+    manager keeps those of the first that is ready.
+    """
+
+    def __init__(
+        self, given: Sequence[EnvelopePipeline | type[EnvelopePipeline]] | None, environment: Environment | None
+    ) -> None:
+        self._given = given
+        self._environment = environment
+        self._made: Sequence[EnvelopePipeline] | None = None
+        self._lock = threading.Lock()
+        self._making = threading.local()
+
+    def get(self, more: Sequence[EnvelopePipeline]) -> Sequence[EnvelopePipeline]:
+        """All pipelines, the outermost first; ``more`` are ready already.
+
+        Raises:
+            DeclarationError: a class is no pipeline.
+            ListenerCreationError: the container can't make one.
+            ManagerStateError: the constructor of one of them wants them.
+        """
+        if self._made is None:
+            made = [*self._make_given(), *more]
+            made.sort(key=lambda pipeline: describe_pipeline(type(pipeline)).order)
+            with self._lock:
+                if self._made is None:
+                    self._made = made
+        return self._made
+
+    def _make_given(self) -> list[EnvelopePipeline]:
+        if getattr(self._making, "now", False):
+            msg = "a pipeline's constructor can't send: the pipelines that it would go through are being made"
+            raise ManagerStateError(msg)
+        self._making.now = True
+        try:
+            given = declared_pipelines() if self._given is None else self._given
+            return [one if isinstance(one, EnvelopePipeline) else self._make(one) for one in given]
+        finally:
+            self._making.now = False
+
+    def _make(self, cls: type[EnvelopePipeline]) -> EnvelopePipeline:
+        return create(self._environment, describe_pipeline(cls).pipeline_type)

@@ -1,0 +1,76 @@
+"""What managers do when their process ends or forks."""
+
+from __future__ import annotations
+
+import atexit
+import importlib
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Protocol
+
+_log = logging.getLogger("eventing")
+
+
+class Managed(Protocol):
+    """A manager, to this module."""
+
+    def at_exit(self) -> None:
+        """The interpreter ends: drain, where anything is open."""
+
+    def after_fork(self) -> None:
+        """This is a child: be as new."""
+
+
+_managers: weakref.WeakSet[Managed] = weakref.WeakSet()
+_exiting = False
+
+
+def remember(manager: Managed) -> None:
+    """Call the manager at exit and after a fork. Keeps nothing alive."""
+    _managers.add(manager)
+
+
+def forget(manager: Managed) -> None:
+    """Don't any more."""
+    _managers.discard(manager)
+
+
+def is_exiting() -> bool:
+    """Whether managers are being called at the interpreter's exit."""
+    return _exiting
+
+
+def _exit() -> None:
+    global _exiting  # noqa: PLW0603 (a process ends once)
+    _exiting = True
+    for manager in list(_managers):
+        try:
+            manager.at_exit()
+        except Exception:  # noqa: BLE001 (the others have to be drained as well)
+            _log.exception("%r: an unexpected error at exit", manager)
+
+
+def _fork() -> None:
+    for manager in list(_managers):
+        try:
+            manager.after_fork()
+        except Exception:  # noqa: BLE001 (the others have to be reset as well)
+            _log.exception("%r: an unexpected error after a fork", manager)
+
+
+def _at_exit(call: Callable[[], None]) -> None:
+    """Call at exit, while listeners can still use executors: those are closed before `atexit`'s functions run."""
+    importlib.import_module("concurrent.futures.thread")  # registers its own, which then runs after ours
+    register = getattr(threading, "_register_atexit", None)
+    if register is not None:
+        register(call)
+    else:
+        atexit.register(call)
+
+
+_at_exit(_exit)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_fork)

@@ -1,0 +1,45 @@
+"""The provider SPI: what a transport implements, and what it can rely on.
+
+The contract is in this package's own names; `eventing_core.provider.sockets` and `eventing_core.provider.artemis` are
+optional building blocks for transports that reach a broker over a socket.
+"""
+
+from eventing_core.provider._interface import (
+    SPI_VERSION,
+    Capabilities,
+    Delivery,
+    Destination,
+    Done,
+    Handle,
+    Health,
+    Message,
+    Observer,
+    Outcome,
+    Producer,
+    Provider,
+    ProviderConfig,
+    ProviderSpec,
+    Subscriber,
+    Subscription,
+    SubscriptionState,
+)
+
+__all__ = [
+    "SPI_VERSION",
+    "Capabilities",
+    "Delivery",
+    "Destination",
+    "Done",
+    "Handle",
+    "Health",
+    "Message",
+    "Observer",
+    "Outcome",
+    "Producer",
+    "Provider",
+    "ProviderConfig",
+    "ProviderSpec",
+    "Subscriber",
+    "Subscription",
+    "SubscriptionState",
+]

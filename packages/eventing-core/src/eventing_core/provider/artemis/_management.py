@@ -1,0 +1,130 @@
+"""Questions and orders to Artemis's management, over the connection itself (Artemis user manual, "Management")."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
+
+from eventing_core.provider.sockets import Loop, Timer
+
+_log = logging.getLogger("eventing.sockets")
+
+#: Where questions are sent to.
+ADDRESS = "activemq.management"
+
+#: In an answer: whether the operation succeeded.
+SUCCEEDED = "_AMQ_OperationSucceeded"
+
+#: How long the broker may take for one answer, in seconds.
+_PATIENCE = 10.0
+
+
+class Reply(NamedTuple):
+    """An answer.
+
+    Attributes:
+        kind: ``done``; ``failed``: the broker says why in ``value``; ``denied``: the user lacks the right, or there
+            is no management; ``silent``: no answer in time.
+        value: what the operation returned.
+    """
+
+    kind: Literal["done", "failed", "denied", "silent"]
+    value: Any = None
+
+
+class Call:
+    """A question on its way.
+
+    Attributes:
+        number: names it, and its answer.
+        headers: what is asked.
+        body: the operation's arguments, as JSON.
+    """
+
+    __slots__ = ("body", "headers", "number", "reply", "timer")
+
+    def __init__(self, number: str, headers: dict[str, str], body: str, reply: Callable[[Reply], None]) -> None:
+        self.number = number
+        self.headers = headers
+        self.body = body
+        self.reply = reply
+        self.timer: Timer | None = None
+
+
+class Management(ABC):
+    """The broker's management, in one generation. Runs on the I/O thread."""
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self._numbers = itertools.count(1)
+        self._asked: dict[str, Call] = {}
+        self._denied = False
+        self.waiting: deque[Call] = deque()
+
+    @property
+    def denied(self) -> bool:
+        """There is no management for us in this generation."""
+        return self._denied
+
+    @abstractmethod
+    def flush(self) -> None:
+        """Send what is `waiting`, as soon as the broker takes it."""
+
+    def call(self, resource: str, operation: str, arguments: Sequence[Any], reply: Callable[[Reply], None]) -> None:
+        """Call an operation; ``reply`` is called once, unless the connection is lost."""
+        self._ask({"_AMQ_ResourceName": resource, "_AMQ_OperationName": operation}, arguments, reply)
+
+    def attribute(self, resource: str, name: str, reply: Callable[[Reply], None]) -> None:
+        """Read an attribute."""
+        self._ask({"_AMQ_ResourceName": resource, "_AMQ_Attribute": name}, (), reply)
+
+    def _ask(self, headers: dict[str, str], arguments: Sequence[Any], reply: Callable[[Reply], None]) -> None:
+        if self._denied:
+            reply(Reply("denied"))
+            return
+        call = Call(str(next(self._numbers)), headers, json.dumps(arguments), reply)
+        call.timer = self._loop.call_at(time.monotonic() + _PATIENCE, lambda: self.answer(call.number, Reply("silent")))
+        self._asked[call.number] = call
+        self.waiting.append(call)
+        self.flush()
+
+    def answered(self, number: str, body: str | bytes, *, succeeded: bool) -> None:
+        """An answer came. One that can't be read is passed over, and ends as ``silent``."""
+        try:
+            answer: Any = json.loads(body) if body else None
+        except ValueError:
+            return
+        # Management wraps what it returns in a list.
+        value = answer[0] if isinstance(answer, list) and len(answer) == 1 else answer
+        self.answer(number, Reply("done" if succeeded else "failed", value))
+
+    def answer(self, number: str, reply: Reply) -> None:
+        """Hand an answer over, once."""
+        call = self._asked.pop(number, None)
+        if call is None:
+            return
+        if call.timer is not None:
+            call.timer.cancel()
+        call.reply(reply)
+
+    def deny(self, reason: object) -> None:
+        """There is no management for us in this generation."""
+        _log.debug("no access to the broker's management: %s", reason)
+        self._denied = True
+        self.waiting.clear()
+        for number in [*self._asked]:
+            self.answer(number, Reply("denied"))
+
+    def lost(self) -> None:
+        """The connection is gone: nobody is answered any more."""
+        for call in self._asked.values():
+            if call.timer is not None:
+                call.timer.cancel()
+        self._asked.clear()
+        self.waiting.clear()

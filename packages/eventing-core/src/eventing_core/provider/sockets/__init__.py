@@ -1,0 +1,44 @@
+"""Building blocks for transports that reach a broker over a socket.
+
+One I/O thread a connection; a new generation after every loss; sends in doubt sent again; subscriptions attached
+again. A transport derives from `Connection`, `Generation`, `SocketProducer`, `SocketConsumer` and `SocketProvider`, and
+adds its protocol. Nobody has to use them.
+"""
+
+from eventing_core.provider.sockets._backoff import Backoff
+from eventing_core.provider.sockets._config import SocketConfig
+from eventing_core.provider.sockets._connection import Connection, Session
+from eventing_core.provider.sockets._consumer import SocketConsumer, next_number
+from eventing_core.provider.sockets._errors import of_mismatch, of_silence, of_socket
+from eventing_core.provider.sockets._generation import Generation
+from eventing_core.provider.sockets._loop import Loop, Timer
+from eventing_core.provider.sockets._naming import QUEUE_NAME, check_queue_name, queue_name
+from eventing_core.provider.sockets._producer import SocketProducer
+from eventing_core.provider.sockets._provider import SocketProvider
+from eventing_core.provider.sockets._send import Send
+from eventing_core.provider.sockets._transfer import Buffer, Transfer, reader, writer
+
+__all__ = [
+    "QUEUE_NAME",
+    "Backoff",
+    "Buffer",
+    "Connection",
+    "Generation",
+    "Loop",
+    "Send",
+    "Session",
+    "SocketConfig",
+    "SocketConsumer",
+    "SocketProducer",
+    "SocketProvider",
+    "Timer",
+    "Transfer",
+    "check_queue_name",
+    "next_number",
+    "of_mismatch",
+    "of_silence",
+    "of_socket",
+    "queue_name",
+    "reader",
+    "writer",
+]

@@ -1,0 +1,180 @@
+"""From a host name to a connected socket, on a thread of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+
+from eventing_core.errors import BrokerConnectionError, TlsError
+from eventing_core.provider.sockets import _errors
+from eventing_core.provider.sockets._config import SocketConfig
+
+
+class CancelledError(Exception):
+    """Nobody wants the connection any more."""
+
+
+class Connector:
+    """One attempt: resolve, connect, TLS handshake; each can block, so none may be done on the I/O thread.
+
+    Args:
+        config: where to, and how.
+        name: of its thread.
+        deadline: of `time.monotonic`.
+        done: called on the connector's thread with the non-blocking socket, or with the error.
+    """
+
+    def __init__(
+        self,
+        config: SocketConfig,
+        name: str,
+        deadline: float,
+        done: Callable[[tuple[Connector, socket.socket | None, BrokerConnectionError | None]], None],
+    ) -> None:
+        self._config = config
+        self._place = config.place
+        self._deadline = deadline
+        self._done = done
+        self._cancel_out, self._cancel_in = socket.socketpair()
+        self._sock: socket.socket | None = None
+        self._thread = threading.Thread(target=self._run, name=f"{name}-connect", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def cancel(self) -> None:
+        """Give up. Idempotent; resolving a host name can't be interrupted and ends by itself."""
+        with contextlib.suppress(OSError):
+            self._cancel_in.send(b"\0")
+
+    def join(self, timeout: float) -> None:
+        """Wait for the thread."""
+        self._thread.join(timeout)
+
+    def abandon(self) -> None:
+        """In a forked child: close the descriptors without a word to the peer."""
+        for sock in (self._sock, self._cancel_in, self._cancel_out):
+            close_silently(sock)
+
+    def _run(self) -> None:
+        sock, error = None, None
+        try:
+            sock = self._connect()
+        except CancelledError:
+            pass
+        except Exception as problem:  # noqa: BLE001 (each becomes an error of our own)
+            error = _errors.of_socket(problem, self._place)
+        self._sock = None
+        self._cancel_in.close()
+        self._cancel_out.close()
+        self._done((self, sock, error))
+
+    def _connect(self) -> socket.socket:
+        # The context first: an unreadable file is no matter of the network.
+        context = _tls_context(self._config, self._place) if self._config.tls else None
+        addresses = socket.getaddrinfo(self._config.host, self._config.port, type=socket.SOCK_STREAM)
+        for index, (family, kind, protocol, _, address) in enumerate(addresses):
+            left = self._deadline - time.monotonic()
+            # An address that doesn't answer takes its share, and leaves time for the next ones.
+            until = time.monotonic() + left / (len(addresses) - index)
+            try:
+                sock = self._connect_to(family, kind, protocol, address, until)
+                break
+            except OSError:
+                if index == len(addresses) - 1:
+                    raise
+        else:
+            raise socket.gaierror(socket.EAI_NONAME, "no addresses")
+        return self._encrypt(sock, context) if context else sock
+
+    def _connect_to(self, family: int, kind: int, protocol: int, address: object, until: float) -> socket.socket:
+        self._sock = sock = socket.socket(family, kind, protocol)
+        try:
+            sock.settimeout(0)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with contextlib.suppress(BlockingIOError):
+                sock.connect(address)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+            self._wait(sock, select.POLLOUT, until)
+            _raise_for(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    def _encrypt(self, sock: socket.socket, context: ssl.SSLContext) -> socket.socket:
+        try:
+            self._sock = secure = context.wrap_socket(
+                sock, server_hostname=self._config.host, do_handshake_on_connect=False
+            )
+        except BaseException:
+            sock.close()
+            raise
+        try:
+            while True:
+                try:
+                    secure.do_handshake()
+                except ssl.SSLWantReadError:
+                    self._wait(secure, select.POLLIN, self._deadline)
+                except ssl.SSLWantWriteError:
+                    self._wait(secure, select.POLLOUT, self._deadline)
+                else:
+                    return secure
+        except TimeoutError:
+            secure.close()
+            msg = f"{self._place}: no answer to the TLS handshake within the connect time limit; is TLS on there?"
+            raise TlsError(msg) from None
+        except OSError as error:
+            secure.close()
+            if isinstance(error, ssl.SSLError):
+                raise
+            msg = f"{self._place}: the connection ended in the TLS handshake ({error.strerror}); is TLS on there?"
+            raise TlsError(msg) from None
+        except BaseException:
+            secure.close()
+            raise
+
+    def _wait(self, sock: socket.socket, event: int, until: float) -> None:
+        poll = select.poll()
+        poll.register(sock, event)
+        poll.register(self._cancel_out, select.POLLIN)
+        ready = poll.poll(max(0.0, until - time.monotonic()) * 1000)
+        if not ready:
+            raise TimeoutError
+        if any(descriptor == self._cancel_out.fileno() for descriptor, _ in ready):
+            raise CancelledError
+
+
+def _raise_for(error: int) -> None:
+    if error:
+        raise OSError(error, "")
+
+
+def _tls_context(config: SocketConfig, place: str) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=str(config.ca_file) if config.ca_file else None)
+        context.check_hostname = config.verify_host_name
+        if config.cert_file:
+            # Without a password: OpenSSL would otherwise ask for one at the terminal.
+            context.load_cert_chain(config.cert_file, config.key_file, password="")
+    except (OSError, ValueError) as error:
+        files = ", ".join(str(file) for file in (config.ca_file, config.cert_file, config.key_file) if file)
+        reason = getattr(error, "strerror", None) or getattr(error, "reason", None) or type(error).__name__
+        msg = f"{place}: ca_file, cert_file or key_file can't be used ({files}): {reason}"
+        raise TlsError(msg) from None
+    return context
+
+
+def close_silently(sock: socket.socket | None) -> None:
+    """Close a descriptor without shutdown and without TLS's good-bye: the parent of a fork goes on using it."""
+    if sock is None:
+        return
+    with contextlib.suppress(OSError):
+        descriptor = sock.detach()
+        if descriptor >= 0:
+            socket.close(descriptor)

@@ -1,0 +1,73 @@
+"""From what the system and TLS tell, to the errors of Eventing. Pure."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import ssl
+
+from eventing_core.errors import (
+    BrokerConnectionError,
+    ConnectionRefusedByHostError,
+    ConnectTimeoutError,
+    HostNotFoundError,
+    ProtocolMismatchError,
+    TlsError,
+)
+
+#: Why the way to the host is barred, beside the refusal itself.
+_BARRED = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES, errno.EPERM, errno.EHOSTDOWN)
+
+#: What TLS answers to a client that doesn't speak it: an alert, or a handshake of its own.
+_TLS = (b"\x15\x03", b"\x16\x03")
+
+
+def of_socket(error: Exception, place: str) -> BrokerConnectionError:
+    """For what went wrong beneath the protocol: resolving, connecting, the TLS handshake, reading, writing."""
+    if isinstance(error, BrokerConnectionError):
+        return error
+    if isinstance(error, socket.gaierror | UnicodeError):
+        return HostNotFoundError(f"{place}: the host name can't be resolved ({_reason(error)})")
+    if isinstance(error, ssl.SSLError | ssl.CertificateError):
+        return TlsError(f"{place}: TLS failed: {_tls_reason(error)}")
+    if isinstance(error, TimeoutError):
+        return ConnectTimeoutError(f"{place}: no answer within the connect time limit")
+    if isinstance(error, OSError) and error.errno in _BARRED:
+        return ConnectionRefusedByHostError(f"{place}: {_reason(error)}")
+    return BrokerConnectionError(f"{place}: {_reason(error)}")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno and not isinstance(error, socket.gaierror):
+        return os.strerror(error.errno)
+    return str(getattr(error, "strerror", None) or error or type(error).__name__)
+
+
+def _tls_reason(error: Exception) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message or str(error)
+    reason = str(getattr(error, "reason", None) or error)
+    if reason in {"WRONG_VERSION_NUMBER", "UNEXPECTED_EOF_WHILE_READING", "RECORD_LAYER_FAILURE"}:
+        return f"{reason}; is this port one without TLS?"
+    return reason
+
+
+def of_silence(place: str, protocol: str, heard: bytes, *, spoken: bool, tls: bool) -> BrokerConnectionError:
+    """For a handshake that was not done in time; ``spoken``: what was heard is the protocol."""
+    if spoken:
+        return ConnectTimeoutError(f"{place}: the broker did not finish the handshake within the connect time limit")
+    mend = "" if tls else "; if the port is for TLS, set tls = true"
+    return ProtocolMismatchError(
+        f"{place}: connected, but nothing there speaks {protocol}: {_came(heard)} within the connect time limit{mend}"
+    )
+
+
+def of_mismatch(place: str, protocol: str, heard: bytes) -> ProtocolMismatchError:
+    """For a connection that ended before anything of the protocol was heard."""
+    mend = "; this looks like TLS: set tls = true" if heard[:2] in _TLS else ""
+    return ProtocolMismatchError(f"{place}: nothing there speaks {protocol}: {_came(heard)}{mend}")
+
+
+def _came(heard: bytes) -> str:
+    return f"{heard[:16]!r} came" if heard else "nothing came"

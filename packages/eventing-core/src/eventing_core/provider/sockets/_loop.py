@@ -1,0 +1,150 @@
+"""What drives the I/O thread: its inbox, its timers, and the selector that it sleeps in."""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import itertools
+import logging
+import selectors
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+_log = logging.getLogger("eventing.sockets")
+
+
+class Timer:
+    """A call at a time of `time.monotonic`."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self._call: Callable[[], None] | None = call
+
+    def cancel(self) -> None:
+        """Don't call."""
+        self._call = None
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Nothing will be called."""
+        return self._call is None
+
+    def fire(self) -> None:
+        """Call, unless it was cancelled."""
+        call, self._call = self._call, None
+        if call is not None:
+            call()
+
+
+class Loop:
+    """Runs on one thread. Only `post` may be called on others.
+
+    There is no polling: without input, output or a timer the thread sleeps.
+    """
+
+    def __init__(self) -> None:
+        self._inbox: deque[tuple[Callable[[Any], None], Any]] = deque()
+        self._sleeping = False
+        self._timers: list[tuple[float, int, Timer]] = []
+        self._numbers = itertools.count()
+        self._wake_out, self._wake_in = socket.socketpair()
+        self._wake_out.settimeout(0)
+        self._wake_in.settimeout(0)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._wake_out, selectors.EVENT_READ)
+        self._watched: socket.socket | None = None
+        self._mask = 0
+
+    def post(self, call: Callable[[Any], None], argument: Any = None) -> None:
+        """Call ``call(argument)`` on the I/O thread. Thread-safe; never blocks; in order."""
+        self._inbox.append((call, argument))
+        # The sleeper sets its flag before it looks into the inbox a last time, so one of the two sees the other. The
+        # flag is taken down here, so that one byte is written however many post.
+        if self._sleeping:
+            self._sleeping = False
+            self._wake()
+
+    def _wake(self) -> None:
+        # Full: it wakes up anyway. Closed: nobody is there.
+        with contextlib.suppress(OSError):
+            self._wake_in.send(b"\0")
+
+    def call_at(self, when: float, call: Callable[[], None]) -> Timer:
+        """Call at a time of `time.monotonic`."""
+        timer = Timer(call)
+        heapq.heappush(self._timers, (when, next(self._numbers), timer))
+        return timer
+
+    def call_in(self, delay: float, call: Callable[[], None]) -> Timer:
+        """Call after so many seconds."""
+        return self.call_at(time.monotonic() + delay, call)
+
+    def watch(self, sock: socket.socket | None, *, writing: bool = False) -> None:
+        """Wake up for input on this socket, and when it can be written to; None: forget the one that was watched."""
+        mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if writing else 0)
+        if sock is self._watched:
+            if sock is not None and mask != self._mask:
+                self._selector.modify(sock, mask)
+        else:
+            if self._watched is not None:
+                self._selector.unregister(self._watched)
+            if sock is not None:
+                self._selector.register(sock, mask)
+            self._watched = sock
+        self._mask = mask
+
+    def sleep(self, limit: float | None) -> bool:
+        """Sleep until something is to be done, at most ``limit`` seconds. True: the watched socket is ready."""
+        timers = self._timers
+        while timers and timers[0][2].is_cancelled:  # no reason to wake up
+            heapq.heappop(timers)
+        if timers:
+            rest = timers[0][0] - time.monotonic()
+            limit = rest if limit is None else min(limit, rest)
+        self._sleeping = True
+        events = self._selector.select(0 if self._inbox else limit if limit is None else max(0.0, limit))
+        self._sleeping = False
+        ready = False
+        for key, _ in events:
+            if key.fileobj is self._wake_out:
+                with contextlib.suppress(BlockingIOError):
+                    self._wake_out.recv(4096)
+            else:
+                ready = True
+        return ready
+
+    def run_posted(self) -> None:
+        """Carry out what was posted so far."""
+        inbox = self._inbox
+        # What calls post meanwhile waits for the next turn, so that the socket is not starved.
+        for _ in range(len(inbox)):
+            try:
+                call, argument = inbox.popleft()
+            except IndexError:  # a command carried out the rest itself
+                return
+            try:
+                call(argument)
+            except Exception:  # noqa: BLE001 (one command must not end the thread)
+                _log.exception("a command failed")
+
+    def run_timers(self) -> None:
+        """Fire the timers that are due."""
+        timers = self._timers
+        now = time.monotonic()
+        while timers and timers[0][0] <= now:
+            heapq.heappop(timers)[2].fire()
+
+    def close(self) -> None:
+        """Close the descriptors. What is posted from now on stays in the inbox."""
+        self._selector.close()
+        self._wake_in.close()
+        self._wake_out.close()
+
+    def abandon(self) -> None:
+        """In a forked child: close the descriptors; their counterparts are the parent's."""
+        # An epoll instance is shared with the parent: closing it is fine, unregistering would reach the parent's.
+        self.close()

@@ -1,0 +1,50 @@
+"""One message on its way out."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from eventing_core.errors import SendError
+from eventing_core.provider._interface import Done
+
+if TYPE_CHECKING:
+    from eventing_core.provider.sockets._producer import SocketProducer
+
+_log = logging.getLogger("eventing.sockets")
+
+
+class Send:
+    """One message, from the call of `Producer.send` to its answer.
+
+    Attributes:
+        producer: whose it is.
+        data: encoded.
+        done: whom to tell, once.
+        index: what to tell it by.
+        deadline: of `time.monotonic`.
+        sent: it was written, in this generation or an earlier one, and may have arrived.
+        in_doubt: it was written in an earlier generation, whose answer never came.
+        unrouted: the address had no queue when it was written.
+    """
+
+    __slots__ = ("data", "deadline", "done", "in_doubt", "index", "producer", "sent", "unrouted")
+
+    def __init__(
+        self, producer: SocketProducer[Any, Any], data: bytes, done: Done, index: int, deadline: float
+    ) -> None:
+        self.producer = producer
+        self.data = data
+        self.done = done
+        self.index = index
+        self.deadline = deadline
+        self.sent = False
+        self.in_doubt = False
+        self.unrouted = False
+
+    def tell(self, error: SendError | None) -> None:
+        """Tell what became of it; whatever that raises must not end the I/O thread."""
+        try:
+            self.done(self.index, error)
+        except Exception:  # noqa: BLE001 (see above)
+            _log.exception("what became of a send could not be handed over")

@@ -1,0 +1,22 @@
+"""Settings of the STOMP provider."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from eventing_core.provider.sockets import SocketConfig
+
+
+class StompConfig(SocketConfig):
+    """The table ``[stomp]``: the settings of every provider on a socket, and STOMP's own.
+
+    Attributes:
+        port: its STOMP port.
+        virtual_host: the broker's virtual host; empty: the host's name.
+        prefetch_bytes: how much a listener may have on its way, in bytes, beside its bound in messages. Messages larger
+            than this divided by the listener's concurrency don't make use of all of that.
+    """
+
+    port: int = Field(default=61613, ge=1, le=65535)
+    virtual_host: str = ""
+    prefetch_bytes: int = Field(default=8_388_608, ge=1)

@@ -1,0 +1,73 @@
+"""From what STOMP tells to the errors of Eventing. Pure."""
+
+from __future__ import annotations
+
+import re
+
+from eventing_core.errors import AuthenticationError, BrokerConnectionError
+from eventing_core.provider.sockets import of_mismatch, of_silence
+
+PROTOCOL = "STOMP 1.2"
+
+_ANSWERS = (b"CONNECTED", b"ERROR")
+
+#: How Artemis names the subscription that could not be made (AMQ339016).
+_SUBSCRIPTION = re.compile(r"Error creating subscription (\S+)")
+
+
+#: How it names the address that the user has no right to (AMQ229032), without saying in which frame it stood.
+_ADDRESS = re.compile(r"permission='\w+'.*? on address (\S+)")
+
+
+_DUMP = re.compile(r" CoreMessage\[.*", re.DOTALL)
+
+
+def is_spoken(heard: bytes) -> bool:
+    """Whether what was heard so far can be an answer to the first frame."""
+    text = heard.lstrip(b"\r\n")
+    return any(text[: len(answer)] == answer[: len(text)] for answer in _ANSWERS)
+
+
+def of_unanswered(place: str, heard: bytes, *, tls: bool) -> BrokerConnectionError:
+    """For a handshake that was not done in time."""
+    return of_silence(place, PROTOCOL, heard, spoken=bool(heard) and is_spoken(heard), tls=tls)
+
+
+def of_handshake(place: str, heard: bytes, text: str) -> BrokerConnectionError:
+    """For a connection that ended before it was open; ``text``: of the ERROR frame, if one came."""
+    if text:
+        return of_refusal(place, text)
+    if heard and is_spoken(heard):
+        return BrokerConnectionError(f"{place}: the connection ended in the handshake")
+    return of_mismatch(place, PROTOCOL, heard)
+
+
+def of_refusal(place: str, text: str) -> BrokerConnectionError:
+    """For an ERROR frame instead of CONNECTED."""
+    lower = text.lower()
+    if "security" in lower or "access refused" in lower or "password" in lower or "bad connect" in lower:
+        return AuthenticationError(f"{place}: the broker refuses user or password ({text})")
+    return BrokerConnectionError(f"{place}: the broker refuses the connection: {text}")
+
+
+def of_loss(place: str, text: str) -> BrokerConnectionError:
+    """For a connection that ended; ``text``: of the ERROR frame, if one came."""
+    return BrokerConnectionError(f"{place}: the connection ended" + (f": {text}" if text else ""))
+
+
+def text_of(message: str, body: str) -> str:
+    """What an ERROR frame says, without the dump of a message that Artemis appends."""
+    parts = [_DUMP.sub("", part).strip() for part in (message, body)]
+    return " ".join(dict.fromkeys(part for part in parts if part))
+
+
+def address_of(text: str) -> str:
+    """The address that an ERROR frame is about; empty where it doesn't say so."""
+    found = _ADDRESS.search(text)
+    return found[1] if found else ""
+
+
+def subscription_of(text: str) -> str:
+    """The id of the subscription that an ERROR frame is about; empty where it doesn't say so."""
+    found = _SUBSCRIPTION.search(text)
+    return found[1] if found else ""

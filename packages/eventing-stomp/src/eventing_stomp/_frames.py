@@ -1,0 +1,152 @@
+"""STOMP 1.2 frames as bytes (specification, "STOMP Frames"). Pure.
+
+What goes out on the hot path is written here, since stomp.py escapes no header keys; what comes in is cut into frames
+here, many at a time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+_LENGTH = b"\ncontent-length:"
+_ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
+_UNESCAPES = {b"n": b"\n", b"r": b"\r", b"c": b":", b"\\": b"\\"}
+_SPECIAL = re.compile(r"[\\\n\r:]")
+
+#: Headers of one frame may take this much, in bytes; more is no STOMP, or an attack.
+_HEAD_LIMIT = 1 << 20
+
+
+class BrokenFrameError(Exception):
+    """What came is no STOMP frame."""
+
+
+@dataclass(slots=True)
+class Incoming:
+    """A frame that came.
+
+    Attributes:
+        command: ``MESSAGE``, ``RECEIPT``, ...
+        head: command and headers, escaped, each line ended by a line feed.
+        body: as it came.
+    """
+
+    command: bytes
+    head: bytes
+    body: bytes
+
+    def header(self, key: bytes) -> str:
+        """The first header of that key, or an empty string; the key has nothing to escape."""
+        start = self.head.find(b"\n" + key + b":")
+        if start < 0:
+            return ""
+        start += len(key) + 2
+        return unescape(self.head[start : self.head.index(b"\n", start)])
+
+
+def escape(text: str) -> str:
+    """A header's key or value as it travels."""
+    if _SPECIAL.search(text) is None:
+        return text
+    return text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r").replace(":", "\\c")
+
+
+def unescape(raw: bytes) -> str:
+    """A header's key or value as it was meant; an escape that the specification doesn't know stays as it is."""
+    if b"\\" in raw:
+        raw = _ESCAPED.sub(lambda found: _UNESCAPES.get(found[1], found[0]), raw)
+    return raw.decode("utf-8", "replace")
+
+
+def lines(headers: Mapping[str, str]) -> bytes:
+    """Headers as lines."""
+    return "".join([f"{escape(key)}:{escape(value)}\n" for key, value in headers.items()]).encode()
+
+
+def frame(command: str, headers: Mapping[str, str], body: bytes | None = None) -> bytes:
+    """A whole frame; with a body its length is told."""
+    length = b"" if body is None else b"content-length:%d\n" % len(body)
+    return b"%b\n%b%b\n%b\0" % (command.encode(), lines(headers), length, body or b"")
+
+
+def read_headers(head: bytes) -> dict[str, str]:
+    """All headers of a frame; the first of a key holds (specification, "Repeated Header Entries")."""
+    headers: dict[str, str] = {}
+    for line in head.split(b"\n")[1:]:
+        raw_key, colon, raw_value = line.partition(b":")
+        if colon:
+            key = unescape(raw_key)
+            if key not in headers:
+                headers[key] = unescape(raw_value)
+    return headers
+
+
+class Splitter:
+    """Cuts what comes into frames."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        #: What is waited for before it is worth while to look again.
+        self._wanted = 0
+
+    def feed(self, data: bytes) -> list[Incoming]:
+        """Take bytes in; return the frames that are complete. Heartbeats are passed over.
+
+        Raises:
+            BrokenFrameError: it is no STOMP.
+        """
+        buffer = self._rest + data if self._rest else data
+        if len(buffer) < self._wanted:
+            self._rest = buffer
+            return []
+        self._wanted = 0
+        found: list[Incoming] = []
+        at, size = 0, len(buffer)
+        while True:
+            while at < size and buffer[at] in b"\n\r":
+                at += 1
+            if at >= size:
+                break
+            after = self._next(buffer, at, found)
+            if after is None:
+                break
+            at = after
+        self._rest = buffer[at:]
+        self._wanted = max(0, self._wanted - at)
+        return found
+
+    def _next(self, buffer: bytes, at: int, found: list[Incoming]) -> int | None:
+        """Read the frame that begins here; where it ends, or None while it isn't complete."""
+        end = buffer.find(b"\n\n", at)
+        plain = buffer.find(b"\n\r\n", at, end if end >= 0 else len(buffer))
+        if plain >= 0:
+            head, start = buffer[at:plain].replace(b"\r\n", b"\n").rstrip(b"\r") + b"\n", plain + 3
+        elif end >= 0:
+            head, start = buffer[at : end + 1], end + 2
+        elif len(buffer) - at > _HEAD_LIMIT:
+            raise BrokenFrameError
+        else:
+            return None
+        length = _content_length(head)
+        stop = buffer.find(b"\0", start) if length is None else start + length
+        if stop < 0 or stop >= len(buffer):
+            # Without a length there is nothing to wait for but the next byte.
+            self._wanted = 0 if stop < 0 else stop + 1
+            return None
+        if buffer[stop] != 0:
+            raise BrokenFrameError
+        found.append(Incoming(head[: head.index(b"\n")], head, buffer[start:stop]))
+        return stop + 1
+
+
+def _content_length(head: bytes) -> int | None:
+    start = head.find(_LENGTH)
+    if start < 0:
+        return None
+    start += len(_LENGTH)
+    digits = head[start : head.index(b"\n", start)].strip()
+    if not digits.isdigit():
+        raise BrokenFrameError
+    return int(digits)

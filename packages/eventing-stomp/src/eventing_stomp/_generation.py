@@ -1,0 +1,289 @@
+"""One connection from its handshake to its end: stomp.py's protocol, and the socket under it.
+
+Everything here runs on the I/O thread. A generation that failed is thrown away as a whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from typing import Any, Protocol, cast
+
+from eventing_core.errors import BrokerConnectionError, SendRejectedError, SubscriptionError
+from eventing_core.provider.artemis import ArtemisProducer
+from eventing_core.provider.sockets import Buffer, Generation, Send, of_socket, reader, writer
+from eventing_stomp import _driver, _errors
+from eventing_stomp._config import StompConfig
+from eventing_stomp._frames import BrokenFrameError, Incoming, Splitter, frame
+
+_log = logging.getLogger("eventing.stomp")
+
+#: Bytes that are read, and written, at once.
+_CHUNK = 1 << 18
+
+#: TLS records of one chunk's worth: a read gives one record of 16 KiB at most.
+_READS = 16
+
+#: Producers wait while so many bytes wait for the socket.
+_OUTPUT_LIMIT = 1 << 20
+
+#: Enough to tell another protocol.
+_HEARD_LIMIT = 16
+
+_CLOSED = b"closed"
+
+
+class SubscriptionHandler(Protocol):
+    """Whose a STOMP subscription is.
+
+    Attributes:
+        address: what it needs a right to, beside its queue.
+    """
+
+    address: str
+
+    def arrived(self, subscription: str, incoming: Incoming) -> None:
+        """A message came."""
+
+    def blamed(self, error: SubscriptionError) -> None:
+        """The broker refuses the subscription, and ends the connection for it."""
+
+
+class StompGeneration(Generation):
+    """A connection by stomp.py. It is told of frames by being a stomp.py listener.
+
+    Attributes:
+        subscriptions: by their ids.
+        receipts: who waits for a receipt that confirms no send; told the error's text, or None.
+        arrivals: who has something to hand over once all that was read is taken in.
+    """
+
+    def __init__(self, sock: socket.socket, number: int, *, config: StompConfig, opened: Callable[[], None]) -> None:
+        super().__init__(sock, number, opened)
+        self.sends: dict[bytes, Send] = {}
+        self.subscriptions: dict[str, SubscriptionHandler] = {}
+        self.receipts: dict[str, Callable[[str | None], None]] = {}
+        self.arrivals: set[Any] = set()
+        self._tls = config.tls
+        self._place = config.place
+        self._closing = False
+        self._heard = b""
+        self._error = ""
+        self._splitter = Splitter()
+        self._frames: list[Incoming] = []
+        self._output = bytearray()
+        self._heartbeat = (0.0, 0.0)
+        self._heard_at = self._wrote_at = time.monotonic()
+        self._input_buffer, self._output_buffer = Buffer(_CHUNK), Buffer(_CHUNK)
+        self._read, self._write = reader(sock, self._input_buffer), writer(sock, self._output_buffer)
+        self.next_tick = float("inf")
+        self.stomp: Any = _driver.protocol(config.host, config.virtual_host, self.put, self)
+        self._wish = config.heartbeat
+        wish = round(config.heartbeat * 1000)
+        headers = {"heart-beat": f"{wish},{wish}"}
+        if config.user:
+            headers |= {"login": config.user, "passcode": config.password.get_secret_value()}
+        self.stomp.connect(headers=headers)
+
+    # -- input and output ---------------------------------------------------------------------------------------------
+
+    def read(self) -> bool:
+        """Take in what the socket has."""
+        for _ in range(_READS if self._tls else 1):
+            try:
+                count = self._read(_CHUNK)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                break
+            except ssl.SSLWantWriteError:
+                self.blocked = True
+                break
+            except OSError as error:
+                self._end(of_socket(error, self._place))
+                break
+            if not count:
+                self._end(None)
+                break
+            self._take(bytes(self._input_buffer.view[:count]))
+        self.pump()
+        return self.failure is None and self.has_pending()
+
+    def _take(self, data: bytes) -> None:
+        self._heard_at = time.monotonic()
+        if not self.is_open and len(self._heard) < _HEARD_LIMIT:
+            self._heard += data[:_HEARD_LIMIT]
+            if not _errors.is_spoken(self._heard):
+                self.fail(_errors.of_handshake(self._place, self._heard, ""))
+                return
+        try:
+            self._frames += self._splitter.feed(data)
+        except BrokenFrameError:
+            self.fail(BrokerConnectionError(f"{self._place}: what came is no STOMP frame"))
+
+    def _end(self, error: BrokerConnectionError | None) -> None:
+        """The peer is gone; what it said before it went is more telling than "connection reset"."""
+        self.pump()
+        if self._closing:
+            self.closed = True
+        elif not self.is_open:
+            known = error if error and not self._heard else None
+            self.fail(known or _errors.of_handshake(self._place, self._heard, self._error))
+        else:
+            self.fail(error or _errors.of_loss(self._place, self._error))
+
+    def put(self, data: bytes) -> None:
+        """Have bytes written."""
+        self._output += data
+
+    @property
+    def has_room(self) -> bool:
+        """Whether producers may go on."""
+        return len(self._output) < _OUTPUT_LIMIT
+
+    def write(self) -> None:
+        """Write what there is for the peer, as far as the socket takes it."""
+        self.blocked = False
+        output, view = self._output, self._output_buffer.view
+        at, size = 0, len(output)
+        while at < size:
+            count = min(_CHUNK, size - at)
+            view[:count] = output[at : at + count]
+            try:
+                at += self._write(count)
+            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                self.blocked = True
+                break
+            except OSError as error:
+                self.read()
+                self._end(of_socket(error, self._place))
+                break
+        if at:
+            del output[:at]
+            self._wrote_at = time.monotonic()
+
+    # -- heartbeats (specification, "Heart-beating") ------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """Send a heartbeat where nothing else was sent, and notice the peer's silence."""
+        now = time.monotonic()
+        if now < self.next_tick:
+            return
+        sending, hearing = self._heartbeat
+        times = []
+        if sending:
+            if now >= self._wrote_at + sending:
+                self.put(b"\n")
+                self._wrote_at = now
+            times.append(self._wrote_at + sending)
+        if hearing:
+            if now >= self._heard_at + 2 * hearing:
+                text = f"{self._place}: the broker was silent for {2 * hearing:g} s, two heartbeats"
+                self.fail(BrokerConnectionError(text))
+            times.append(self._heard_at + 2 * hearing)
+        self.next_tick = min(times, default=float("inf"))
+
+    def _agree_on_heartbeats(self, theirs: str, wish: float) -> None:
+        can, wants = [float(part or 0) / 1000 for part in (theirs or "0,0").split(",")]
+        # Ours a third more often than promised: a heartbeat that is late by a moment is none.
+        self._heartbeat = (max(wish, wants) / 1.5 if wants else 0.0, max(wish, can) if can else 0.0)
+        self.next_tick = 0.0
+
+    # -- frames -------------------------------------------------------------------------------------------------------
+
+    def pump(self) -> None:
+        """Handle the frames that came."""
+        frames, self._frames = self._frames, []
+        sends, subscriptions = self.sends, self.subscriptions
+        for incoming in frames:
+            if incoming.command == b"MESSAGE":
+                subscription = incoming.header(b"subscription")
+                handler = subscriptions.get(subscription)
+                if handler is not None:
+                    handler.arrived(subscription, incoming)
+            elif incoming.command == b"RECEIPT":
+                receipt = incoming.header(b"receipt-id")
+                send = sends.pop(receipt.encode(), None)
+                if send is not None:
+                    cast("ArtemisProducer[Any]", send.producer).confirmed(send)
+                else:
+                    self._answer(receipt, None)
+            else:
+                self.stomp.transport.process(incoming.head + b"\n" + incoming.body)
+        while self.arrivals:
+            self.arrivals.pop().hand_over_arrived()
+
+    def _answer(self, receipt: str, error: str | None) -> bool:
+        waiting = self.receipts.pop(receipt, None)
+        if waiting is None:
+            return False
+        waiting(error)
+        return True
+
+    def on_connected(self, connected: Any) -> None:
+        """The broker agrees."""
+        headers = connected.headers
+        if headers.get("version") != "1.2":
+            text = f"{self._place}: the broker speaks STOMP {headers.get('version', '1.0')}, and not 1.2"
+            self.fail(BrokerConnectionError(text))
+            return
+        self.product = headers.get("server", "")
+        self.is_open = True
+        self._agree_on_heartbeats(headers.get("heart-beat", ""), self._wish)
+        self._opened()
+
+    def on_error(self, error: Any) -> None:
+        """An ERROR frame, which ends the connection, came. It fails what it is about, where it says that."""
+        told = error.headers.get("message", "")
+        detail = error.body.decode("utf-8", "replace") if isinstance(error.body, bytes) else str(error.body or "")
+        self._error = text = _errors.text_of(told, detail)
+        if not self.is_open:
+            self.fail(_errors.of_handshake(self._place, self._heard, text))
+            return
+        receipt = error.headers.get("receipt-id", "")
+        if not self._answer(receipt, text):
+            self._blame(receipt.encode(), text)
+        self.fail(_errors.of_loss(self._place, text))
+
+    def _blame(self, receipt: bytes, text: str) -> None:
+        subscription, address = _errors.subscription_of(text), _errors.address_of(text)
+        for key, send in [*self.sends.items()]:
+            if key == receipt or (address and cast("ArtemisProducer[Any]", send.producer).address == address):
+                del self.sends[key]
+                where = send.producer.destination
+                send.tell(SendRejectedError(f"{where}: refused by the broker ({text})", in_doubt=send.in_doubt))
+        about = {
+            handler
+            for key, handler in self.subscriptions.items()
+            if key == subscription or (address and handler.address == address)
+        }
+        for handler in about:
+            handler.blamed(SubscriptionError(f"refused by the broker ({text})"))
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    def silent(self) -> None:
+        """The handshake took too long."""
+        self.fail(_errors.of_unanswered(self._place, self._heard, tls=self._tls))
+
+    def close(self) -> None:
+        """Unsubscribe, so that what is unsettled goes back uncounted; then disconnect."""
+        self._closing = True
+        for subscription in self.subscriptions:
+            self.put(frame("UNSUBSCRIBE", {"id": subscription}))
+        self.subscriptions.clear()
+        self.receipts[_CLOSED.decode()] = self._closed
+        self.put(frame("DISCONNECT", {"receipt": _CLOSED.decode()}))
+
+    def _closed(self, _: str | None) -> None:
+        self.closed = True
+
+    def free(self) -> None:
+        """Close the socket."""
+        with contextlib.suppress(OSError):
+            self.sock.close()
+        self.subscriptions.clear()
+        self.receipts.clear()
+        self.arrivals.clear()

@@ -1,0 +1,136 @@
+"""Messages as STOMP frames, as Artemis understands them (user manual, "STOMP"). Pure.
+
+Artemis keeps one message for all protocols: some of its header names say what an AMQP receiver will see as message id
+and content type, and say what an AMQP sender gave.
+"""
+
+from __future__ import annotations
+
+import re
+
+from eventing_core.provider import Delivery, Message
+from eventing_core.provider.artemis import Node
+from eventing_stomp._frames import Incoming, escape, lines, read_headers
+
+#: Artemis drops a second message of one id to one address (user manual, "Duplicate Message Detection").
+_DEDUP_ID = "_AMQ_DUPL_ID"
+
+#: AMQP's message id and content type; the prefix says that the id was a plain string.
+_MESSAGE_ID = "NATIVE_MESSAGE_ID"
+_ID_PREFIX = "ID:AMQP_NO_PREFIX:"
+_ID_KIND = re.compile(r"ID:AMQP_[A-Z_]+:")
+_AMQP_CONTENT_TYPE = "JMS_AMQP_ContentType"
+
+#: In milliseconds.
+_DELAY = "AMQ_SCHEDULED_DELAY"
+
+#: Headers that are the protocol's or the broker's; `Envelope.set` refuses most of them.
+_INTERNAL_PREFIXES = ("_AMQ", "AMQ_", "JMS", "NATIVE_MESSAGE_ID")
+_INTERNAL = frozenset(
+    {
+        "ack",
+        "content-length",
+        "content-type",
+        "correlation-id",
+        "destination",
+        "destination-type",
+        "expires",
+        "message-id",
+        "persistent",
+        "priority",
+        "receipt",
+        "redelivered",
+        "reply-to",
+        "subscription",
+        "timestamp",
+        "transaction",
+        "type",
+    }
+)
+
+_BEGIN = b"SEND\nreceipt:"
+
+
+def routing(node: Node, header: str) -> dict[str, str]:
+    """How the broker is to route: for ``destination-type`` in sending, ``subscription-type`` in subscribing."""
+    return {"destination": node.address, header: "ANYCAST" if node.anycast else "MULTICAST"}
+
+
+def encode_alone(message: Message, where: bytes, receipt: int, delay: float = 0.0) -> bytes:
+    """A SEND frame in a transaction of its own, for one queue of an address.
+
+    Artemis 2.44 keeps how it routed to an address: in one session, what goes to one queue after what went to all
+    reaches all of them. A transaction has a session of its own.
+    """
+    transaction = b"transaction:%d\n" % receipt
+    sending = encode(message, transaction + where, receipt, delay).replace(b"receipt:%d\n" % receipt, b"", 1)
+    return b"BEGIN\n%b\n\0%bCOMMIT\nreceipt:%d\n%b\n\0" % (transaction, sending, receipt, transaction)
+
+
+def encode(message: Message, where: bytes, receipt: int, delay: float = 0.0) -> bytes:
+    """A SEND frame; ``where`` as from `lines` of `routing`, ``delay`` in seconds."""
+    own = [f"persistent:{'true' if message.durable else 'false'}\n"]
+    if message.message_id:
+        own.append(f"{_MESSAGE_ID}:ID\\cAMQP_NO_PREFIX\\c{escape(message.message_id)}\n")
+    if message.content_type:
+        content_type = escape(message.content_type)
+        own.append(f"content-type:{content_type}\n{_AMQP_CONTENT_TYPE}:{content_type}\n")
+    if message.dedup_id:
+        own.append(f"{_DEDUP_ID}:{escape(message.dedup_id)}\n")
+    if delay > 0:
+        own.append(f"{_DELAY}:{round(delay * 1000)}\n")
+    return b"%b%d\n%b%b%bcontent-length:%d\n\n%b\0" % (
+        _BEGIN,
+        receipt,
+        where,
+        "".join(own).encode(),
+        lines(message.headers) if message.headers else b"",
+        len(message.body),
+        message.body,
+    )
+
+
+def receipt_of(data: bytes) -> bytes:
+    """The receipt that an encoded message asks for: the value of its first header."""
+    start = data.index(b":") + 1
+    return data[start : data.index(b"\n", start)]
+
+
+def decode(frame: Incoming) -> Message:
+    """The message of a MESSAGE frame. Never raises."""
+    everything = read_headers(frame.head)
+    headers = {
+        key: value
+        for key, value in everything.items()
+        if key not in _INTERNAL and not key.startswith(_INTERNAL_PREFIXES)
+    }
+    native = everything.get(_MESSAGE_ID, "")
+    return Message(
+        body=frame.body,
+        headers=headers,
+        message_id=_ID_KIND.sub("", native, count=1),
+        dedup_id=everything.get(_DEDUP_ID, ""),
+        content_type=everything.get("content-type") or everything.get(_AMQP_CONTENT_TYPE, ""),
+        durable=everything.get("persistent") == "true",
+    )
+
+
+class StompDelivery(Delivery):
+    """A frame and a number; holds nothing of the connection.
+
+    Attributes:
+        number: unique in the process's life, so that a stale settlement finds nothing.
+        frame: as it came.
+    """
+
+    __slots__ = ("frame", "number")
+
+    def __init__(self, frame: Incoming, number: int, generation: int) -> None:
+        self.frame = frame
+        self.number = number
+        self.generation = generation
+        self.delivery_count = 1 if b"\nredelivered:true\n" in frame.head else 0
+
+    def message(self) -> Message:
+        """Decode the message."""
+        return decode(self.frame)

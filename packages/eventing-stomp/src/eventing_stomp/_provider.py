@@ -1,0 +1,77 @@
+"""`StompProvider`: STOMP 1.2 by stomp.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import SecretStr
+
+from eventing_core.provider import Capabilities
+from eventing_core.provider.sockets import SocketProvider
+from eventing_stomp._config import StompConfig
+
+if TYPE_CHECKING:
+    from eventing_stomp._connection import StompConnection
+
+
+class StompProvider(SocketProvider):
+    """Events over Apache Artemis. Thread-safe; one connection, one I/O thread.
+
+    stomp.py is imported when it is opened.
+
+    Args:
+        server_name: this process's name in the cluster.
+        host: the broker's.
+        port: the broker's.
+        user: empty for guests, or where a client certificate says who it is.
+        password: of the user; kept as a secret.
+        **settings: the further ones of `StompConfig`.
+
+    Raises:
+        ConfigError: a setting is wrong or unknown.
+    """
+
+    name = "stomp"
+    capabilities = Capabilities(
+        durable=True,
+        per_process=True,
+        member_expiry=True,
+        exclusive=True,
+        delivery_count="flag",
+        uncounted_release=True,
+        send_delay=True,
+        dedup=True,
+        reports_unroutable=True,
+        individual_settlement=True,
+        lease=False,
+        exact_window=False,
+        network=True,
+        max_message_bytes=None,
+    )
+
+    def __init__(
+        self,
+        server_name: str,
+        host: str = "localhost",
+        port: int = 61613,
+        user: str = "",
+        password: str | SecretStr = "",
+        **settings: float | str | bool | Path | None,
+    ) -> None:
+        options: dict[str, Any] = {"host": host, "port": port, "user": user, "password": password, **settings}
+        super().__init__(server_name, StompConfig.of(options))
+
+    @classmethod
+    def from_config(cls, server_name: str, config: StompConfig) -> StompProvider:
+        """A provider with these settings."""
+        provider = cls.__new__(cls)
+        SocketProvider.__init__(provider, server_name, config)
+        return provider
+
+    def make_connection(self) -> StompConnection:
+        """A new connection."""
+        from eventing_stomp._connection import StompConnection  # noqa: PLC0415 (the driver, not before it is used)
+
+        assert isinstance(self.config, StompConfig)  # noqa: S101 (for type checkers: both constructors see to it)
+        return StompConnection(self.config)

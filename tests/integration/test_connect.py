@@ -1,0 +1,357 @@
+"""Connections that can't be had: each says what is wrong, in time. And TLS."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eventing_amqp import AMQProvider
+from eventing_core.errors import (
+    AuthenticationError,
+    BrokerConnectionError,
+    ConnectionRefusedByHostError,
+    ConnectTimeoutError,
+    HostNotFoundError,
+    ProtocolMismatchError,
+    TlsError,
+    UnsupportedBrokerError,
+)
+from examples.artemis import Artemis, Tls
+from tests.support.bench import opened
+
+LIMIT = 1.5
+SECRET = "wrong-pass-phrase"
+
+
+def refusal(kind: type[BrokerConnectionError], host: str, port: int, **settings: Any) -> str:
+    """Open a provider that can't be opened, and return what it says."""
+    provider = AMQProvider("server", host, port, **{"connect_timeout": LIMIT, **settings})
+    began = time.monotonic()
+    with pytest.raises(BrokerConnectionError) as caught:
+        provider.open(lambda *_: None)
+    took = time.monotonic() - began
+    assert type(caught.value) is kind, caught.value
+    assert took < LIMIT + 1.5
+    text = str(caught.value)
+    assert SECRET not in text
+    assert f"{host}:{port}" in text
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("eventing-amqp")]
+    assert not provider.health().connected
+    return text
+
+
+@contextmanager
+def server(answer: bytes | None, *, hang_up: bool = False) -> Iterator[int]:
+    """Something that takes connections and says this, or nothing; then hangs up, or keeps silent."""
+    with socket.create_server(("127.0.0.1", 0)) as listening, contextlib.ExitStack() as taken:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                connection = taken.enter_context(listening.accept()[0])
+                connection.recv(64)
+                if answer:
+                    connection.sendall(answer)
+                if hang_up:
+                    connection.close()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield listening.getsockname()[1]
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def test_a_host_that_does_not_resolve():
+    assert "resolve" in refusal(HostNotFoundError, "no-such-host.invalid", 61616)
+
+
+def test_a_port_on_which_nobody_listens():
+    assert "refused" in refusal(ConnectionRefusedByHostError, "127.0.0.1", free_port())
+
+
+def test_a_host_that_does_not_answer():
+    # A full backlog: the system drops what comes to it, as a firewall would.
+    with socket.socket() as listening, contextlib.ExitStack() as fillers:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        for _ in range(2):
+            filler = fillers.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listening.getsockname())
+        text = refusal(ConnectTimeoutError, "127.0.0.1", listening.getsockname()[1])
+    assert "time limit" in text
+
+
+def test_a_server_that_says_nothing():
+    with server(None) as port:
+        assert "nothing came" in refusal(ProtocolMismatchError, "127.0.0.1", port)
+
+
+def test_a_server_of_another_protocol():
+    with server(b"HTTP/1.1 400 Bad Request\r\n\r\n") as port:
+        assert "HTTP/1.1" in refusal(ProtocolMismatchError, "127.0.0.1", port)
+
+
+def test_a_server_that_hangs_up():
+    with server(None, hang_up=True) as port:
+        assert "nothing came" in refusal(ProtocolMismatchError, "127.0.0.1", port)
+
+
+def test_a_server_of_an_older_amqp():
+    with server(b"AMQP\x00\x00\x09\x01") as port:
+        assert "AMQP" in refusal(ProtocolMismatchError, "127.0.0.1", port)
+
+
+def test_a_server_that_begins_and_does_not_go_on():
+    with server(b"AMQP\x03\x01\x00\x00") as port:
+        assert "handshake" in refusal(ConnectTimeoutError, "127.0.0.1", port)
+
+
+def test_a_port_with_tls_where_none_is_set():
+    with server(b"\x15\x03\x03\x00\x02\x02\x46") as port:
+        assert "tls = true" in refusal(ProtocolMismatchError, "127.0.0.1", port)
+
+
+def test_tls_where_the_port_has_none(artemis: Artemis):
+    text = refusal(TlsError, artemis.host, artemis.port, tls=True, user="x", password=SECRET)
+    assert "TLS" in text
+
+
+def test_tls_to_a_server_that_says_nothing():
+    with server(None) as port:
+        assert "TLS handshake" in refusal(TlsError, "127.0.0.1", port, tls=True)
+
+
+def frame(kind: int, performative: bytes) -> bytes:
+    return (8 + len(performative)).to_bytes(4) + b"\x02" + bytes((kind,)) + b"\x00\x00" + performative
+
+
+def open_frame(product: bytes) -> bytes:
+    key = b"\xa3\x07product"
+    properties = key + b"\xa1" + bytes((len(product),)) + product
+    properties = b"\xc1" + bytes((len(properties) + 1, 2)) + properties
+    fields = b"\xa1\x01x" + b"\x40" * 8 + properties
+    return frame(0, b"\x00\x53\x10\xc0" + bytes((len(fields) + 1, 10)) + fields)
+
+
+def test_a_broker_whose_addresses_are_unknown():
+    anonymous = b"\x00\x53\x40\xc0\x0c\x01\xa3\x09ANONYMOUS"
+    outcome = b"\x00\x53\x44\xc0\x03\x01\x50\x00"
+    answer = b"AMQP\x03\x01\x00\x00" + frame(1, anonymous) + frame(1, outcome) + b"AMQP\x00\x01\x00\x00"
+    with server(answer + open_frame(b"OtherMQ")) as port:
+        text = refusal(UnsupportedBrokerError, "127.0.0.1", port)
+    assert "OtherMQ" in text
+
+
+def test_a_wrong_password(artemis: Artemis):
+    text = refusal(AuthenticationError, artemis.host, artemis.port, user=artemis.user, password=SECRET)
+    assert "user or password" in text
+
+
+def test_no_user_where_guests_are_not_let_in(artemis: Artemis):
+    assert "set user and password" in refusal(AuthenticationError, artemis.host, artemis.port)
+
+
+def test_a_broker_that_lets_only_guests_in():
+    anonymous = b"\x00\x53\x40\xc0\x0c\x01\xa3\x09ANONYMOUS"
+    with server(b"AMQP\x03\x01\x00\x00" + frame(1, anonymous)) as port:
+        text = refusal(AuthenticationError, "127.0.0.1", port, user="someone", password=SECRET)
+    assert "PLAIN" in text
+
+
+def test_after_a_failure_it_can_be_opened(artemis: Artemis):
+    provider = AMQProvider("server", artemis.host, free_port(), user=artemis.user, password=artemis.password)
+    for _ in range(2):
+        with pytest.raises(ConnectionRefusedByHostError):
+            provider.open(lambda *_: None)
+
+
+def test_a_password_in_clear_is_warned_of_away_from_loopback(artemis: Artemis, caplog: pytest.LogCaptureFixture):
+    with opened(artemis, "loopback"):
+        pass
+    assert "in clear" not in caplog.text
+    with pytest.raises(HostNotFoundError):
+        AMQProvider("server", "no-such-host.invalid", user="u", password=SECRET).open(lambda *_: None)
+    assert "in clear" in caplog.text
+    assert SECRET not in caplog.text
+
+
+def test_the_password_is_in_no_log(
+    artemis: Artemis, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+):
+    caplog.set_level(logging.DEBUG)
+    with pytest.MonkeyPatch.context() as patch:
+        # What makes Proton print its frames.
+        patch.setenv("PN_TRACE_FRM", "1")
+        patch.setenv("PN_TRACE_RAW", "1")
+        with opened(artemis, "quiet") as bench:
+            assert bench.provider.health().connected
+            assert not [thread.name for thread in threading.enumerate() if artemis.password in thread.name]
+    shown = capfd.readouterr()
+    assert artemis.password not in caplog.text + shown.out + shown.err
+
+
+# -- TLS ----------------------------------------------------------------------------------------------------
+
+
+def openssl(*arguments: object) -> None:
+    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
+
+
+@dataclass
+class Authority:
+    """A certificate authority of the test's own."""
+
+    folder: Path
+
+    @property
+    def certificate(self) -> Path:
+        return self.folder / "ca.pem"
+
+    def create(self) -> Authority:
+        self.folder.mkdir()
+        openssl(
+            *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"),
+            *("-subj", "/CN=Test CA", "-keyout", self.folder / "ca.key", "-out", self.certificate),
+        )
+        return self
+
+    def issue(self, name: str, san: str, *, days: str = "2") -> tuple[Path, Path]:
+        """Certificate and key."""
+        key, request, certificate, extension = (
+            self.folder / f"{name}.{suffix}" for suffix in ("key", "csr", "pem", "ext")
+        )
+        extension.write_text(f"subjectAltName={san}\nbasicConstraints=CA:FALSE\n")
+        openssl(
+            *("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", f"/CN={name}"),
+            *("-keyout", key, "-out", request),
+        )
+        openssl(
+            *("x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self.folder / "ca.key"),
+            *("-CAcreateserial", "-days", days, "-extfile", extension, "-out", certificate),
+        )
+        return certificate, key
+
+    def keystore(self, name: str, san: str) -> Path:
+        certificate, key = self.issue(name, san)
+        store = self.folder / f"{name}.p12"
+        openssl(
+            *("pkcs12", "-export", "-in", certificate, "-inkey", key, "-name", name, "-passout", "pass:changeit"),
+            *("-out", store),
+        )
+        return store
+
+    def truststore(self) -> Path:
+        store = self.folder / "trust.p12"
+        subprocess.run(
+            [
+                *("keytool", "-importcert", "-noprompt", "-alias", "ca", "-file", self.certificate),
+                *("-keystore", store, "-storetype", "PKCS12", "-storepass", "changeit"),
+            ],
+            check=True,
+            capture_output=True,
+        )
+        return store
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("tls") / "ca").create()
+
+
+@pytest.fixture(scope="module")
+def secure_artemis(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[Artemis]:
+    reason = Artemis.unavailable()
+    if reason:
+        pytest.skip(reason)
+    tls = Tls(keystore=authority.keystore("broker", "IP:127.0.0.1"), password="changeit")
+    with Artemis(folder=tmp_path_factory.mktemp("secure") / "broker", tls=tls) as broker:
+        yield broker
+
+
+def credentials(broker: Artemis) -> dict[str, Any]:
+    return {"user": broker.user, "password": broker.password, "tls": True}
+
+
+def test_tls_carries_messages_of_any_size(secure_artemis: Artemis, authority: Authority):
+    broker = secure_artemis
+    with opened(broker, "tls", tls=True, ca_file=authority.certificate, port=broker.tls_port) as bench:
+        recorder = bench.listen_active(window=1000)
+        # Beyond one TLS record, one read and one frame.
+        large = "x" * 3_000_000
+        bench.put(*map(str, range(500)), large)
+        recorder.wait(501)
+        assert recorder.bodies() == [*map(str, range(500)), large]
+
+
+def test_tls_with_an_authority_that_is_not_trusted(secure_artemis: Artemis):
+    text = refusal(TlsError, secure_artemis.host, secure_artemis.tls_port, **credentials(secure_artemis))
+    assert "certificate" in text
+
+
+def test_tls_with_another_authority(secure_artemis: Artemis, tmp_path: Path):
+    other = Authority(tmp_path / "other").create()
+    settings = {**credentials(secure_artemis), "ca_file": other.certificate}
+    assert "certificate" in refusal(TlsError, secure_artemis.host, secure_artemis.tls_port, **settings)
+
+
+def test_tls_under_another_host_name(secure_artemis: Artemis, authority: Authority):
+    broker = secure_artemis
+    settings = {**credentials(broker), "ca_file": authority.certificate}
+    assert "localhost" in refusal(TlsError, "localhost", broker.tls_port, **settings)
+    provider = AMQProvider("server", "localhost", broker.tls_port, **settings, verify_host_name=False)
+    provider.open(lambda *_: None)
+    provider.close(5)
+
+
+def test_plain_to_a_port_with_tls(secure_artemis: Artemis):
+    broker = secure_artemis
+    text = refusal(ProtocolMismatchError, broker.host, broker.tls_port, user="u", password=SECRET)
+    assert "tls = true" in text
+
+
+def test_tls_with_files_that_are_not_there(secure_artemis: Artemis, tmp_path: Path):
+    settings = {**credentials(secure_artemis), "ca_file": tmp_path / "missing.pem"}
+    text = refusal(TlsError, secure_artemis.host, secure_artemis.tls_port, **settings)
+    assert "missing.pem" in text
+
+
+def test_a_client_certificate_where_one_is_required(
+    make_artemis: Callable[..., Artemis], authority: Authority, tmp_path: Path
+):
+    store = authority.keystore("mutual", "IP:127.0.0.1")
+    broker = make_artemis(tls=Tls(keystore=store, password="changeit", truststore=authority.truststore()))
+    certificate, key = authority.issue("client", "DNS:client")
+    trust = {**credentials(broker), "ca_file": authority.certificate}
+    refusal(TlsError, broker.host, broker.tls_port, **trust)
+    provider = AMQProvider("server", broker.host, broker.tls_port, **trust, cert_file=certificate, key_file=key)
+    provider.open(lambda *_: None)
+    assert provider.health().connected
+    provider.close(5)
+    # Without a user the certificate says who it is; this broker has nobody of that name.
+    text = refusal(
+        AuthenticationError,
+        broker.host,
+        broker.tls_port,
+        tls=True,
+        ca_file=authority.certificate,
+        cert_file=certificate,
+        key_file=key,
+    )
+    assert "certificate" in text or "no way to log in" in text
