@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar
 
@@ -97,7 +97,7 @@ class MemoryBroker:
         self.start()
 
     @contextmanager
-    def refusing(self, destination: Destination) -> Iterator[None]:
+    def refusing(self, destination: Destination) -> Generator[None, None, None]:
         """In its context sends to a destination fail with `SendRejectedError`, as by a broker's access rules."""
         self.engine.refuse(destination, refused=True)
         try:

@@ -39,14 +39,15 @@ class Log(Generic[T]):
         with self._changed:
             return list(self._items)
 
-    def until(self, condition: Callable[[list[T]], bool], behaviour: str, limit: float = LIMIT) -> list[T]:
-        """Wait until the condition holds; after ``limit`` seconds, an AssertionError that names the behaviour."""
+    def until(self, condition: Callable[[list[T]], bool], behaviour: str, limit: float | None = None) -> list[T]:
+        """Wait until the condition holds; after ``limit`` (30) seconds, an AssertionError that names the behaviour."""
+        limit = LIMIT if limit is None else limit
         with self._changed:
             held = self._changed.wait_for(lambda: condition(self._items), limit)
             assert held, f"{behaviour}: not so within {limit} s; there is {_shortened(self._items)}"
             return list(self._items)
 
-    def wait(self, count: int, behaviour: str, limit: float = LIMIT) -> list[T]:
+    def wait(self, count: int, behaviour: str, limit: float | None = None) -> list[T]:
         """Wait for so many items."""
         return self.until(lambda items: len(items) >= count, f"{behaviour} ({count} wanted)", limit)
 
@@ -56,7 +57,7 @@ def until(condition: Callable[[], bool], behaviour: str, limit: float = LIMIT) -
     deadline = deadline_in(limit)
     pause = threading.Event()
     while not condition():
-        assert time.monotonic() < deadline, f"{behaviour}: not so within {limit} s"
+        assert time.monotonic() < deadline, f"{behaviour}: not so within {LIMIT} s"
         pause.wait(0.005)
 
 
