@@ -607,18 +607,21 @@ def test_a_second_signal_acts_as_if_there_were_no_manager() -> None:
                 begun.set()
                 threading.Event().wait(60)
 
+        def reach(state):
+            while manager.health().state != state:
+                threading.Event().wait(0.001)
+
         def signals():
+            reach("started")
+            manager.send_event(Ping(1))
             begun.wait()
             os.kill(os.getpid(), signal.SIGINT)
-            while manager.health().state != "stopping":
-                threading.Event().wait(0.001)
+            reach("stopping")
             os.kill(os.getpid(), signal.SIGINT)
 
         provider = MemoryProvider("here")
         manager = EventManager(provider, listeners=[Hangs])
         threading.Thread(target=signals, daemon=True).start()
-        original = manager.start
-        manager.start = lambda: (original(), manager.send_event(Ping(1)))
         try:
             manager.run()
         except KeyboardInterrupt:
