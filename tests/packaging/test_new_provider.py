@@ -27,9 +27,9 @@ HOLDS = {
 }
 #: What it can't do, and is asserted to refuse.
 REFUSED = {
-    "durable is kept or refused (without durable)",
-    "per process is kept or refused (without per_process)",
-    "ordered is kept or refused (without ordered)",
+    "durable is kept or refused (durable = False)",
+    "per process is kept or refused (per_process = False)",
+    "ordered is kept or refused (exclusive = False)",
 }
 
 #: How long the kit may take where every wait is in vain, in seconds: far less than one of its waits.
