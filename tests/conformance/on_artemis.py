@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import pytest
 
 from eventing_core.provider import Destination
-from eventing_core.testing import ProviderConformance
+from eventing_core.testing import Network, ProviderConformance
 from examples.artemis import Artemis
 from tests.support.plain import PlainClient
 from tests.support.proxy import Proxy
@@ -53,7 +53,7 @@ class OnArtemis(ProviderConformance):
         return self._config(class_artemis, class_artemis.port)
 
     @pytest.fixture
-    def network(self, class_artemis: Artemis) -> Iterator[ProxiedNetwork]:
+    def network(self, class_artemis: Artemis) -> Iterator[Network]:
         with Proxy(class_artemis.port) as proxy:
             yield ProxiedNetwork(proxy, self._config(class_artemis, proxy.port, **self.hasty))
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from eventing_core.memory import MemoryBroker
-from eventing_core.testing import ProviderConformance
+from eventing_core.provider import Destination
+from eventing_core.testing import Network, ProviderConformance
 
 
 class MemoryNetwork:
@@ -32,7 +34,7 @@ class TestMemory(ProviderConformance):
         return {"provider": "memory", "memory": {"broker": self.broker.name}}
 
     @pytest.fixture
-    def network(self, config: dict[str, Any]) -> Iterator[MemoryNetwork]:
+    def network(self, config: dict[str, Any]) -> Iterator[Network]:
         yield MemoryNetwork(self.broker, config)
         self.broker.start()
 
@@ -41,5 +43,5 @@ class TestMemory(ProviderConformance):
         return self.broker.restart
 
     @pytest.fixture
-    def refuse_sends(self) -> Any:
+    def refuse_sends(self) -> Callable[[Destination], AbstractContextManager[None]]:
         return self.broker.refusing

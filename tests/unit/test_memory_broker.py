@@ -9,6 +9,7 @@ import pytest
 
 from eventing_core.errors import (
     BrokerConnectionError,
+    SendRejectedError,
     SendTimeoutError,
 )
 from eventing_core.memory import MemoryProvider
@@ -243,3 +244,47 @@ def test_the_last_connection_closes_while_another_opens_and_delayed_messages_sti
     bench.send(opened[0], "late", delay=0.001)
     recorder.wait(1)
     assert recorder.bodies() == ["late"]
+
+
+# Cuts and refusals
+
+
+def test_a_cut_keeps_everything_and_start_mends_it(bench: Bench) -> None:
+    provider = bench.provider()
+    volatile = Destination("Event", "Volatile", kind="queue")
+    recorder = bench.listen(provider, volatile, window=1)
+    bench.send(provider, *"ab")
+    recorder.wait(1)
+    bench.broker.cut()
+    bench.broker.cut()
+    health = provider.health()
+    assert not health.connected
+    assert "can't be reached" in health.error
+    with pytest.raises(BrokerConnectionError, match="can't be reached"):
+        bench.provider()
+    assert bench.stored(volatile) == ["a", "b"]
+    bench.broker.start()
+    assert provider.health().error == ""
+    assert states(recorder) == [(ACTIVE, 1), (INACTIVE, 1), (ACTIVE, 2)]
+    assert recorder.wait(2)[1].delivery_count == 1
+
+
+def test_a_broker_that_stops_while_it_is_cut_off_loses_what_is_not_durable(bench: Bench) -> None:
+    provider = bench.provider()
+    bench.listen(provider, DURABLE)
+    bench.send(provider, "a", durable=True)
+    bench.send(provider, "b")
+    bench.broker.cut()
+    bench.broker.restart()
+    assert bench.stored() == ["a"]
+
+
+def test_sends_are_refused_for_a_while(bench: Bench) -> None:
+    provider = bench.provider()
+    bench.listen(provider, DURABLE)
+    with bench.broker.refusing(Destination("Event")):
+        errors = bench.send(provider, *"ab").errors
+        assert [type(error) for error in errors] == [SendRejectedError] * 2
+        assert bench.send(provider, "q", to=DURABLE).errors == [None]
+    assert bench.send(provider, "c").errors == [None]
+    assert bench.stored() == ["q", "c"]

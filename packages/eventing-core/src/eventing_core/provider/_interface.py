@@ -246,7 +246,7 @@ class Capabilities:
         exclusive: one consumer of several can be given everything, in order.
         delivery_count: what `Delivery.delivery_count` counts. ``none``: nothing; ``flag``: it tells only whether it
             was given out before, and is 1 at most; ``delivered``: also messages that were prefetched and never begun;
-            ``failed``: only what was begun.
+            ``failed``: only what was begun. Not each lost connection has to be counted: over AMQP, Artemis counts some.
         uncounted_release: `Outcome.RELEASE` doesn't raise the delivery count.
         send_delay: `Producer.send` can delay.
         dedup: the broker drops a second send of one ``dedup_id`` to one destination.
