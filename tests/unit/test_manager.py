@@ -759,8 +759,10 @@ manager = EventManager(MemoryProvider("here"), options=Options(unrouted="ignore"
 
 
 def run_script(code: str, *, signals: int | None = None) -> tuple[int, str, str]:
+    # Where the tests run in the background of a shell, SIGINT is ignored, and a child would inherit that.
+    usual = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
     with subprocess.Popen(
-        [sys.executable, "-c", SCRIPT + textwrap.dedent(code)],
+        [sys.executable, "-c", usual + SCRIPT + textwrap.dedent(code)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
