@@ -18,7 +18,9 @@ from eventing_core.provider import Message
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
 ASCII = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=40)
-KEY = TEXT.filter(lambda text: text and not text.startswith(("_AMQ", "JMS")))
+#: Artemis adds these to what came over STOMP; `Envelope.set` refuses them.
+STOMP = {"content-length": "3", "destination": "E", "destination-type": "MULTICAST", "receipt": "7", "transaction": "1"}
+KEY = TEXT.filter(lambda text: text and text not in STOMP and not text.startswith(("_AMQ", "JMS")))
 
 MESSAGES = st.builds(
     Message,
@@ -169,6 +171,13 @@ def test_the_brokers_own_properties_are_no_headers():
     )
     assert got.headers == {"own": "o"}
     assert got.dedup_id == "d"
+
+
+@pytest.mark.parametrize("own", [{"own": "o"}, {"own": "o", "number": 1}])
+def test_what_a_stomp_frame_had_is_no_header(own: dict[str, Any]):
+    got = from_proton(b"x", properties={**STOMP, **own, "_AMQ_CONTENT_TYPE": "application/json"}, inferred=True)
+    assert got.headers == {key: str(value) for key, value in own.items()}
+    assert got.content_type == "application/json"
 
 
 def deep(levels: int) -> bytes:
