@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import itertools
+import logging
 import socket
 import ssl
 import time
@@ -20,6 +21,8 @@ from eventing_amqp._config import AmqpConfig
 from eventing_amqp._engine import Engine, Event, State
 from eventing_core.errors import BrokerConnectionError
 from eventing_core.provider.sockets import Buffer, Generation, Send, of_socket, reader, writer
+
+_log = logging.getLogger("eventing.amqp")
 
 if TYPE_CHECKING:
     from eventing_amqp._producer import AmqpProducer
@@ -35,12 +38,16 @@ _TICK_BEFORE_OPEN = 1.0
 
 
 class Outgoing(Protocol):
-    """Something else than a `Send` on its way."""
+    """Something else than a `Send` on its way.
+
+    Attributes:
+        unrouted: as of a `Send`: False, so that an acceptance takes the short way.
+    """
 
     data: bytes
-
-    def confirmed(self) -> None:
-        """It was accepted."""
+    done: Any
+    index: int
+    unrouted: bool
 
     def refused(self) -> None:
         """It was answered by something else than an acceptance."""
@@ -235,10 +242,13 @@ class AmqpGeneration(Generation):
                 send = sends.get(delivery)
                 if send is not None:
                     outcome = state_of(delivery)
-                    if outcome == State.ACCEPTED and isinstance(send, Send) and not send.unrouted:
+                    if outcome == State.ACCEPTED and not send.unrouted:
                         del sends[delivery]
                         settle(delivery)
-                        send.tell(None)
+                        try:
+                            send.done(send.index, None)
+                        except Exception:  # noqa: BLE001 (must not end the I/O thread)
+                            _log.exception("the confirmation of a send could not be handed over")
                     elif outcome > State.RECEIVED or lib.pn_delivery_settled(delivery):
                         self._refuse(delivery, send, outcome)
                 elif delivery not in received:
@@ -257,8 +267,6 @@ class AmqpGeneration(Generation):
         lib.pn_delivery_settle(delivery)
         if isinstance(send, Send):
             cast("AmqpProducer", send.producer).refused(send, outcome, condition)
-        elif outcome == State.ACCEPTED:
-            send.confirmed()
         else:
             send.refused()
 

@@ -18,19 +18,23 @@ _CORRELATION_ID = 5
 class _Question:
     """A call as it is on the link: what the generation has to know of it."""
 
-    __slots__ = ("call", "data", "management")
+    __slots__ = ("call", "data", "done", "index", "management", "unrouted")
 
     def __init__(self, management: AmqpManagement, call: Call, data: bytes) -> None:
         self.management = management
         self.call = call
         self.data = data
-
-    def confirmed(self) -> None:
-        """The broker has the question; its answer is another message."""
+        self.done: Any = _taken
+        self.index = 0
+        self.unrouted = False
 
     def refused(self) -> None:
         """The user may not ask."""
         self.management.answer(self.call.number, Reply("denied"))
+
+
+def _taken(_index: int, _error: Exception | None) -> None:
+    """The broker has the question; its answer is another message."""
 
 
 class _Replies:
