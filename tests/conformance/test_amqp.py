@@ -10,4 +10,4 @@ from tests.conformance.on_artemis import OnArtemis
 class TestAmqp(OnArtemis):
     provider = "amqp"
     settings = MappingProxyType({"server_name_timeout": 2, "backoff_initial": 0.05, "backoff_max": 0.3})
-    hasty = MappingProxyType({"heartbeat": 0.3, "connect_timeout": 1})
+    hasty = MappingProxyType({"heartbeat": 0.3, "connect_timeout": 5})
