@@ -65,10 +65,9 @@ def lines(headers: Mapping[str, str]) -> bytes:
     return "".join([f"{escape(key)}:{escape(value)}\n" for key, value in headers.items()]).encode()
 
 
-def frame(command: str, headers: Mapping[str, str], body: bytes | None = None) -> bytes:
-    """A whole frame; with a body its length is told."""
-    length = b"" if body is None else b"content-length:%d\n" % len(body)
-    return b"%b\n%b%b\n%b\0" % (command.encode(), lines(headers), length, body or b"")
+def frame(command: str, headers: Mapping[str, str], body: bytes = b"") -> bytes:
+    """A whole frame; without a length, its body is text."""
+    return b"%b\n%b\n%b\0" % (command.encode(), lines(headers), body)
 
 
 def read_headers(head: bytes) -> dict[str, str]:

@@ -73,9 +73,7 @@ class StompManagement(Management):
         receipt = f"asked-{next_number()}"
         self._generation.receipts[receipt] = self._refused_or_not
         # Without a length it is text, which management wants.
-        self._generation.put(
-            frame("SEND", {"destination": ADDRESS, "receipt": receipt, **headers})[:-1] + body.encode() + b"\0"
-        )
+        self._generation.put(frame("SEND", {"destination": ADDRESS, "receipt": receipt, **headers}, body.encode()))
 
     def _refused_or_not(self, error: str | None) -> None:
         if error is not None:
