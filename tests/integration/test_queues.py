@@ -173,7 +173,7 @@ def test_an_event_without_queues_is_told_and_then_not(bench: Bench):
         [(_, error)] = bench.send("a").wait(1)
         assert isinstance(error, UnroutedError)
     bench.listen_active()
-    # Asked again after a second.
+    # Asked again before each batch.
     end = time.monotonic() + 10
     while [error for _, error in bench.send("b").wait(1)] != [None]:
         assert time.monotonic() < end
@@ -243,11 +243,14 @@ def test_without_the_right_to_send(strict_artemis: Artemis, unique: Callable[[st
         until(lambda: bench.provider.health().connected, "it is connected")
 
 
-def test_without_the_right_to_consume(strict_artemis: Artemis, unique: Callable[[str], str]):
+def test_without_the_right_to_consume(
+    strict_artemis: Artemis, unique: Callable[[str], str], kind: str, caplog: pytest.LogCaptureFixture
+):
     with opened(strict_artemis, unique("nobody"), user="nobody", password="secret") as bench:
         error = failure(bench.listen())
         assert type(error) is SubscriptionError
         assert "right" in str(error)
+    assert caplog.text.count("may not have temporary queues") == (1 if kind == "stomp" else 0)
 
 
 def test_a_queue_with_a_filter_is_refused(bench: Bench, artemis: Artemis):

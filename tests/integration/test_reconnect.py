@@ -16,8 +16,7 @@ from examples.artemis import Artemis
 from tests.support.bench import Bench, accepting, opened
 from tests.support.proxy import Proxy
 
-# AMQP alone: over STOMP events can come late after a loss, see its README.
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.timeout(180), pytest.mark.usefixtures("kind")]
 
 ACTIVE, INACTIVE = SubscriptionState.ACTIVE, SubscriptionState.INACTIVE
 

@@ -81,6 +81,8 @@ class AmqpConsumer(SocketConsumer[AmqpGeneration, ArtemisSession]):
 
     def opened(self) -> None:
         """The queue is ours to consume from."""
+        if self._session is not None:
+            self._session.attached(self._queue)
         self.attached()
 
     def flowed(self) -> None:

@@ -20,7 +20,7 @@ from eventing_amqp._codec import BrokenEncodingError, Decoder, as_dict
 from eventing_amqp._config import AmqpConfig
 from eventing_amqp._engine import Engine, Event, State
 from eventing_core.errors import BrokerConnectionError
-from eventing_core.provider.sockets import Buffer, Generation, Send, of_socket, reader, writer
+from eventing_core.provider.sockets import Buffer, Generation, Send, is_hangup, of_socket, reader, writer
 
 _log = logging.getLogger("eventing.amqp")
 
@@ -345,8 +345,9 @@ class AmqpGeneration(Generation):
         return _errors.of_handshake(self._place, self._heard, condition)
 
     def _of_socket(self, error: OSError) -> BrokerConnectionError:
-        # Before it is open, what was heard says more than a reset does.
-        return of_socket(error, self._place) if self.is_open or not self._heard else self._judge(None)
+        # Before it is open, what was heard, or that nothing was, says more than a reset does.
+        telling = self.is_open or not (self._heard or is_hangup(error))
+        return of_socket(error, self._place) if telling else self._judge(None)
 
     def silent(self) -> None:
         """The handshake took too long."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from eventing_amqp._generation import AmqpGeneration
 from eventing_core.errors import SubscriptionError
 from eventing_core.provider.artemis import Artemis, ArtemisSession, Management, Queue, Ready, Warned, of_refusal
@@ -13,16 +15,26 @@ class AmqpSession(ArtemisSession):
     def __init__(self, generation: AmqpGeneration, management: Management, model: Artemis, warned: Warned) -> None:
         super().__init__(management, model, warned)
         self._generation = generation
+        self._held: set[str] = set()
 
     def make_by_attaching(self, queue: Queue, ready: Ready) -> None:
         """Attach a receiver without credit, which stays: a broker may remove queues that nobody consumes."""
-        _Attachment(self._generation, queue, ready)
+        if queue.name in self._held:
+            ready(None)
+        else:
+            self._held.add(queue.name)
+            _Attachment(self._generation, queue, ready, lambda: self._lost(queue))
+
+    def _lost(self, queue: Queue) -> None:
+        self._held.discard(queue.name)
+        self.forget_queue(queue)
 
 
 class _Attachment:
-    def __init__(self, generation: AmqpGeneration, queue: Queue, ready: Ready) -> None:
+    def __init__(self, generation: AmqpGeneration, queue: Queue, ready: Ready, lost: Callable[[], None]) -> None:
         self._queue = queue
         self._ready: Ready | None = ready
+        self._lost = lost
         generation.receiver(queue.address, "queue", self)
 
     def opened(self) -> None:
@@ -35,6 +47,7 @@ class _Attachment:
         pass
 
     def closed(self, condition: tuple[str, str] | None) -> None:
+        self._lost()
         self._tell(of_refusal(self._queue, *(condition or ("", ""))))
 
     def _tell(self, error: SubscriptionError | None) -> None:

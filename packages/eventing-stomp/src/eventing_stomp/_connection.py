@@ -49,6 +49,13 @@ class StompConnection(Connection[StompGeneration, ArtemisSession]):
             )
             generation.fail(UnsupportedBrokerError(msg))
             return None
+        if not self._access.temporary:
+            self._warned.once(
+                "%s: this user may not have temporary queues: on eventing.replies.# it needs the permissions "
+                "createAddress, createNonDurableQueue, consume and send. Without them there is no management, and when "
+                "the connection breaks Artemis may hold back an unsettled event until it is restarted",
+                self.config.place,
+            )
         management = StompManagement(generation, self.loop, self._access)
         return StompSession(generation, management, self.model, self._warned)
 

@@ -5,8 +5,7 @@ there is one STOMP subscription, whose setting follows from the window, and what
 a window of 1 it is exact: one message at a time.
 
 The setting can't be changed, so the STOMP subscription is made anew, which gives back what waits here: at a moment at
-which nothing is out. There is one at a time: when a connection with several on one queue breaks, Artemis 2.44 can leave
-messages marked as being delivered, to nobody, until it is restarted.
+which nothing is out.
 """
 
 from __future__ import annotations
@@ -39,6 +38,8 @@ class StompConsumer(SocketConsumer[StompGeneration, ArtemisSession]):
     Attributes:
         address: the queue's.
     """
+
+    gives_back = True
 
     def __init__(self, connection: StompConnection, subscription: Subscription, subscriber: Subscriber) -> None:
         super().__init__(connection, subscription, subscriber)
@@ -92,6 +93,8 @@ class StompConsumer(SocketConsumer[StompGeneration, ArtemisSession]):
             if attempt != self._attempt:
                 return
             if error is None:
+                if self._session is not None and self._queue is not None:
+                    self._session.attached(self._queue)
                 self.attached()
                 self._connection.dirty.add(self)
             else:

@@ -15,7 +15,7 @@ from typing import Any, Protocol, cast
 
 from eventing_core.errors import BrokerConnectionError, SendRejectedError, SubscriptionError
 from eventing_core.provider.artemis import ArtemisProducer
-from eventing_core.provider.sockets import Buffer, Generation, Send, of_socket, reader, writer
+from eventing_core.provider.sockets import Buffer, Generation, Send, is_hangup, of_socket, reader, writer
 from eventing_stomp import _driver, _errors
 from eventing_stomp._config import StompConfig
 from eventing_stomp._frames import BrokenFrameError, Incoming, Splitter, frame
@@ -42,9 +42,11 @@ class SubscriptionHandler(Protocol):
 
     Attributes:
         address: what it needs a right to, beside its queue.
+        gives_back: it has messages that go back to the broker, uncounted, when it ends in order.
     """
 
     address: str
+    gives_back: bool
 
     def arrived(self, subscription: str, incoming: Incoming) -> None:
         """A message came."""
@@ -102,7 +104,7 @@ class StompGeneration(Generation):
                 self.blocked = True
                 break
             except OSError as error:
-                self._end(of_socket(error, self._place))
+                self._end(error)
                 break
             if not count:
                 self._end(None)
@@ -123,16 +125,17 @@ class StompGeneration(Generation):
         except BrokenFrameError:
             self.fail(BrokerConnectionError(f"{self._place}: what came is no STOMP frame"))
 
-    def _end(self, error: BrokerConnectionError | None) -> None:
+    def _end(self, problem: OSError | None) -> None:
         """The peer is gone; what it said before it went is more telling than "connection reset"."""
         self.pump()
         if self._closing:
             self.closed = True
-        elif not self.is_open:
-            known = error if error and not self._heard else None
-            self.fail(known or _errors.of_handshake(self._place, self._heard, self._error))
+        elif self.is_open:
+            self.fail(of_socket(problem, self._place) if problem else _errors.of_loss(self._place, self._error))
+        elif problem is None or self._heard or is_hangup(problem):
+            self.fail(_errors.of_handshake(self._place, self._heard, self._error))
         else:
-            self.fail(error or _errors.of_loss(self._place, self._error))
+            self.fail(of_socket(problem, self._place))
 
     def put(self, data: bytes) -> None:
         """Have bytes written."""
@@ -158,7 +161,7 @@ class StompGeneration(Generation):
                 break
             except OSError as error:
                 self.read()
-                self._end(of_socket(error, self._place))
+                self._end(error)
                 break
         if at:
             del output[:at]
@@ -271,8 +274,9 @@ class StompGeneration(Generation):
     def close(self) -> None:
         """Unsubscribe, so that what is unsettled goes back uncounted; then disconnect."""
         self._closing = True
-        for subscription in self.subscriptions:
-            self.put(frame("UNSUBSCRIBE", {"id": subscription}))
+        for subscription, handler in self.subscriptions.items():
+            if handler.gives_back:
+                self.put(frame("UNSUBSCRIBE", {"id": subscription}))
         self.subscriptions.clear()
         self.receipts[_CLOSED.decode()] = self._closed
         self.put(frame("DISCONNECT", {"receipt": _CLOSED.decode()}))

@@ -1,90 +1,107 @@
-"""Artemis's management over STOMP: questions by SEND, answers by a subscription to a queue of our own."""
+"""Artemis's management over STOMP: questions by SEND, answers by a subscription to a queue of our own.
+
+That queue is a temporary one, and it is there in each generation before anything else, for more than the answers: when
+a connection breaks, Artemis 2.44 clears up after it on two threads at once, and what its consumers had out can end
+between them, held for nobody until the broker restarts. Where the connection has a temporary queue, one of the two
+deletes that first, and the other is done before it comes back (decision 22).
+"""
 
 from __future__ import annotations
 
-import json
 from uuid import uuid4
 
 from eventing_core.errors import SubscriptionError
-from eventing_core.provider.artemis import ADDRESS, SUCCEEDED, Management, Queue
+from eventing_core.provider.artemis import ADDRESS, SUCCEEDED, Management
 from eventing_core.provider.sockets import Loop, next_number
 from eventing_stomp._frames import Incoming, frame
 from eventing_stomp._generation import StompGeneration
 
-#: Where answers come: one address for all, and a queue for each connection, which goes when nobody consumes from it.
-_REPLIES = "eventing.replies"
+#: Where answers come: an address for each connection begins so.
+_REPLIES = "eventing.replies."
 
 
 class Access:
-    """Whether the user may ask; learnt once for all generations, since a refusal ends the connection.
+    """What the user may not do; learnt once for all generations, since a refusal ends the connection.
 
     Attributes:
-        denied: it may not.
+        asking: it may ask management.
+        temporary: it may have a temporary queue.
     """
 
     def __init__(self) -> None:
-        self.denied = False
+        self.asking = True
+        self.temporary = True
 
 
 class StompManagement(Management):
-    """The broker's management, in one generation. The queue for answers is made with the first question.
-
-    Attributes:
-        address: the management's.
-    """
-
-    address = ADDRESS
+    """The broker's management, in one generation. The queue for answers is made at once."""
 
     def __init__(self, generation: StompGeneration, loop: Loop, access: Access) -> None:
         super().__init__(loop)
         self._generation = generation
         self._access = access
-        self._replies = ""
-        if access.denied:
+        self._replies = f"{_REPLIES}{uuid4().hex}"
+        if access.temporary:
+            _Replies(self._replies, generation, self)
+        if not (access.temporary and access.asking):
             self.deny("refused before")
 
     def flush(self) -> None:
         """Send what is waiting."""
-        if not self._replies:
-            self._begin()
         while self.waiting:
             call = self.waiting.popleft()
-            self._send({**call.headers, "reply-to": self._replies, "correlation-id": call.number}, call.body)
+            receipt = f"asked-{next_number()}"
+            headers = {
+                "destination": ADDRESS,
+                "receipt": receipt,
+                "reply-to": self._replies,
+                "correlation-id": call.number,
+                **call.headers,
+            }
+            self._generation.receipts[receipt] = self._sent
+            # Without a length it is text, which management wants.
+            self._generation.put(frame("SEND", headers, call.body.encode()))
 
-    def _begin(self) -> None:
-        """Make a queue for the answers, by management itself, and subscribe to it. Carried out in this order."""
-        queue = Queue(name=f"{_REPLIES}.{uuid4().hex}", address=_REPLIES, anycast=True, single=True, expiry=0)
-        self._replies = f"{_REPLIES}::{queue.name}"
-        create = {"_AMQ_ResourceName": "broker", "_AMQ_OperationName": "createQueue"}
-        self._send(create, json.dumps([queue.configuration(), True]))
-        subscription = str(next_number())
-        self._generation.subscriptions[subscription] = self
+    def _sent(self, error: str | None) -> None:
+        if error is not None:
+            self._access.asking = False
+            self.deny(error)
+
+    def refused(self, error: SubscriptionError) -> None:
+        """The user may not have a queue for answers. The connection is over; the next one does without."""
+        self._access.temporary = False
+        self.deny(error)
+
+
+class _Replies:
+    """The queue for answers: a multicast subscription that isn't durable is a temporary queue."""
+
+    gives_back = False
+
+    def __init__(self, address: str, generation: StompGeneration, management: StompManagement) -> None:
+        self.address = address
+        self._management = management
+        subscription = f"replies-{next_number()}"
+        generation.subscriptions[subscription] = self
+        generation.receipts[subscription] = self._made
         headers = {
-            "destination": self._replies,
-            "subscription-type": "ANYCAST",
+            "destination": address,
+            "subscription-type": "MULTICAST",
             "id": subscription,
             "ack": "auto",
-            "receipt": f"replies-{subscription}",
+            "receipt": subscription,
         }
-        self._generation.receipts[f"replies-{subscription}"] = self._refused_or_not
-        self._generation.put(frame("SUBSCRIBE", headers))
+        generation.put(frame("SUBSCRIBE", headers))
 
-    def _send(self, headers: dict[str, str], body: str) -> None:
-        receipt = f"asked-{next_number()}"
-        self._generation.receipts[receipt] = self._refused_or_not
-        # Without a length it is text, which management wants.
-        self._generation.put(frame("SEND", {"destination": ADDRESS, "receipt": receipt, **headers}, body.encode()))
-
-    def _refused_or_not(self, error: str | None) -> None:
+    def _made(self, error: str | None) -> None:
         if error is not None:
             self.blamed(SubscriptionError(error))
-
-    def blamed(self, error: SubscriptionError) -> None:
-        """The user may not ask. The connection is over; the next one asks no more."""
-        self._access.denied = True
-        self.deny(error)
 
     def arrived(self, subscription: str, incoming: Incoming) -> None:  # noqa: ARG002 (a handler's signature)
         """An answer came."""
         succeeded = incoming.header(SUCCEEDED.encode()) == "true"
-        self.answered(incoming.header(b"correlation-id"), incoming.body, succeeded=succeeded)
+        self._management.answered(incoming.header(b"correlation-id"), incoming.body, succeeded=succeeded)
+
+    def blamed(self, error: SubscriptionError) -> None:
+        """The user lacks a right."""
+        self._management.refused(error)

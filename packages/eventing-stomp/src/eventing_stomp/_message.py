@@ -57,14 +57,19 @@ def routing(node: Node, header: str) -> dict[str, str]:
 
 
 def encode_alone(message: Message, where: bytes, receipt: int, delay: float = 0.0) -> bytes:
-    """A SEND frame in a transaction of its own, for one queue of an address.
+    """A SEND frame in a transaction, for one queue of an address.
 
     Artemis 2.44 keeps how it routed to an address: in one session, what goes to one queue after what went to all
-    reaches all of them. A transaction has a session of its own.
+    reaches all of them. A transaction has a session of its own, which the broker keeps for the transaction's name as
+    long as the connection lasts: so there is one name for each destination, used again and again.
     """
-    transaction = b"transaction:%d\n" % receipt
+    transaction = b"transaction:%b\n" % where.partition(b"\n")[0].partition(b":")[2]
     sending = encode(message, transaction + where, receipt, delay).replace(b"receipt:%d\n" % receipt, b"", 1)
-    return b"BEGIN\n%b\n\0%bCOMMIT\nreceipt:%d\n%b\n\0" % (transaction, sending, receipt, transaction)
+    # BEGIN's first header is for `receipt_of`; the broker passes it over.
+    return b"BEGIN\nsend:%d\n%b\n\0%bCOMMIT\nreceipt:%d\n%b\n\0" % (
+        *(receipt, transaction),
+        *(sending, receipt, transaction),
+    )
 
 
 def encode(message: Message, where: bytes, receipt: int, delay: float = 0.0) -> bytes:
@@ -91,7 +96,7 @@ def encode(message: Message, where: bytes, receipt: int, delay: float = 0.0) -> 
 
 
 def receipt_of(data: bytes) -> bytes:
-    """The receipt that an encoded message asks for: the value of its first header."""
+    """The number of the receipt that an encoded message asks for: the value of its first header."""
     start = data.index(b":") + 1
     return data[start : data.index(b"\n", start)]
 

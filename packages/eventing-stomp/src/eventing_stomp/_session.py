@@ -22,6 +22,8 @@ class StompSession(ArtemisSession):
 
 
 class _Attachment:
+    gives_back = False
+
     def __init__(self, generation: StompGeneration, queue: Queue, ready: Ready) -> None:
         self._queue = queue
         self.address = queue.address

@@ -39,6 +39,22 @@ def of_unmanaged_order(queue: Queue) -> SubscriptionError:
     )
 
 
+def of_unmanaged_sending(queue: Queue) -> SubscriptionError:
+    """For a send to a listener's queue that nobody here consumes from."""
+    return SubscriptionError(
+        f"whether the queue {queue.name!r} belongs to {queue.address!r} can't be seen without the broker's management, "
+        "and where it doesn't, the broker would drop what is sent: give the user the permissions 'manage' and 'send' "
+        "on activemq.management."
+    )
+
+
+def of_unseen(queue: Queue, why: str) -> SubscriptionError:
+    """For an existing queue that the broker tells nothing of."""
+    return SubscriptionError(
+        f"the queue {queue.name!r} is there, and whether it is as {queue.address!r} needs it can't be seen: {why}"
+    )
+
+
 def of_refusal(queue: Queue, name: str, description: str) -> SubscriptionError:
     """For a consumer that the broker refused, or took away."""
     if "does not exist for address" in description:

@@ -47,13 +47,19 @@ class ArtemisSession(ABC):
         self._warned = warned
         #: As their subscriptions want them, which know more than producers do.
         self._wanted: dict[str, Queue] = {}
-        self._queues: dict[Queue, list[Ready] | None] = {}
+        #: Who waits for a queue, and whether it attaches to it by itself; None: the queue was made.
+        self._queues: dict[Queue, list[tuple[Ready, bool]] | None] = {}
+        self._attached: set[str] = set()
         self._routed: set[str] = set()
         self._asking: dict[str, list[Callable[[bool], None]]] = {}
 
     @abstractmethod
     def make_by_attaching(self, queue: Queue, ready: Ready) -> None:
         """Make an anycast queue without management, and keep it from being removed."""
+
+    def attached(self, queue: Queue) -> None:
+        """A consumer of this connection has the queue: it is there, and belongs to its address."""
+        self._attached.add(queue.name)
 
     def lost(self) -> None:
         """The connection is gone: nobody is called any more."""
@@ -82,9 +88,9 @@ class ArtemisSession(ABC):
         self._wanted[queue.name] = queue
         dead = self.node(subscription.dead_letter).queue if subscription.dead_letter else None
         if dead is None:
-            self.ensure(queue, ready)
+            self._ensure(queue, ready, attaching=True)
         else:
-            self.ensure(dead, lambda error: ready(error) if error else self.ensure(queue, ready))
+            self.ensure(dead, lambda error: ready(error) if error else self._ensure(queue, ready, attaching=True))
 
     def forget(self, subscription: Subscription) -> None:
         """Make them again when they are needed next: one may have been deleted."""
@@ -95,6 +101,9 @@ class ArtemisSession(ABC):
 
     def ensure(self, queue: Queue, ready: Ready) -> None:
         """Make a queue, unless it was made in this generation."""
+        self._ensure(queue, ready, attaching=False)
+
+    def _ensure(self, queue: Queue, ready: Ready, *, attaching: bool) -> None:
         wanted = self._wanted.get(queue.name)
         if wanted is not None and wanted.address == queue.address:
             queue = wanted
@@ -102,51 +111,65 @@ class ArtemisSession(ABC):
         if known is None:
             ready(None)
             return
-        known.append(ready)
+        known.append((ready, attaching))
         if len(known) == 1:
             self._queues[queue] = known
-            self.management.call(
-                "broker", "createQueue", (queue.configuration(), True), lambda reply: self._made(queue, reply)
-            )
+            self._create(queue)
+
+    def _create(self, queue: Queue) -> None:
+        arguments = (queue.configuration(), True)
+        self.management.call("broker", "createQueue", arguments, lambda reply: self._made(queue, reply))
 
     def forget_queue(self, queue: Queue) -> None:
         """Make a queue again when it is needed next."""
         for known in [known for known in self._queues if known.name == queue.name]:
             if self._queues[known] is None:
                 del self._queues[known]
+        self._attached.discard(queue.name)
         self._routed.discard(queue.address)
 
     def _made(self, queue: Queue, reply: Reply) -> None:
         if reply.kind == "denied":
             self._attach_instead(queue)
         elif reply.kind != "done":
-            why = reply.value if reply.kind == "failed" else "no answer"
-            self._settle(queue, SubscriptionError(f"queue {queue.name!r} could not be made: {why}"))
+            self._settle(queue, SubscriptionError(f"queue {queue.name!r} could not be made: {_why(reply)}"))
         elif "id" in _object(reply.value):
             self._settle(queue, None)
         else:
             # Where the name is taken, the broker says so by leaving the id out, and by nothing else.
-            self._look(queue, lambda row: self._compare(queue, row))
+            self._look(queue, lambda row, why: self._there(queue, row, why))
 
     def consumers(self, queue: Queue, answer: Callable[[int], None]) -> None:
         """How many consumers a queue has; 0 where that can't be told."""
-        self._look(queue, lambda row: answer(int(_text(row, "consumerCount") or 0)))
+        self._look(queue, lambda row, _: answer(int(_text(row, "consumerCount") or 0)))
 
-    def _look(self, queue: Queue, found: Callable[[dict[str, Any]], None]) -> None:
-        """What the broker tells of a queue; nothing, where it tells nothing."""
+    def _look(self, queue: Queue, found: Callable[[dict[str, Any], str], None]) -> None:
+        """What the broker tells of a queue: nothing, where there is none; or why it tells nothing."""
         query = json.dumps({"field": "name", "operation": "EQUALS", "value": queue.name})
 
         def listed(reply: Reply) -> None:
-            data = _object(reply.value).get("data") if reply.kind == "done" else None
+            if reply.kind != "done":
+                found({}, _why(reply))
+                return
+            data = _object(reply.value).get("data")
             rows = [cast("dict[str, Any]", row) for row in cast("list[Any]", data or ()) if isinstance(row, dict)]
-            found(next((row for row in rows if row.get("name") == queue.name), {}))
+            found(next((row for row in rows if row.get("name") == queue.name), {}), "")
 
         self.management.call("broker", "listQueues", (query, 1, 10), listed)
 
+    def _there(self, queue: Queue, row: dict[str, Any], why: str) -> None:
+        if why:
+            self._settle(queue, _errors.of_unseen(queue, why))
+        elif row:
+            self._compare(queue, row)
+        else:
+            # It went in between.
+            self._create(queue)
+
     def _compare(self, queue: Queue, row: dict[str, Any]) -> None:
         """The queue was there. Refuse what would lose events; make it stricter; say what can't be had."""
-        error = _flaw(queue, row) if row else None
-        if error is not None or not row:
+        error = _flaw(queue, row)
+        if error is not None:
             self._settle(queue, error)
             return
         if _flag(row, "durable") != queue.durable:
@@ -205,7 +228,10 @@ class ArtemisSession(ABC):
             "are noticed late",
             queue.name,
         )
-        self._settle(queue, None)
+        # Who consumes from it makes it, and learns by that whether it is the address's own. Who sends would not learn.
+        for ready, attaching in self._queues.pop(queue, None) or ():
+            known = attaching or queue.name in self._attached
+            ready(None if known else _errors.of_unmanaged_sending(queue))
 
     def _settle(self, queue: Queue, error: SubscriptionError | None) -> None:
         # After a failure it is tried again by whoever needs it next.
@@ -214,7 +240,7 @@ class ArtemisSession(ABC):
             self._queues[queue] = None
             if not queue.anycast:
                 self._routed.add(queue.address)
-        for ready in waiting or ():
+        for ready, _ in waiting or ():
             ready(error)
 
     # -- addresses ----------------------------------------------------------------------------------------------------
@@ -231,11 +257,20 @@ class ArtemisSession(ABC):
             self.management.attribute(f"address.{address}", "QueueNames", lambda reply: self._answered(address, reply))
 
     def _answered(self, address: str, reply: Reply) -> None:
-        # Who may not ask, or gets no answer, can't be told: taken for routed. An unknown address has no queues.
-        if reply.kind in {"denied", "silent"} or (reply.kind == "done" and bool(reply.value)):
+        # Who gets no answer can't be told: taken for routed. An unknown address has no queues.
+        if bool(reply.value) if reply.kind == "done" else not _is_unknown(reply):
             self._routed.add(address)
         for answer in self._asking.pop(address, ()):
             answer(address in self._routed)
+
+
+def _why(reply: Reply) -> str:
+    return str(reply.value) if reply.kind == "failed" else "no answer" if reply.kind == "silent" else "no right to ask"
+
+
+def _is_unknown(reply: Reply) -> bool:
+    """Whether management says that what was asked about isn't there (AMQ229069)."""
+    return reply.kind == "failed" and "annot find resource" in str(reply.value)
 
 
 def _flaw(queue: Queue, row: dict[str, Any]) -> SubscriptionError | None:

@@ -192,6 +192,8 @@ class Connection(ABC, Generic[G, S]):
             raise ConnectionLostError(msg)
         consumer = self.make_consumer(subscription, subscriber)
         self.loop.post(self._add_consumer, consumer)
+        if self._ended:
+            self._run_leftovers()
         return consumer
 
     def health(self) -> Health:
@@ -217,8 +219,11 @@ class Connection(ABC, Generic[G, S]):
     def abandon(self) -> None:
         """In a forked child: close the descriptors. The engine's memory is left: the parent may have been inside."""
         self.refusing = self._ended = True
+        # It may be held by a thread that isn't there any more.
+        self._end_lock = threading.RLock()
         self.loop.abandon()
-        generation, connector = self._generation, self._connector
+        generation, self._generation = self._generation, None
+        connector, self._connector = self._connector, None
         if generation is not None:
             close_silently(generation.sock)
         if connector is not None:
@@ -279,7 +284,7 @@ class Connection(ABC, Generic[G, S]):
     # -- connecting ---------------------------------------------------------------------------------------------------
 
     def _connect(self) -> None:
-        if self._finished or self._said_goodbye:
+        if self._finished or self._said_goodbye or self._connector or self._generation:
             return
         deadline = time.monotonic() + self.config.connect_timeout
         self._connector = connector = Connector(

@@ -69,5 +69,10 @@ def of_mismatch(place: str, protocol: str, heard: bytes) -> ProtocolMismatchErro
     return ProtocolMismatchError(f"{place}: nothing there speaks {protocol}: {_came(heard)}{mend}")
 
 
+def is_hangup(error: Exception) -> bool:
+    """Whether the peer has ended the connection; one that doesn't read what came ends it by a reset."""
+    return isinstance(error, ConnectionResetError | BrokenPipeError) and not isinstance(error, ssl.SSLError)
+
+
 def _came(heard: bytes) -> str:
     return f"{heard[:16]!r} came" if heard else "nothing came"

@@ -148,3 +148,4 @@ class Loop:
         """In a forked child: close the descriptors; their counterparts are the parent's."""
         # An epoll instance is shared with the parent: closing it is fine, unregistering would reach the parent's.
         self.close()
+        self._inbox.clear()

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 G = TypeVar("G", bound=Generation)
 S = TypeVar("S", bound="Session")
 
-#: Waits before a sender that was refused is tried again, in seconds.
+#: Waits before a sender that was refused is tried again, in seconds; they begin anew after so many without refusal.
 _RETRY = (0.2, 10.0)
+_STABLE = 5.0
 
 
 class SocketProducer(Producer, Generic[G, S]):
@@ -87,6 +88,7 @@ class SocketProducer(Producer, Generic[G, S]):
         self._generation = generation
         self._session = session
         self._not_before = 0.0
+        self._retry.reset()
         self.reset()
         if self._waiting:
             self._connection.dirty.add(self)
@@ -122,7 +124,10 @@ class SocketProducer(Producer, Generic[G, S]):
 
     def wait_before_retry(self) -> None:
         """Don't try again at once."""
-        self._not_before = time.monotonic() + self._retry.next()
+        now = time.monotonic()
+        if now > self._not_before + _STABLE:
+            self._retry.reset()
+        self._not_before = now + self._retry.next()
 
     def give_up(self, reason: str) -> None:
         """The broker takes nothing for this destination: fail what waits for it."""

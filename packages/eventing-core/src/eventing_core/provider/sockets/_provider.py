@@ -55,7 +55,9 @@ class SocketProvider(Provider):
         try:
             connection.open(observer)
         except BaseException:
-            self._connection = None
+            with self._lock:
+                self._connection = None
+                self._producers = {}
             raise
 
     def producer(self, destination: Destination) -> Producer:
