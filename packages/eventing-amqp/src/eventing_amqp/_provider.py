@@ -15,7 +15,25 @@ if TYPE_CHECKING:
     from eventing_amqp._connection import AmqpConnection
 
 
-class AMQProvider(SocketProvider):
+_CAPABILITIES = Capabilities(
+    durable=True,
+    per_process=True,
+    member_expiry=True,
+    exclusive=True,
+    delivery_count="delivered",
+    uncounted_release=True,
+    send_delay=True,
+    dedup=True,
+    reports_unroutable=True,
+    individual_settlement=True,
+    lease=False,
+    exact_window=True,
+    network=True,
+    max_message_bytes=None,
+)
+
+
+class AMQProvider(SocketProvider[AmqpConfig]):
     """Events over Apache Artemis. Thread-safe; one connection, one I/O thread.
 
     Proton is imported when it is opened.
@@ -33,22 +51,6 @@ class AMQProvider(SocketProvider):
     """
 
     name = "amqp"
-    capabilities = Capabilities(
-        durable=True,
-        per_process=True,
-        member_expiry=True,
-        exclusive=True,
-        delivery_count="delivered",
-        uncounted_release=True,
-        send_delay=True,
-        dedup=True,
-        reports_unroutable=True,
-        individual_settlement=True,
-        lease=False,
-        exact_window=True,
-        network=True,
-        max_message_bytes=None,
-    )
 
     def __init__(
         self,
@@ -63,15 +65,12 @@ class AMQProvider(SocketProvider):
         super().__init__(server_name, AmqpConfig.of(options))
 
     @classmethod
-    def from_config(cls, server_name: str, config: AmqpConfig) -> AMQProvider:
-        """A provider with these settings."""
-        provider = cls.__new__(cls)
-        SocketProvider.__init__(provider, server_name, config)
-        return provider
+    def capabilities_with(cls, config: AmqpConfig) -> Capabilities:  # noqa: ARG003 (the same with any settings)
+        """What it can do."""
+        return _CAPABILITIES
 
     def make_connection(self) -> AmqpConnection:
         """A new connection."""
         from eventing_amqp._connection import AmqpConnection  # noqa: PLC0415 (the driver, not before it is used)
 
-        assert isinstance(self.config, AmqpConfig)  # noqa: S101 (for type checkers: both constructors see to it)
         return AmqpConnection(self.config, self.server_name)

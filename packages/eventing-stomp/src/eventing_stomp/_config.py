@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
 
 from eventing_core.provider.sockets import SocketConfig
 
@@ -12,11 +14,25 @@ class StompConfig(SocketConfig):
 
     Attributes:
         port: its STOMP port.
-        virtual_host: the broker's virtual host; empty: the host's name.
-        prefetch_bytes: how much a listener may have on its way, in bytes, beside its bound in messages. Messages larger
-            than this divided by the listener's concurrency don't make use of all of that.
+        broker: ``artemis``, or ``rabbitmq``, where queue names begin with the event's by default, and have to hold it.
+        virtual_host: the broker's virtual host; empty: the host's name, or ``/`` on RabbitMQ.
+        prefetch_bytes: on Artemis, how much a listener may have on its way, in bytes, beside its bound in messages.
+            Messages larger than this divided by the listener's concurrency don't make use of all of that.
     """
 
     port: int = Field(default=61613, ge=1, le=65535)
+    broker: Literal["artemis", "rabbitmq"] = "artemis"
     virtual_host: str = ""
     prefetch_bytes: int = Field(default=8_388_608, ge=1)
+
+    @property
+    def host_header(self) -> str:
+        """What CONNECT asks for."""
+        return self.virtual_host or ("/" if self.broker == "rabbitmq" else self.host)
+
+    @model_validator(mode="after")
+    def _names_can_be_had(self) -> Self:
+        if self.broker == "rabbitmq" and "queue_name" in self.model_fields_set and "{event}" not in self.queue_name:
+            msg = "queue_name has to hold {event} on RabbitMQ, which binds a queue to a second event unnoticed"
+            raise ValueError(msg)
+        return self

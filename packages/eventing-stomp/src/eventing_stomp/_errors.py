@@ -15,8 +15,12 @@ _ANSWERS = (b"CONNECTED", b"ERROR")
 _SUBSCRIPTION = re.compile(r"Error creating subscription (\S+)")
 
 
-#: How it names the address that the user has no right to (AMQ229032), without saying in which frame it stood.
-_ADDRESS = re.compile(r"permission='\w+'.*? on address (\S+)")
+#: How it names the address that the user has no right to (AMQ229032), without saying in which frame it stood; and how
+#: RabbitMQ names a queue, an exchange, or a routing key.
+_ADDRESS = re.compile(
+    r"permission='\w+'.*? on address (?P<address>\S+)"
+    r"|(?:queue|exchange) '(?P<resource>[^']+)' in vhost|topic '(?P<key>[^']+)' in exchange"
+)
 
 
 _DUMP = re.compile(r" CoreMessage\[.*", re.DOTALL)
@@ -64,7 +68,7 @@ def text_of(message: str, body: str) -> str:
 def address_of(text: str) -> str:
     """The address that an ERROR frame is about; empty where it doesn't say so."""
     found = _ADDRESS.search(text)
-    return found[1] if found else ""
+    return found[found.lastgroup or 0] if found else ""
 
 
 def subscription_of(text: str) -> str:

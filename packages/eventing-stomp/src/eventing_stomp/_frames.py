@@ -70,6 +70,12 @@ def frame(command: str, headers: Mapping[str, str], body: bytes = b"") -> bytes:
     return b"%b\n%b\n%b\0" % (command.encode(), lines(headers), body)
 
 
+def receipt_of(data: bytes) -> bytes:
+    """The number of the receipt that an encoded message asks for: the value of its first header."""
+    start = data.index(b":") + 1
+    return data[start : data.index(b"\n", start)]
+
+
 def read_headers(head: bytes) -> dict[str, str]:
     """All headers of a frame; the first of a key holds (specification, "Repeated Header Entries")."""
     headers: dict[str, str] = {}

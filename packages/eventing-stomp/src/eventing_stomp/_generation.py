@@ -10,15 +10,15 @@ import logging
 import socket
 import ssl
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol, cast
 
 from eventing_core.errors import BrokerConnectionError, SendRejectedError, SubscriptionError
-from eventing_core.provider.artemis import ArtemisProducer
 from eventing_core.provider.sockets import Buffer, Generation, Send, is_hangup, of_socket, reader, writer
 from eventing_stomp import _driver, _errors
 from eventing_stomp._config import StompConfig
-from eventing_stomp._frames import BrokenFrameError, Incoming, Splitter, frame
+from eventing_stomp._frames import BrokenFrameError, Incoming, Splitter, frame, receipt_of
 
 _log = logging.getLogger("eventing.stomp")
 
@@ -35,6 +35,20 @@ _OUTPUT_LIMIT = 1 << 20
 _HEARD_LIMIT = 16
 
 _CLOSED = b"closed"
+
+
+class Sender(Protocol):
+    """Whose a `Send` is.
+
+    Attributes:
+        address: where it sends to, as an ERROR frame names it.
+    """
+
+    @property
+    def address(self) -> str: ...
+
+    def confirmed(self, send: Send) -> None:
+        """The receipt has come."""
 
 
 class SubscriptionHandler(Protocol):
@@ -83,7 +97,7 @@ class StompGeneration(Generation):
         self._input_buffer, self._output_buffer = Buffer(_CHUNK), Buffer(_CHUNK)
         self._read, self._write = reader(sock, self._input_buffer), writer(sock, self._output_buffer)
         self.next_tick = float("inf")
-        self.stomp: Any = _driver.protocol(config.host, config.virtual_host, self.put, self)
+        self.stomp: Any = _driver.protocol(config.host, config.host_header, self.put, self)
         self._wish = config.heartbeat
         wish = round(config.heartbeat * 1000)
         headers = {"heart-beat": f"{wish},{wish}"}
@@ -140,6 +154,19 @@ class StompGeneration(Generation):
     def put(self, data: bytes) -> None:
         """Have bytes written."""
         self._output += data
+
+    def write_sends(self, waiting: deque[Send], *, unrouted: bool) -> bool:
+        """Write sends, the first ones first, while there is room. False: some wait for the socket to take these."""
+        sends, put = self.sends, self.put
+        while waiting:
+            if not self.has_room:
+                return False
+            send = waiting.popleft()
+            send.sent = True
+            send.unrouted = unrouted
+            sends[receipt_of(send.data)] = send
+            put(send.data)
+        return True
 
     @property
     def has_room(self) -> bool:
@@ -201,6 +228,9 @@ class StompGeneration(Generation):
         frames, self._frames = self._frames, []
         sends, subscriptions = self.sends, self.subscriptions
         for incoming in frames:
+            if self.failure is not None:
+                # After an ERROR frame there is nothing that could be relied on.
+                break
             if incoming.command == b"MESSAGE":
                 subscription = incoming.header(b"subscription")
                 handler = subscriptions.get(subscription)
@@ -210,7 +240,7 @@ class StompGeneration(Generation):
                 receipt = incoming.header(b"receipt-id")
                 send = sends.pop(receipt.encode(), None)
                 if send is not None:
-                    cast("ArtemisProducer[Any]", send.producer).confirmed(send)
+                    cast("Sender", send.producer).confirmed(send)
                 else:
                     self._answer(receipt, None)
             else:
@@ -253,7 +283,7 @@ class StompGeneration(Generation):
     def _blame(self, receipt: bytes, text: str) -> None:
         subscription, address = _errors.subscription_of(text), _errors.address_of(text)
         for key, send in [*self.sends.items()]:
-            if key == receipt or (address and cast("ArtemisProducer[Any]", send.producer).address == address):
+            if key == receipt or (address and cast("Sender", send.producer).address == address):
                 del self.sends[key]
                 where = send.producer.destination
                 send.tell(SendRejectedError(f"{where}: refused by the broker ({text})", in_doubt=send.in_doubt))

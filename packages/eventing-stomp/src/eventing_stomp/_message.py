@@ -95,12 +95,6 @@ def encode(message: Message, where: bytes, receipt: int, delay: float = 0.0) -> 
     )
 
 
-def receipt_of(data: bytes) -> bytes:
-    """The number of the receipt that an encoded message asks for: the value of its first header."""
-    start = data.index(b":") + 1
-    return data[start : data.index(b"\n", start)]
-
-
 def decode(frame: Incoming) -> Message:
     """The message of a MESSAGE frame. Never raises."""
     everything = read_headers(frame.head)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from eventing_core.provider import Destination, Message
 from eventing_core.provider.artemis import ArtemisProducer
 from eventing_core.provider.sockets import next_number
 from eventing_stomp._frames import lines
 from eventing_stomp._generation import StompGeneration
-from eventing_stomp._message import encode, encode_alone, receipt_of, routing
+from eventing_stomp._message import encode, encode_alone, routing
 
 if TYPE_CHECKING:
     from eventing_stomp._connection import StompConnection
@@ -37,14 +37,5 @@ class StompProducer(ArtemisProducer[StompGeneration]):
 
     def write(self, generation: StompGeneration, *, unrouted: bool) -> None:
         """Write what there is room for."""
-        waiting, sends, put = self._waiting, generation.sends, generation.put
-        while waiting:
-            if not generation.has_room:
-                self._connection.dirty.add(self)
-                return
-            send = waiting.popleft()
-            send.sent = True
-            send.unrouted = unrouted
-            data: Any = send.data
-            sends[receipt_of(data)] = send
-            put(data)
+        if not generation.write_sends(self._waiting, unrouted=unrouted):
+            self._connection.dirty.add(self)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +13,39 @@ from eventing_core.provider.sockets import SocketProvider
 from eventing_stomp._config import StompConfig
 
 if TYPE_CHECKING:
-    from eventing_stomp._connection import StompConnection
+    from eventing_stomp._link import StompLink
 
 
-class StompProvider(SocketProvider):
-    """Events over Apache Artemis. Thread-safe; one connection, one I/O thread.
+_ARTEMIS = Capabilities(
+    durable=True,
+    per_process=True,
+    member_expiry=True,
+    exclusive=True,
+    delivery_count="flag",
+    uncounted_release=True,
+    send_delay=True,
+    dedup=True,
+    reports_unroutable=True,
+    individual_settlement=True,
+    lease=False,
+    exact_window=False,
+    network=True,
+    max_message_bytes=None,
+)
+
+_RABBITMQ = replace(
+    _ARTEMIS,
+    exclusive=False,
+    uncounted_release=False,
+    send_delay=False,
+    dedup=False,
+    reports_unroutable=False,
+    exact_window=True,
+)
+
+
+class StompProvider(SocketProvider[StompConfig]):
+    """Events over Apache Artemis, or RabbitMQ. Thread-safe; one connection, one I/O thread.
 
     stomp.py is imported when it is opened.
 
@@ -33,22 +62,6 @@ class StompProvider(SocketProvider):
     """
 
     name = "stomp"
-    capabilities = Capabilities(
-        durable=True,
-        per_process=True,
-        member_expiry=True,
-        exclusive=True,
-        delivery_count="flag",
-        uncounted_release=True,
-        send_delay=True,
-        dedup=True,
-        reports_unroutable=True,
-        individual_settlement=True,
-        lease=False,
-        exact_window=False,
-        network=True,
-        max_message_bytes=None,
-    )
 
     def __init__(
         self,
@@ -63,15 +76,14 @@ class StompProvider(SocketProvider):
         super().__init__(server_name, StompConfig.of(options))
 
     @classmethod
-    def from_config(cls, server_name: str, config: StompConfig) -> StompProvider:
-        """A provider with these settings."""
-        provider = cls.__new__(cls)
-        SocketProvider.__init__(provider, server_name, config)
-        return provider
+    def capabilities_with(cls, config: StompConfig) -> Capabilities:
+        """What it can do: that depends on the broker."""
+        return _RABBITMQ if config.broker == "rabbitmq" else _ARTEMIS
 
-    def make_connection(self) -> StompConnection:
+    def make_connection(self) -> StompLink[Any]:
         """A new connection."""
-        from eventing_stomp._connection import StompConnection  # noqa: PLC0415 (the driver, not before it is used)
+        # The driver, not before it is used.
+        from eventing_stomp._connection import StompConnection  # noqa: PLC0415
+        from eventing_stomp.rabbitmq._connection import RabbitConnection  # noqa: PLC0415
 
-        assert isinstance(self.config, StompConfig)  # noqa: S101 (for type checkers: both constructors see to it)
-        return StompConnection(self.config)
+        return (RabbitConnection if self.config.broker == "rabbitmq" else StompConnection)(self.config)

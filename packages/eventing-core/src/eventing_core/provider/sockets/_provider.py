@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from abc import abstractmethod
-from typing import Any
+from typing import Any, Generic, Self, TypeVar
 
 from eventing_core.errors import BrokerConnectionError, ConnectionLostError
 from eventing_core.provider._interface import (
+    Capabilities,
     Destination,
     Handle,
     Health,
@@ -20,23 +21,38 @@ from eventing_core.provider._interface import (
 from eventing_core.provider.sockets._config import SocketConfig
 from eventing_core.provider.sockets._connection import Connection
 
+C = TypeVar("C", bound=SocketConfig)
 
-class SocketProvider(Provider):
+
+class SocketProvider(Provider, Generic[C]):
     """One connection, one I/O thread. Thread-safe.
+
+    A transport's own constructor takes its settings one by one.
 
     Args:
         server_name: this process's name in the cluster.
         config: the settings.
     """
 
-    config: SocketConfig
-
-    def __init__(self, server_name: str, config: SocketConfig) -> None:
+    def __init__(self, server_name: str, config: C) -> None:
         self.server_name = server_name
         self.config = config
+        self.capabilities = self.capabilities_with(config)
         self._lock = threading.Lock()
         self._connection: Connection[Any, Any] | None = None
         self._producers: dict[Destination, Producer] = {}
+
+    @classmethod
+    def from_config(cls, server_name: str, config: C) -> Self:
+        """A provider with these settings."""
+        provider = cls.__new__(cls)
+        SocketProvider.__init__(provider, server_name, config)
+        return provider
+
+    @classmethod
+    @abstractmethod
+    def capabilities_with(cls, config: C) -> Capabilities:
+        """What it can do, with these settings."""
 
     @abstractmethod
     def make_connection(self) -> Connection[Any, Any]:

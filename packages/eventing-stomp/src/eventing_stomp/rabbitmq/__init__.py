@@ -1,0 +1,1 @@
+"""RabbitMQ over STOMP: its destinations, its queues, its flow control."""

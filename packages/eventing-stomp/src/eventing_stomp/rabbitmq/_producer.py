@@ -1,0 +1,50 @@
+"""Sends to one destination, over RabbitMQ."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from eventing_core.errors import CapabilityError
+from eventing_core.provider import Destination, Message
+from eventing_core.provider.sockets import Send, SocketProducer, next_number
+from eventing_stomp._frames import lines
+from eventing_stomp._generation import StompGeneration
+from eventing_stomp.rabbitmq._address import DEFAULT_EXCHANGE
+from eventing_stomp.rabbitmq._message import encode
+from eventing_stomp.rabbitmq._session import RabbitSession
+
+if TYPE_CHECKING:
+    from eventing_stomp.rabbitmq._connection import RabbitConnection
+
+
+class RabbitProducer(SocketProducer[StompGeneration, RabbitSession]):
+    """SEND frames, each with a receipt, which RabbitMQ gives when it has the message.
+
+    Attributes:
+        address: the routing key or exchange that an error names.
+    """
+
+    def __init__(self, connection: RabbitConnection, destination: Destination) -> None:
+        super().__init__(connection, destination)
+        queue = None if destination.kind == "topic" else connection.model.queue(destination)
+        self.address = DEFAULT_EXCHANGE if queue else destination.topic
+        self._where = lines(
+            {"destination": connection.model.target(destination), **dict(queue.settings if queue else ())}
+        )
+
+    def encode(self, message: Message, delay: float) -> bytes:
+        """The message as a SEND frame."""
+        if delay > 0:
+            msg = "RabbitMQ can't delay messages"
+            raise CapabilityError(msg)
+        return encode(message, self._where, next_number())
+
+    def flush(self) -> None:
+        """Write what there is room for."""
+        generation = self._generation
+        if generation is not None and not generation.write_sends(self._waiting, unrouted=False):
+            self._connection.dirty.add(self)
+
+    def confirmed(self, send: Send) -> None:
+        """The broker has taken a message."""
+        send.tell(None)
