@@ -264,20 +264,33 @@ def test_closing_waits_for_confirmations(proxied: tuple[Bench, Proxy]):
     assert not closing.is_alive()
 
 
-def test_a_connection_that_is_reset_again_and_again(proxied: tuple[Bench, Proxy]):
-    bench, proxy = proxied
-    recorder = accepting(bench.listen_active(window=100))
-    stream = Stream(bench)
-    for number in range(2, 12):
-        wait_generation(recorder, number - 1)
-        got = len(recorder.deliveries.items())
-        recorder.wait(got + 30, "flow resumes")
-        proxy.reset()
-    wait_generation(recorder, 11)
-    stream.stop()
-    assert not stream.failed
-    recorder.deliveries.until(lambda _: set(recorder.bodies()) >= set(stream.confirmed), "all that was confirmed comes")
-    assert len(stream.confirmed) == len(set(stream.confirmed))
+def test_a_connection_that_is_reset_again_and_again(private_artemis: Artemis, kind: str):
+    with Proxy(private_artemis.port) as proxy, opened(private_artemis, "s", port=proxy.port, heartbeat=0.5) as bench:
+        recorder = accepting(bench.listen_active(window=100))
+        stream = Stream(bench)
+        # Artemis gives up on a message after ten deliveries; over STOMP it counts what was out on a lost connection.
+        for number in range(2, 10):
+            wait_generation(recorder, number - 1)
+            got = len(recorder.deliveries.items())
+            recorder.wait(got + 30, "flow resumes")
+            proxy.reset()
+        wait_generation(recorder, 9)
+        stream.stop()
+        assert not stream.failed
+        assert len(stream.confirmed) == len(set(stream.confirmed))
+
+        def all_came(_: object) -> bool:
+            return set(recorder.bodies()) >= set(stream.confirmed)
+
+        try:
+            recorder.deliveries.until(all_came, "all that was confirmed comes")
+        except AssertionError:
+            if kind == "amqp":
+                raise
+            # Artemis 2.44 can hold some back over STOMP, seldom, until it is restarted: see decision 22.
+            assert len(set(stream.confirmed) - set(recorder.bodies())) <= 8
+            private_artemis.restart()
+            recorder.deliveries.until(all_came, "all that was confirmed comes")
 
 
 def test_a_closed_handle_is_harmless_in_every_later_generation(proxied: tuple[Bench, Proxy]):
