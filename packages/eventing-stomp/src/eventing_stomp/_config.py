@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, SecretStr, field_validator
 
 from eventing_core.provider.sockets import SocketConfig
 
@@ -20,3 +20,13 @@ class StompConfig(SocketConfig):
     port: int = Field(default=61613, ge=1, le=65535)
     virtual_host: str = ""
     prefetch_bytes: int = Field(default=8_388_608, ge=1)
+
+    @field_validator("user", "password", "virtual_host")
+    @classmethod
+    def _is_one_line(cls, value: str | SecretStr) -> str | SecretStr:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if any(character in text for character in "\r\n\0"):
+            # It would add headers. Without the value: it may be the password.
+            msg = "holds a line break or NUL, which STOMP can't carry in its first frame"
+            raise ValueError(msg)
+        return value
