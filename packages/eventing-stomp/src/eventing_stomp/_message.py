@@ -18,7 +18,7 @@ _DEDUP_ID = "_AMQ_DUPL_ID"
 #: AMQP's message id and content type; the prefix says that the id was a plain string.
 _MESSAGE_ID = "NATIVE_MESSAGE_ID"
 _ID_PREFIX = "ID:AMQP_NO_PREFIX:"
-_ID_KIND = re.compile(r"ID:AMQP_[A-Z_]+:")
+_ID_KIND = re.compile(r"\AID:AMQP_[A-Z_]+:")
 _AMQP_CONTENT_TYPE = "JMS_AMQP_ContentType"
 
 #: In milliseconds.
@@ -113,7 +113,7 @@ def decode(frame: Incoming) -> Message:
     return Message(
         body=frame.body,
         headers=headers,
-        message_id=_ID_KIND.sub("", native, count=1),
+        message_id=_ID_KIND.sub("", native),
         dedup_id=everything.get(_DEDUP_ID, ""),
         content_type=everything.get("content-type") or everything.get(_AMQP_CONTENT_TYPE, ""),
         durable=everything.get("persistent") == "true",
