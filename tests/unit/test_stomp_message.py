@@ -173,6 +173,8 @@ def test_a_delivery_knows_whether_it_came_before():
     # Said in headers of the event's own.
     assert StompDelivery(arrived(xredelivered="true"), 1, 1).delivery_count == 0
     assert StompDelivery(arrived(note="x\nredelivered:true\n"), 1, 1).delivery_count == 0
+    twice = Incoming(b"MESSAGE", b"MESSAGE\nredelivered:false\nredelivered:true\n", b"")
+    assert StompDelivery(twice, 1, 1).delivery_count == 0
     assert StompDelivery(arrived(own="o"), 5, 3).message().headers == {"own": "o"}
 
 

@@ -221,7 +221,7 @@ class StompConsumer(SocketConsumer[StompGeneration, ArtemisSession]):
 
 
 def _raw_ack(incoming: Incoming) -> bytes:
-    """The id to acknowledge by, escaped as it came."""
+    """The id to acknowledge by, escaped as it came: the last one, since a property of the sender's may be named so."""
     head = incoming.head
-    start = head.index(b"\nack:") + 5
+    start = head.rindex(b"\nack:") + 5
     return head[start : head.index(b"\n", start)]

@@ -134,7 +134,9 @@ class StompDelivery(Delivery):
         self.frame = frame
         self.number = number
         self.generation = generation
-        self.delivery_count = 1 if b"\nredelivered:true\n" in frame.head else 0
+        head = frame.head
+        # The first: a property of the sender's may be named so.
+        self.delivery_count = 1 if head.startswith(b"\nredelivered:true\n", head.find(b"\nredelivered:")) else 0
 
     def message(self) -> Message:
         """Decode the message."""
