@@ -62,8 +62,11 @@ def plain(artemis: Artemis) -> Iterator[PlainClient]:
 
 @pytest.fixture
 def start_worker(tmp_path: Path) -> Iterator[Callable[..., Worker]]:
-    """``start_worker(broker, server_name, *arguments)``: one of `tests.support.workers`; killed after the test."""
+    """``start_worker(broker, server_name, *arguments, provider="amqp")``: one of `tests.support.workers`.
+
+    It is killed after the test.
+    """
     with ExitStack() as stack:
-        yield lambda broker, server_name, *arguments: stack.enter_context(
-            Worker(broker, server_name, tmp_path / f"{server_name}.log", *arguments)
+        yield lambda broker, server_name, *arguments, **options: stack.enter_context(
+            Worker(broker, server_name, tmp_path / f"{server_name}.log", *arguments, **options)
         )
