@@ -392,6 +392,16 @@ def test_an_error_with_a_receipt_fails_that_send(peer: Peer, sides: Any):
     assert "too large" in str(peer.failure())
 
 
+def test_an_error_within_a_transaction_fails_its_send(peer: Peer, sides: Any):
+    one, two, *_ = sides
+    peer.say("RECEIPT", {"receipt-id": "in-1"})
+    assert one.results == []
+    peer.say("ERROR", {"message": "too large", "receipt-id": "in-2"})
+    assert isinstance(two.results[0][1], SendRejectedError)
+    assert one.results == []
+    assert list(peer.generation.sends) == [b"1"]
+
+
 def test_an_error_about_an_address_fails_what_goes_there(peer: Peer, sides: Any):
     one, two, first, second = sides
     text = "AMQ229032: User: user does not have permission='SEND' on address One CoreMessage[secret]"

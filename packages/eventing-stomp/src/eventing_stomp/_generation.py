@@ -19,6 +19,7 @@ from eventing_core.provider.sockets import Buffer, Generation, Send, is_hangup, 
 from eventing_stomp import _driver, _errors
 from eventing_stomp._config import StompConfig
 from eventing_stomp._frames import BrokenFrameError, Incoming, Splitter, frame
+from eventing_stomp._message import INNER
 
 _log = logging.getLogger("eventing.stomp")
 
@@ -252,7 +253,7 @@ class StompGeneration(Generation):
             return
         receipt = error.headers.get("receipt-id", "")
         if not self._answer(receipt, text):
-            self._blame(receipt.encode(), text)
+            self._blame(receipt.encode().removeprefix(INNER), text)
         self.fail(_errors.of_loss(self._place, text))
 
     def _blame(self, receipt: bytes, text: str) -> None:

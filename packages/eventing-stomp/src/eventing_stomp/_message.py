@@ -50,6 +50,9 @@ _INTERNAL = frozenset(
 
 _BEGIN = b"SEND\nreceipt:"
 
+#: Begins the receipt of a SEND frame in a transaction, whose COMMIT frame has the number alone.
+INNER = b"in-"
+
 
 def routing(node: Node, header: str) -> dict[str, str]:
     """How the broker is to route: for ``destination-type`` in sending, ``subscription-type`` in subscribing."""
@@ -64,7 +67,9 @@ def encode_alone(message: Message, where: bytes, receipt: int, delay: float = 0.
     long as the connection lasts: so there is one name for each destination, used again and again.
     """
     transaction = b"transaction:%b\n" % where.partition(b"\n")[0].partition(b":")[2]
-    sending = encode(message, transaction + where, receipt, delay).replace(b"receipt:%d\n" % receipt, b"", 1)
+    # Only what an error says is of use here: a receipt for it confirms nothing yet.
+    own = b"receipt:%b%d\n" % (INNER, receipt)
+    sending = encode(message, transaction + where, receipt, delay).replace(b"receipt:%d\n" % receipt, own, 1)
     # BEGIN's first header is for `receipt_of`; the broker passes it over.
     return b"BEGIN\nsend:%d\n%b\n\0%bCOMMIT\nreceipt:%d\n%b\n\0" % (
         *(receipt, transaction),
