@@ -224,6 +224,8 @@ def test_a_loss_under_load_loses_nothing(slow: tuple[Artemis, Proxy, dict[str, A
         for share in range(1, 5):
             until(lambda share=share: len(handled) > count * share // 6, "events come")  # type: ignore[misc]
             proxy.reset()
+        # Artemis 2.44 sometimes stands still for 10 s after a reset under load: the thread that ends the one connection
+        # and the one that has to close its channel wait for each other until then.
         sending.join(TIMEOUT)
         assert not sending.is_alive()
         assert not failures
