@@ -10,8 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from examples.artemis import Artemis, ArtemisError
+
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("eventing", deadline=None)
+settings.load_profile("eventing")
 
 _numbers = itertools.count(1)
 _run_id = secrets.token_hex(3)

@@ -12,10 +12,11 @@ import pytest
 from eventing_amqp import AMQProvider
 from eventing_core import EventManager
 from eventing_core.provider import Provider
-from examples.artemis import Artemis
+from examples.artemis import Artemis, Tls
 from tests.support.bench import PROVIDERS, Bench
 from tests.support.plain import PlainClient
 from tests.support.processes import Worker
+from tests.support.tls import Authority
 
 
 @pytest.fixture(params=PROVIDERS)
@@ -62,8 +63,26 @@ def plain(artemis: Artemis) -> Iterator[PlainClient]:
 
 @pytest.fixture
 def start_worker(tmp_path: Path) -> Iterator[Callable[..., Worker]]:
-    """``start_worker(broker, server_name, *arguments)``: one of `tests.support.workers`; killed after the test."""
+    """``start_worker(broker, server_name, *arguments, provider="amqp")``: one of `tests.support.workers`.
+
+    It is killed after the test.
+    """
     with ExitStack() as stack:
-        yield lambda broker, server_name, *arguments: stack.enter_context(
-            Worker(broker, server_name, tmp_path / f"{server_name}.log", *arguments)
+        yield lambda broker, server_name, *arguments, **options: stack.enter_context(
+            Worker(broker, server_name, tmp_path / f"{server_name}.log", *arguments, **options)
         )
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("tls") / "ca").create()
+
+
+@pytest.fixture(scope="module")
+def secure_artemis(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[Artemis]:
+    reason = Artemis.unavailable()
+    if reason:
+        pytest.skip(reason)
+    tls = Tls(keystore=authority.keystore("broker", "IP:127.0.0.1"), password="changeit")
+    with Artemis(folder=tmp_path_factory.mktemp("secure") / "broker", tls=tls) as broker:
+        yield broker

@@ -1,22 +1,24 @@
-"""Connections that can't be had: each says what is wrong, in time. And TLS."""
+"""Connections that can't be had: each says what is wrong, in time. And TLS. On every provider.
+
+Brokers differ by protocol here: over AMQP one says how it lets users in before they say who they are; over STOMP it
+answers with one ERROR frame, or with CONNECTED.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import socket
-import subprocess
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from eventing_amqp import AMQProvider
 from eventing_core.errors import (
     AuthenticationError,
     BrokerConnectionError,
@@ -27,38 +29,71 @@ from eventing_core.errors import (
     TlsError,
     UnsupportedBrokerError,
 )
-from examples.artemis import Artemis, Tls
-from tests.support.bench import opened
+from eventing_core.provider import Provider
+from examples.artemis import Artemis, Tls, User
+from tests.support.bench import PROVIDERS, Bench, opened
+from tests.support.tls import Authority
 
+pytestmark = pytest.mark.usefixtures("kind")
+
+CORE = "{urn:activemq:core}"
 LIMIT = 1.5
 SECRET = "wrong-pass-phrase"
+
+#: What a server of each protocol says first, and does not go on.
+BEGUN = {"amqp": b"AMQP\x03\x01\x00\x00", "stomp": b"CONNECTED\nversion:1.2\n"}
+
+#: What servers of other protocols answer.
+OTHERS = {
+    "http": b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    "smtp": b"220 mail.example ESMTP\r\n",
+    "redis": b"-ERR unknown command\r\n",
+    "short": b"\x00",
+}
+
+
+def provider_at(host: str, port: int, **settings: Any) -> Provider:
+    """The test's provider."""
+    return PROVIDERS[Bench.kind]("server", host, port=port, **settings)
+
+
+def io_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith(("eventing-amqp", "eventing-stomp"))]
 
 
 def refusal(kind: type[BrokerConnectionError], host: str, port: int, **settings: Any) -> str:
     """Open a provider that can't be opened, and return what it says."""
-    provider = AMQProvider("server", host, port, **{"connect_timeout": LIMIT, **settings})
-    began = time.monotonic()
-    with pytest.raises(BrokerConnectionError) as caught:
-        provider.open(lambda *_: None)
-    took = time.monotonic() - began
+    provider = provider_at(host, port, **{"connect_timeout": LIMIT, **settings})
+    began, before = time.monotonic(), io_threads()
+    try:
+        with pytest.raises(BrokerConnectionError) as caught:
+            provider.open(lambda *_: None)
+        took = time.monotonic() - began
+        left = set(io_threads()) - set(before)
+    finally:
+        provider.close(5)
     assert type(caught.value) is kind, caught.value
     assert took < LIMIT + 1.5
     text = str(caught.value)
-    assert SECRET not in text
+    health = provider.health()
+    for shown in (text, repr(caught.value), repr(provider), repr(health), str(health)):
+        assert SECRET not in shown
     assert f"{host}:{port}" in text
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("eventing-amqp")]
-    assert not provider.health().connected
+    assert not left
+    assert not health.connected
     return text
 
 
 @contextmanager
-def server(answer: bytes | None, *, hang_up: bool = False) -> Iterator[int]:
+def server(answer: bytes | None, *, hang_up: bool = False, tls: ssl.SSLContext | None = None) -> Iterator[int]:
     """Something that takes connections and says this, or nothing; then hangs up, or keeps silent."""
     with socket.create_server(("127.0.0.1", 0)) as listening, contextlib.ExitStack() as taken:
 
         def serve() -> None:
             with contextlib.suppress(OSError):
                 connection = taken.enter_context(listening.accept()[0])
+                if tls:
+                    connection = taken.enter_context(tls.wrap_socket(connection, server_side=True))
                 connection.recv(64)
                 if answer:
                     connection.sendall(answer)
@@ -103,9 +138,35 @@ def test_a_server_that_says_nothing():
         assert "nothing came" in refusal(ProtocolMismatchError, "127.0.0.1", port)
 
 
-def test_a_server_of_another_protocol():
-    with server(b"HTTP/1.1 400 Bad Request\r\n\r\n") as port:
-        assert "HTTP/1.1" in refusal(ProtocolMismatchError, "127.0.0.1", port)
+@pytest.mark.parametrize("answer", OTHERS.values(), ids=OTHERS.keys())
+def test_a_server_of_another_protocol(answer: bytes):
+    with server(answer) as port:
+        assert repr(answer[:16]) in refusal(ProtocolMismatchError, "127.0.0.1", port)
+
+
+def test_a_server_of_the_other_provider(kind: str):
+    with server(BEGUN["stomp" if kind == "amqp" else "amqp"]) as port:
+        assert "nothing there speaks" in refusal(ProtocolMismatchError, "127.0.0.1", port)
+
+
+def test_ports_of_a_broker_that_speak_another_protocol(make_artemis: Callable[..., Artemis], kind: str):
+    ports = {protocol: free_port() for protocol in ("amqp", "stomp")}
+
+    def add_ports(core: Any) -> None:
+        for protocol, port in ports.items():
+            element = core.makeelement(f"{CORE}acceptor", {"name": protocol})
+            element.text = f"tcp://127.0.0.1:{port}?protocols={protocol.upper()}"
+            core.find(f"{CORE}acceptors").append(element)
+
+    broker = make_artemis(edit=add_ports)
+    place = {"user": broker.user, "password": broker.password}
+    for protocol, port in ports.items():
+        if protocol == kind:
+            provider = provider_at(broker.host, port, **place)
+            provider.open(lambda *_: None)
+            provider.close(5)
+        else:
+            refusal(ProtocolMismatchError, broker.host, port, **place)
 
 
 def test_a_server_that_hangs_up():
@@ -113,13 +174,28 @@ def test_a_server_that_hangs_up():
         assert "nothing came" in refusal(ProtocolMismatchError, "127.0.0.1", port)
 
 
-def test_a_server_of_an_older_amqp():
-    with server(b"AMQP\x00\x00\x09\x01") as port:
-        assert "AMQP" in refusal(ProtocolMismatchError, "127.0.0.1", port)
+#: By the provider, and by what a server of another version of its protocol says.
+VERSIONS = {
+    "amqp": {"0.9.1": b"AMQP\x00\x00\x09\x01"},
+    "stomp": {
+        "1.0": b"CONNECTED\nsession:1\n\n\0",
+        "1.1": b"CONNECTED\nversion:1.1\nserver:ActiveMQ-Artemis/2.0\n\n\0",
+        "1.0,1.1": b"ERROR\nversion:1.0,1.1\nmessage:version not supported\n\nSupported are 1.0 and 1.1\0",
+    },
+}
 
 
-def test_a_server_that_begins_and_does_not_go_on():
-    with server(b"AMQP\x03\x01\x00\x00") as port:
+def test_a_server_of_another_version_of_the_protocol(kind: str):
+    for version, answer in VERSIONS[kind].items():
+        with server(answer) as port:
+            text = refusal(ProtocolMismatchError, "127.0.0.1", port)
+        assert kind.upper() in text
+        if kind == "stomp":
+            assert version in text
+
+
+def test_a_server_that_begins_and_does_not_go_on(kind: str):
+    with server(BEGUN[kind]) as port:
         assert "handshake" in refusal(ConnectTimeoutError, "127.0.0.1", port)
 
 
@@ -150,13 +226,26 @@ def open_frame(product: bytes) -> bytes:
     return frame(0, b"\x00\x53\x10\xc0" + bytes((len(fields) + 1, 10)) + fields)
 
 
-def test_a_broker_whose_addresses_are_unknown():
+def introduction(kind: str, product: bytes) -> bytes:
+    """How a broker of that name lets a guest in."""
+    if kind == "stomp":
+        name = b"server:" + product + b"/1.0.0\n" if product else b""
+        return b"CONNECTED\nversion:1.2\nheart-beat:0,0\n%b\n\0" % name
     anonymous = b"\x00\x53\x40\xc0\x0c\x01\xa3\x09ANONYMOUS"
     outcome = b"\x00\x53\x44\xc0\x03\x01\x50\x00"
     answer = b"AMQP\x03\x01\x00\x00" + frame(1, anonymous) + frame(1, outcome) + b"AMQP\x00\x01\x00\x00"
-    with server(answer + open_frame(b"OtherMQ")) as port:
-        text = refusal(UnsupportedBrokerError, "127.0.0.1", port)
-    assert "OtherMQ" in text
+    return answer + open_frame(product)
+
+
+def test_a_broker_whose_addresses_are_unknown(kind: str):
+    with server(introduction(kind, b"OtherMQ")) as port:
+        assert "OtherMQ" in refusal(UnsupportedBrokerError, "127.0.0.1", port)
+
+
+@pytest.mark.parametrize("kind", ["stomp"], indirect=True)
+def test_a_broker_that_does_not_tell_its_name(kind: str):
+    with server(introduction(kind, b"")) as port:
+        assert "name" in refusal(UnsupportedBrokerError, "127.0.0.1", port)
 
 
 def test_a_wrong_password(artemis: Artemis):
@@ -164,11 +253,39 @@ def test_a_wrong_password(artemis: Artemis):
     assert "user or password" in text
 
 
+def test_an_unknown_user(artemis: Artemis):
+    assert "user or password" in refusal(AuthenticationError, artemis.host, artemis.port, user="no", password=SECRET)
+
+
+def escaped(text: str) -> str:
+    """As a file of Java properties has it."""
+    return "".join(c if c.isascii() and c.isalnum() else f"\\u{ord(c):04x}" for c in text)
+
+
+def test_a_user_and_password_of_any_characters(make_artemis: Callable[..., Artemis]):
+    # Over STOMP they are headers.
+    name, right = "us:er", "a:b\\nc 世界"
+
+    def allow(core: Any) -> None:
+        for permission in core.iter(f"{CORE}permission"):
+            permission.set("roles", f"{permission.get('roles')},{name}")
+
+    broker = make_artemis(users=[User(name=escaped(name), password=escaped(right))], edit=allow)
+    provider = provider_at(broker.host, broker.port, user=name, password=right)
+    provider.open(lambda *_: None)
+    provider.close(5)
+    # No other one passes for it.
+    for password in ("a", "a\\cb\\nc 世界", "a:b\\\\nc 世界", "a:b\\nc 世界 "):
+        refusal(AuthenticationError, broker.host, broker.port, user=name, password=password)
+
+
 def test_no_user_where_guests_are_not_let_in(artemis: Artemis):
     assert "set user and password" in refusal(AuthenticationError, artemis.host, artemis.port)
 
 
+@pytest.mark.parametrize("kind", ["amqp"], indirect=True)
 def test_a_broker_that_lets_only_guests_in():
+    # Over STOMP a broker doesn't say so: it ignores user and password.
     anonymous = b"\x00\x53\x40\xc0\x0c\x01\xa3\x09ANONYMOUS"
     with server(b"AMQP\x03\x01\x00\x00" + frame(1, anonymous)) as port:
         text = refusal(AuthenticationError, "127.0.0.1", port, user="someone", password=SECRET)
@@ -176,7 +293,7 @@ def test_a_broker_that_lets_only_guests_in():
 
 
 def test_after_a_failure_it_can_be_opened(artemis: Artemis):
-    provider = AMQProvider("server", artemis.host, free_port(), user=artemis.user, password=artemis.password)
+    provider = provider_at(artemis.host, free_port(), user=artemis.user, password=artemis.password)
     for _ in range(2):
         with pytest.raises(ConnectionRefusedByHostError):
             provider.open(lambda *_: None)
@@ -187,7 +304,7 @@ def test_a_password_in_clear_is_warned_of_away_from_loopback(artemis: Artemis, c
         pass
     assert "in clear" not in caplog.text
     with pytest.raises(HostNotFoundError):
-        AMQProvider("server", "no-such-host.invalid", user="u", password=SECRET).open(lambda *_: None)
+        provider_at("no-such-host.invalid", 61616, user="u", password=SECRET).open(lambda *_: None)
     assert "in clear" in caplog.text
     assert SECRET not in caplog.text
 
@@ -207,91 +324,25 @@ def test_the_password_is_in_no_log(
     assert artemis.password not in caplog.text + shown.out + shown.err
 
 
+def test_a_refused_password_is_in_no_log(
+    artemis: Artemis, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+):
+    caplog.set_level(logging.DEBUG)
+    refusal(AuthenticationError, artemis.host, artemis.port, user=artemis.user, password=SECRET)
+    shown = capfd.readouterr()
+    assert SECRET not in caplog.text + shown.out + shown.err
+
+
 # -- TLS ----------------------------------------------------------------------------------------------------
-
-
-def openssl(*arguments: object) -> None:
-    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
-
-
-@dataclass
-class Authority:
-    """A certificate authority of the test's own."""
-
-    folder: Path
-
-    @property
-    def certificate(self) -> Path:
-        return self.folder / "ca.pem"
-
-    def create(self) -> Authority:
-        self.folder.mkdir()
-        openssl(
-            *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"),
-            *("-subj", "/CN=Test CA", "-keyout", self.folder / "ca.key", "-out", self.certificate),
-        )
-        return self
-
-    def issue(self, name: str, san: str, *, days: str = "2") -> tuple[Path, Path]:
-        """Certificate and key."""
-        key, request, certificate, extension = (
-            self.folder / f"{name}.{suffix}" for suffix in ("key", "csr", "pem", "ext")
-        )
-        extension.write_text(f"subjectAltName={san}\nbasicConstraints=CA:FALSE\n")
-        openssl(
-            *("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", f"/CN={name}"),
-            *("-keyout", key, "-out", request),
-        )
-        openssl(
-            *("x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self.folder / "ca.key"),
-            *("-CAcreateserial", "-days", days, "-extfile", extension, "-out", certificate),
-        )
-        return certificate, key
-
-    def keystore(self, name: str, san: str) -> Path:
-        certificate, key = self.issue(name, san)
-        store = self.folder / f"{name}.p12"
-        openssl(
-            *("pkcs12", "-export", "-in", certificate, "-inkey", key, "-name", name, "-passout", "pass:changeit"),
-            *("-out", store),
-        )
-        return store
-
-    def truststore(self) -> Path:
-        store = self.folder / "trust.p12"
-        subprocess.run(
-            [
-                *("keytool", "-importcert", "-noprompt", "-alias", "ca", "-file", self.certificate),
-                *("-keystore", store, "-storetype", "PKCS12", "-storepass", "changeit"),
-            ],
-            check=True,
-            capture_output=True,
-        )
-        return store
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("tls") / "ca").create()
-
-
-@pytest.fixture(scope="module")
-def secure_artemis(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[Artemis]:
-    reason = Artemis.unavailable()
-    if reason:
-        pytest.skip(reason)
-    tls = Tls(keystore=authority.keystore("broker", "IP:127.0.0.1"), password="changeit")
-    with Artemis(folder=tmp_path_factory.mktemp("secure") / "broker", tls=tls) as broker:
-        yield broker
 
 
 def credentials(broker: Artemis) -> dict[str, Any]:
     return {"user": broker.user, "password": broker.password, "tls": True}
 
 
-def test_tls_carries_messages_of_any_size(secure_artemis: Artemis, authority: Authority):
+def test_tls_carries_messages_of_any_size(secure_artemis: Artemis, authority: Authority, unique: Callable[[str], str]):
     broker = secure_artemis
-    with opened(broker, "tls", tls=True, ca_file=authority.certificate, port=broker.tls_port) as bench:
+    with opened(broker, unique("tls"), tls=True, ca_file=authority.certificate, port=broker.tls_port) as bench:
         recorder = bench.listen_active(window=1000)
         # Beyond one TLS record, one read and one frame.
         large = "x" * 3_000_000
@@ -315,9 +366,18 @@ def test_tls_under_another_host_name(secure_artemis: Artemis, authority: Authori
     broker = secure_artemis
     settings = {**credentials(broker), "ca_file": authority.certificate}
     assert "localhost" in refusal(TlsError, "localhost", broker.tls_port, **settings)
-    provider = AMQProvider("server", "localhost", broker.tls_port, **settings, verify_host_name=False)
+    provider = provider_at("localhost", broker.tls_port, **settings, verify_host_name=False)
     provider.open(lambda *_: None)
     provider.close(5)
+
+
+def test_tls_with_a_certificate_that_has_expired(authority: Authority):
+    certificate, key = authority.issue("expired", "IP:127.0.0.1", days="0")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with server(None, tls=context) as port:
+        text = refusal(TlsError, "127.0.0.1", port, tls=True, ca_file=authority.certificate)
+    assert "expired" in text
 
 
 def test_plain_to_a_port_with_tls(secure_artemis: Artemis):
@@ -340,7 +400,7 @@ def test_a_client_certificate_where_one_is_required(
     certificate, key = authority.issue("client", "DNS:client")
     trust = {**credentials(broker), "ca_file": authority.certificate}
     refusal(TlsError, broker.host, broker.tls_port, **trust)
-    provider = AMQProvider("server", broker.host, broker.tls_port, **trust, cert_file=certificate, key_file=key)
+    provider = provider_at(broker.host, broker.tls_port, **trust, cert_file=certificate, key_file=key)
     provider.open(lambda *_: None)
     assert provider.health().connected
     provider.close(5)

@@ -24,15 +24,24 @@ ROUNDS = 5_000
 class Listening:
     """A process that listens, and what it recorded, over all its lives."""
 
-    def __init__(self, start: Callable[..., Worker], folder: Path, event: str, listener: str, *options: str) -> None:
+    def __init__(
+        self,
+        start: Callable[..., Worker],
+        folder: Path,
+        event: str,
+        listener: str,
+        *options: str,
+        provider: str = "amqp",
+    ) -> None:
         folder.mkdir(exist_ok=True)
         self.handled = Numbers(folder / listener)
         self._start = start
         self._arguments = (folder.name, "listen", event, folder, listener, *options)
+        self._provider = provider
         self.start()
 
     def start(self) -> None:
-        self.worker = self._start(*self._arguments)
+        self.worker = self._start(*self._arguments, provider=self._provider)
         self.worker.expect("ready")
 
 
@@ -40,13 +49,14 @@ class Listening:
 def listen(
     artemis: Artemis, start_worker: Callable[..., Worker], tmp_path: Path, unique: Callable[[str], str]
 ) -> Callable[..., Listening]:
-    """``listen("server", *options)``: a process that listens; all on one event, by listeners of one name."""
-    return lambda server, *options: Listening(
-        lambda *arguments: start_worker(artemis, *arguments),
+    """``listen("server", *options, provider="amqp")``: a process; all listen to one event, by listeners of one name."""
+    return lambda server, *options, **settings: Listening(
+        lambda *arguments, **more: start_worker(artemis, *arguments, **more),
         tmp_path / unique(server),
         unique("Processed"),
         unique("Listener"),
         *options,
+        **settings,
     )
 
 
@@ -64,10 +74,23 @@ def wait_until_empty(plain: PlainClient, *queues: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("providers", "rounds"),
+    [(("amqp", "amqp"), 0), (("amqp", "stomp"), 0), (("amqp", "stomp"), ROUNDS)],
+    ids=["amqp", "amqp and stomp", "amqp and stomp, computing"],
+)
 def test_two_processes_share_the_events(
-    listen: Callable[..., Listening], send: Callable[[int], None], plain: PlainClient, unique: Callable[[str], str]
+    listen: Callable[..., Listening],
+    send: Callable[[int], None],
+    plain: PlainClient,
+    unique: Callable[[str], str],
+    providers: tuple[str, str],
+    rounds: int,
 ):
-    both = listen("a"), listen("b")
+    both = [
+        listen(f"{provider}-{number}", "--rounds", str(rounds), provider=provider)
+        for number, provider in enumerate(providers)
+    ]
     send(EVENTS)
     until(lambda: sum(len(one.handled) for one in both) >= EVENTS, lambda: f"{[len(one.handled) for one in both]}")
     wait_until_empty(plain, unique("Listener"))
@@ -75,7 +98,8 @@ def test_two_processes_share_the_events(
         one.worker.stop()
     first, second = (one.handled.read() for one in both)
     assert sorted(first + second) == list(range(EVENTS))
-    assert min(len(first), len(second)) > EVENTS // 20
+    # The faster one gets more, and none gets all: over STOMP the broker counts bytes on their way, not messages.
+    assert min(len(first), len(second)) > EVENTS // 100
     print(f"handled by one {len(first)}, by the other {len(second)}")  # noqa: T201 (a figure to look at)
 
 

@@ -19,19 +19,22 @@ from tests.support.commands import ROOT, module
 class Worker:
     """One process of `tests.support.workers`; killed at the end of the block. Not thread-safe."""
 
-    def __init__(self, broker: Artemis, server_name: str, log: Path, *arguments: str | Path) -> None:
+    def __init__(
+        self, broker: Artemis, server_name: str, log: Path, *arguments: str | Path, provider: str = "amqp"
+    ) -> None:
         """Start it."""
         self.name = server_name
         self._log = log
+        table = f"EVENTING_{provider.upper()}__"
         settings = {
-            "EVENTING_PROVIDER": "amqp",
+            "EVENTING_PROVIDER": provider,
             "EVENTING_SERVER_NAME": server_name,
-            "EVENTING_AMQP__HOST": broker.host,
-            "EVENTING_AMQP__PORT": str(broker.port),
-            "EVENTING_AMQP__USER": broker.user,
-            "EVENTING_AMQP__PASSWORD": broker.password,
+            f"{table}HOST": broker.host,
+            f"{table}PORT": str(broker.port),
+            f"{table}USER": broker.user,
+            f"{table}PASSWORD": broker.password,
             # A broker that a test starts again is there within seconds.
-            "EVENTING_AMQP__BACKOFF_MAX": "1",
+            f"{table}BACKOFF_MAX": "1",
         }
         with log.open("a") as errors:
             self._process = subprocess.Popen(

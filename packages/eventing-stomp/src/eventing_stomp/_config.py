@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from eventing_core.provider.sockets import SocketConfig
 
@@ -36,3 +36,13 @@ class StompConfig(SocketConfig):
             msg = "queue_name has to hold {event} on RabbitMQ, which binds a queue to a second event unnoticed"
             raise ValueError(msg)
         return self
+
+    @field_validator("user", "password", "virtual_host")
+    @classmethod
+    def _is_one_line(cls, value: str | SecretStr) -> str | SecretStr:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if any(character in text for character in "\r\n\0"):
+            # It would add headers. Without the value: it may be the password.
+            msg = "holds a line break or NUL, which STOMP can't carry in its first frame"
+            raise ValueError(msg)
+        return value

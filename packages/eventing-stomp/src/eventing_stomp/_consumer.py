@@ -53,8 +53,10 @@ class StompConsumer(SocketConsumer[StompGeneration, ArtemisSession]):
         #: The id of the STOMP subscription; empty where there is none.
         self._live = ""
         self._bytes = 0
-        #: The largest message so far, in bytes.
-        self._largest = 0
+        #: What came by this STOMP subscription: how many, and their bytes.
+        self._came = self._came_bytes = 0
+        #: A message's size by the STOMP subscription before: one large message is not to count for ever.
+        self._mean = _GUESS
         #: Delivered and not settled, by our numbers.
         self._out: dict[int, Incoming] = {}
         #: Came, and is not handed over yet.
@@ -106,6 +108,8 @@ class StompConsumer(SocketConsumer[StompGeneration, ArtemisSession]):
         """Subscribe, with that many bytes on their way; 0: one message at a time. Returns the receipt's id."""
         self._live = str(next_number())
         self._bytes = size
+        self._mean = self._message_size()
+        self._came = self._came_bytes = 0
         generation.subscriptions[self._live] = self
         receipt = f"subscribed-{self._live}"
         if self._node is not None:
@@ -160,7 +164,8 @@ class StompConsumer(SocketConsumer[StompGeneration, ArtemisSession]):
         if subscription != self._live:
             return
         self._arrived.append(incoming)
-        self._largest = max(self._largest, len(incoming.head) + len(incoming.body))
+        self._came += 1
+        self._came_bytes += len(incoming.head) + len(incoming.body)
         if self._generation is not None:
             self._generation.arrivals.add(self)
 
@@ -217,11 +222,15 @@ class StompConsumer(SocketConsumer[StompGeneration, ArtemisSession]):
             return None
         if self._size == 1:
             return 0
-        return min(max(_LEAST, self._size * (self._largest or _GUESS)), max(_LEAST, self._limit))
+        return min(max(_LEAST, self._size * self._message_size()), max(_LEAST, self._limit))
+
+    def _message_size(self) -> int:
+        """Of a message, on average, in bytes."""
+        return self._came_bytes // self._came if self._came else self._mean
 
 
 def _raw_ack(incoming: Incoming) -> bytes:
-    """The id to acknowledge by, escaped as it came."""
+    """The id to acknowledge by, escaped as it came: the last one, since a property of the sender's may be named so."""
     head = incoming.head
-    start = head.index(b"\nack:") + 5
+    start = head.rindex(b"\nack:") + 5
     return head[start : head.index(b"\n", start)]

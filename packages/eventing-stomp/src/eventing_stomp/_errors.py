@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 
-from eventing_core.errors import AuthenticationError, BrokerConnectionError
+from eventing_core.errors import AuthenticationError, BrokerConnectionError, ProtocolMismatchError
 from eventing_core.provider.sockets import of_mismatch, of_silence
+from eventing_stomp._config import StompConfig
 
-PROTOCOL = "STOMP 1.2"
+VERSION = "1.2"
+PROTOCOL = f"STOMP {VERSION}"
 
 _ANSWERS = (b"CONNECTED", b"ERROR")
 
@@ -37,21 +39,35 @@ def of_unanswered(place: str, heard: bytes, *, tls: bool) -> BrokerConnectionErr
     return of_silence(place, PROTOCOL, heard, spoken=bool(heard) and is_spoken(heard), tls=tls)
 
 
-def of_handshake(place: str, heard: bytes, text: str) -> BrokerConnectionError:
+def of_handshake(config: StompConfig, heard: bytes, text: str) -> BrokerConnectionError:
     """For a connection that ended before it was open; ``text``: of the ERROR frame, if one came."""
+    place = config.place
     if text:
-        return of_refusal(place, text)
+        return of_refusal(config, text)
     if heard and is_spoken(heard):
         return BrokerConnectionError(f"{place}: the connection ended in the handshake")
-    return of_mismatch(place, PROTOCOL, heard)
+    return of_mismatch(place, PROTOCOL, heard, tls=config.tls)
 
 
-def of_refusal(place: str, text: str) -> BrokerConnectionError:
+def of_refusal(config: StompConfig, text: str) -> BrokerConnectionError:
     """For an ERROR frame instead of CONNECTED."""
     lower = text.lower()
     if "security" in lower or "access refused" in lower or "password" in lower or "bad connect" in lower:
-        return AuthenticationError(f"{place}: the broker refuses user or password ({text})")
-    return BrokerConnectionError(f"{place}: the broker refuses the connection: {text}")
+        if config.user:
+            why = "the broker refuses user or password"
+        elif config.cert_file:
+            why = "the broker refuses the client certificate; or set user and password"
+        else:
+            why = "the broker lets no guests in: set user and password"
+        return AuthenticationError(f"{config.place}: {why} ({text})")
+    return BrokerConnectionError(f"{config.place}: the broker refuses the connection: {text}")
+
+
+def of_version(place: str, versions: str) -> ProtocolMismatchError | None:
+    """For the versions, with commas between them, that a broker names; None where the one needed is among them."""
+    if VERSION in versions.split(","):
+        return None
+    return ProtocolMismatchError(f"{place}: the broker speaks STOMP {versions}, and not {VERSION}")
 
 
 def of_loss(place: str, text: str) -> BrokerConnectionError:

@@ -15,6 +15,9 @@ _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 _UNESCAPES = {b"n": b"\n", b"r": b"\r", b"c": b":", b"\\": b"\\"}
 _SPECIAL = re.compile(r"[\\\n\r:]")
 
+#: No length has more digits.
+_LENGTH_DIGITS = 18
+
 #: Headers of one frame may take this much, in bytes; more is no STOMP, or an attack.
 _HEAD_LIMIT = 1 << 20
 
@@ -92,7 +95,9 @@ class Splitter:
     """Cuts what comes into frames."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        #: What came and is no whole frame yet; in pieces, since a large body is not to be copied with each of them.
+        self._rest: list[bytes] = []
+        self._size = 0
         #: What is waited for before it is worth while to look again.
         self._wanted = 0
 
@@ -102,10 +107,11 @@ class Splitter:
         Raises:
             BrokenFrameError: it is no STOMP.
         """
-        buffer = self._rest + data if self._rest else data
-        if len(buffer) < self._wanted:
-            self._rest = buffer
+        self._rest.append(data)
+        self._size += len(data)
+        if self._size < self._wanted:
             return []
+        buffer = b"".join(self._rest)
         self._wanted = 0
         found: list[Incoming] = []
         at, size = 0, len(buffer)
@@ -118,14 +124,16 @@ class Splitter:
             if after is None:
                 break
             at = after
-        self._rest = buffer[at:]
+        self._rest = [buffer[at:]] if at < size else []
+        self._size = size - at
         self._wanted = max(0, self._wanted - at)
         return found
 
     def _next(self, buffer: bytes, at: int, found: list[Incoming]) -> int | None:
         """Read the frame that begins here; where it ends, or None while it isn't complete."""
         end = buffer.find(b"\n\n", at)
-        plain = buffer.find(b"\n\r\n", at, end if end >= 0 else len(buffer))
+        # It may share its last byte with that: a body may begin with a line feed.
+        plain = buffer.find(b"\n\r\n", at, end + 1 if end >= 0 else len(buffer))
         if plain >= 0:
             head, start = buffer[at:plain].replace(b"\r\n", b"\n").rstrip(b"\r") + b"\n", plain + 3
         elif end >= 0:
@@ -152,6 +160,6 @@ def _content_length(head: bytes) -> int | None:
         return None
     start += len(_LENGTH)
     digits = head[start : head.index(b"\n", start)].strip()
-    if not digits.isdigit():
+    if not digits.isdigit() or len(digits) > _LENGTH_DIGITS:
         raise BrokenFrameError
     return int(digits)

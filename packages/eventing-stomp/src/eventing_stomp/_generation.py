@@ -19,6 +19,7 @@ from eventing_core.provider.sockets import Buffer, Generation, Send, is_hangup, 
 from eventing_stomp import _driver, _errors
 from eventing_stomp._config import StompConfig
 from eventing_stomp._frames import BrokenFrameError, Incoming, Splitter, frame, receipt_of
+from eventing_stomp._message import INNER
 
 _log = logging.getLogger("eventing.stomp")
 
@@ -84,6 +85,7 @@ class StompGeneration(Generation):
         self.subscriptions: dict[str, SubscriptionHandler] = {}
         self.receipts: dict[str, Callable[[str | None], None]] = {}
         self.arrivals: set[Any] = set()
+        self._config = config
         self._tls = config.tls
         self._place = config.place
         self._closing = False
@@ -101,6 +103,7 @@ class StompGeneration(Generation):
         self._wish = config.heartbeat
         wish = round(config.heartbeat * 1000)
         headers = {"heart-beat": f"{wish},{wish}"}
+        # In this one frame nothing is escaped (specification, "Value Encoding"): settings with line breaks are refused.
         if config.user:
             headers |= {"login": config.user, "passcode": config.password.get_secret_value()}
         self.stomp.connect(headers=headers)
@@ -132,7 +135,7 @@ class StompGeneration(Generation):
         if not self.is_open and len(self._heard) < _HEARD_LIMIT:
             self._heard += data[:_HEARD_LIMIT]
             if not _errors.is_spoken(self._heard):
-                self.fail(_errors.of_handshake(self._place, self._heard, ""))
+                self.fail(_errors.of_handshake(self._config, self._heard, ""))
                 return
         try:
             self._frames += self._splitter.feed(data)
@@ -147,7 +150,7 @@ class StompGeneration(Generation):
         elif self.is_open:
             self.fail(of_socket(problem, self._place) if problem else _errors.of_loss(self._place, self._error))
         elif problem is None or self._heard or is_hangup(problem):
-            self.fail(_errors.of_handshake(self._place, self._heard, self._error))
+            self.fail(_errors.of_handshake(self._config, self._heard, self._error))
         else:
             self.fail(of_socket(problem, self._place))
 
@@ -258,9 +261,10 @@ class StompGeneration(Generation):
     def on_connected(self, connected: Any) -> None:
         """The broker agrees."""
         headers = connected.headers
-        if headers.get("version") != "1.2":
-            text = f"{self._place}: the broker speaks STOMP {headers.get('version', '1.0')}, and not 1.2"
-            self.fail(BrokerConnectionError(text))
+        # STOMP 1.0 knows no such header.
+        mismatch = _errors.of_version(self._place, headers.get("version", "1.0"))
+        if mismatch is not None:
+            self.fail(mismatch)
             return
         self.product = headers.get("server", "")
         self.is_open = True
@@ -273,11 +277,13 @@ class StompGeneration(Generation):
         detail = error.body.decode("utf-8", "replace") if isinstance(error.body, bytes) else str(error.body or "")
         self._error = text = _errors.text_of(told, detail)
         if not self.is_open:
-            self.fail(_errors.of_handshake(self._place, self._heard, text))
+            # Where a broker names versions here, it names all that it speaks.
+            mismatch = _errors.of_version(self._place, error.headers.get("version", _errors.VERSION))
+            self.fail(mismatch or _errors.of_handshake(self._config, self._heard, text))
             return
         receipt = error.headers.get("receipt-id", "")
         if not self._answer(receipt, text):
-            self._blame(receipt.encode(), text)
+            self._blame(receipt.encode().removeprefix(INNER), text)
         self.fail(_errors.of_loss(self._place, text))
 
     def _blame(self, receipt: bytes, text: str) -> None:

@@ -18,7 +18,7 @@ _DEDUP_ID = "_AMQ_DUPL_ID"
 #: AMQP's message id and content type; the prefix says that the id was a plain string.
 _MESSAGE_ID = "NATIVE_MESSAGE_ID"
 _ID_PREFIX = "ID:AMQP_NO_PREFIX:"
-_ID_KIND = re.compile(r"ID:AMQP_[A-Z_]+:")
+_ID_KIND = re.compile(r"\AID:AMQP_[A-Z_]+:")
 _AMQP_CONTENT_TYPE = "JMS_AMQP_ContentType"
 
 #: In milliseconds.
@@ -50,6 +50,9 @@ _INTERNAL = frozenset(
 
 _BEGIN = b"SEND\nreceipt:"
 
+#: Begins the receipt of a SEND frame in a transaction, whose COMMIT frame has the number alone.
+INNER = b"in-"
+
 
 def routing(node: Node, header: str) -> dict[str, str]:
     """How the broker is to route: for ``destination-type`` in sending, ``subscription-type`` in subscribing."""
@@ -64,7 +67,9 @@ def encode_alone(message: Message, where: bytes, receipt: int, delay: float = 0.
     long as the connection lasts: so there is one name for each destination, used again and again.
     """
     transaction = b"transaction:%b\n" % where.partition(b"\n")[0].partition(b":")[2]
-    sending = encode(message, transaction + where, receipt, delay).replace(b"receipt:%d\n" % receipt, b"", 1)
+    # Only what an error says is of use here: a receipt for it confirms nothing yet.
+    own = b"receipt:%b%d\n" % (INNER, receipt)
+    sending = encode(message, transaction + where, receipt, delay).replace(b"receipt:%d\n" % receipt, own, 1)
     # BEGIN's first header is for `receipt_of`; the broker passes it over.
     return b"BEGIN\nsend:%d\n%b\n\0%bCOMMIT\nreceipt:%d\n%b\n\0" % (
         *(receipt, transaction),
@@ -107,7 +112,7 @@ def decode(frame: Incoming) -> Message:
     return Message(
         body=frame.body,
         headers=headers,
-        message_id=_ID_KIND.sub("", native, count=1),
+        message_id=_ID_KIND.sub("", native),
         dedup_id=everything.get(_DEDUP_ID, ""),
         content_type=everything.get("content-type") or everything.get(_AMQP_CONTENT_TYPE, ""),
         durable=everything.get("persistent") == "true",
@@ -128,7 +133,9 @@ class StompDelivery(Delivery):
         self.frame = frame
         self.number = number
         self.generation = generation
-        self.delivery_count = 1 if b"\nredelivered:true\n" in frame.head else 0
+        head = frame.head
+        # The first: a property of the sender's may be named so.
+        self.delivery_count = 1 if head.startswith(b"\nredelivered:true\n", head.find(b"\nredelivered:")) else 0
 
     def message(self) -> Message:
         """Decode the message."""

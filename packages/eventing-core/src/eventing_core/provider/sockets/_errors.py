@@ -22,6 +22,8 @@ _BARRED = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACC
 #: What TLS answers to a client that doesn't speak it: an alert, or a handshake of its own.
 _TLS = (b"\x15\x03", b"\x16\x03")
 
+_PERHAPS_TLS = "; if the port is for TLS, set tls = true"
+
 
 def of_socket(error: Exception, place: str) -> BrokerConnectionError:
     """For what went wrong beneath the protocol: resolving, connecting, the TLS handshake, reading, writing."""
@@ -57,15 +59,15 @@ def of_silence(place: str, protocol: str, heard: bytes, *, spoken: bool, tls: bo
     """For a handshake that was not done in time; ``spoken``: what was heard is the protocol."""
     if spoken:
         return ConnectTimeoutError(f"{place}: the broker did not finish the handshake within the connect time limit")
-    mend = "" if tls else "; if the port is for TLS, set tls = true"
     return ProtocolMismatchError(
-        f"{place}: connected, but nothing there speaks {protocol}: {_came(heard)} within the connect time limit{mend}"
+        f"{place}: connected, but nothing there speaks {protocol}: {_came(heard)} within the connect time limit"
+        + ("" if tls else _PERHAPS_TLS)
     )
 
 
-def of_mismatch(place: str, protocol: str, heard: bytes) -> ProtocolMismatchError:
-    """For a connection that ended before anything of the protocol was heard."""
-    mend = "; this looks like TLS: set tls = true" if heard[:2] in _TLS else ""
+def of_mismatch(place: str, protocol: str, heard: bytes, *, tls: bool = True) -> ProtocolMismatchError:
+    """For a connection that ended before anything of the protocol was heard; ``tls``: it was encrypted."""
+    mend = "; this looks like TLS: set tls = true" if heard[:2] in _TLS else "" if heard or tls else _PERHAPS_TLS
     return ProtocolMismatchError(f"{place}: nothing there speaks {protocol}: {_came(heard)}{mend}")
 
 

@@ -1,0 +1,231 @@
+"""STOMP frames, in any pieces and with any headers."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from eventing_stomp import _frames
+from eventing_stomp._frames import BrokenFrameError, Incoming, Splitter, escape, frame, lines, read_headers, unescape
+
+#: NUL ends a frame; `Envelope.set` refuses it.
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=60)
+NASTY = st.text(st.sampled_from("\\\n\r:ncr ä🎉"), max_size=12)
+
+
+def split(*pieces: bytes) -> list[tuple[bytes, dict[str, str], bytes]]:
+    """The frames that come out when these pieces are put in: command, headers, body."""
+    splitter = Splitter()
+    found = [incoming for piece in pieces for incoming in splitter.feed(piece)]
+    return [(incoming.command, read_headers(incoming.head), incoming.body) for incoming in found]
+
+
+def cut(data: bytes, places: Iterable[int]) -> list[bytes]:
+    edges = [0, *sorted(places), len(data)]
+    return [data[start:end] for start, end in itertools.pairwise(edges)]
+
+
+# -- cutting into frames ----------------------------------------------------------------------------------------------
+
+#: Every kind of frame that is there, and heartbeats between them.
+STREAM = (
+    b"\n"
+    b"RECEIPT\nreceipt-id:7\n\n\0"
+    b"\n\n"
+    b"MESSAGE\nsubscription:1\nack:a\\c1\ncontent-length:6\n\na\0b\n\nc\0"
+    b"MESSAGE\r\nsubscription:2\r\ncontent-length:8\r\n\r\n\r\n\r\n\n\n\0\0\0"
+    b"\r\n"
+    b"MESSAGE\r\ncontent-length:3\r\n\r\n\n\nx\0"
+    b"MESSAGE\nsubscription:3\n\nno length\n\nat all\0"
+    b"RECEIPT\r\n\r\n\0"
+    b"ERROR\nmessage:gone\n\n\0"
+    b"\n"
+)
+FRAMES = [
+    (b"RECEIPT", {"receipt-id": "7"}, b""),
+    (b"MESSAGE", {"subscription": "1", "ack": "a:1", "content-length": "6"}, b"a\0b\n\nc"),
+    (b"MESSAGE", {"subscription": "2", "content-length": "8"}, b"\r\n\r\n\n\n\0\0"),
+    (b"MESSAGE", {"content-length": "3"}, b"\n\nx"),
+    (b"MESSAGE", {"subscription": "3"}, b"no length\n\nat all"),
+    (b"RECEIPT", {}, b""),
+    (b"ERROR", {"message": "gone"}, b""),
+]
+
+
+def test_frames_come_whole():
+    assert split(STREAM) == FRAMES
+
+
+def test_frames_come_in_two_pieces():
+    for place in range(1, len(STREAM)):
+        assert split(STREAM[:place], STREAM[place:]) == FRAMES, STREAM[:place]
+
+
+def test_frames_come_byte_by_byte():
+    assert split(*(STREAM[at : at + 1] for at in range(len(STREAM)))) == FRAMES
+
+
+@given(st.sets(st.integers(0, len(STREAM)), max_size=20))
+def test_frames_come_in_any_pieces(places: set[int]):
+    assert split(*cut(STREAM, places)) == FRAMES
+
+
+def test_a_frame_comes_with_its_last_byte_and_no_sooner():
+    splitter = Splitter()
+    data = b"MESSAGE\ncontent-length:3\n\nabc\0"
+    for at in range(len(data) - 1):
+        assert splitter.feed(data[at : at + 1]) == []
+    (incoming,) = splitter.feed(data[-1:])
+    assert incoming == Incoming(b"MESSAGE", b"MESSAGE\ncontent-length:3\n", b"abc")
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["MESSAGE", "RECEIPT", "ERROR"]),
+            st.dictionaries(TEXT | NASTY, TEXT | NASTY, max_size=4),
+            st.binary(max_size=80),
+        ),
+        max_size=5,
+    ),
+    st.data(),
+)
+def test_what_is_written_is_read(frames: list[tuple[str, dict[str, str], bytes]], data: st.DataObject):
+    raw = b""
+    expected: list[tuple[bytes, dict[str, str], bytes]] = []
+    for command, headers, body in frames:
+        full = {**headers, "content-length": str(len(body))}
+        raw += frame(command, full, body) + data.draw(st.sampled_from([b"", b"\n", b"\r\n", b"\n\n\n"]))
+        expected.append((command.encode(), full, body))
+    places = data.draw(st.sets(st.integers(0, len(raw)), max_size=8))
+    assert split(*cut(raw, places)) == expected
+
+
+def test_a_large_body_is_not_copied_with_every_piece(monkeypatch: pytest.MonkeyPatch):
+    looked: list[bytes] = []
+    real = _frames._content_length
+
+    def look(head: bytes) -> int | None:
+        looked.append(head)
+        return real(head)
+
+    monkeypatch.setattr(_frames, "_content_length", look)
+    splitter, body = Splitter(), b"\0\n" * 500_000
+    data = b"MESSAGE\ncontent-length:1000000\n\n" + body + b"\0\nRECEIPT\n\n\0"
+    pieces = [data[at : at + 1000] for at in range(0, len(data), 1000)]
+    found = [incoming for piece in pieces for incoming in splitter.feed(piece)]
+    assert [incoming.body for incoming in found] == [body, b""]
+    # The first piece tells the length; the next look is at the end, and each of them copies what is there.
+    assert len(looked) <= 4
+
+
+# -- what is no frame -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"MESSAGE\ncontent-length:x\n\nabc\0",
+        b"MESSAGE\ncontent-length:-1\n\nabc\0",
+        b"MESSAGE\ncontent-length:\n\nabc\0",
+        b"MESSAGE\ncontent-length:1.0\n\nabc\0",
+        b"MESSAGE\ncontent-length:\xd9\xa3\n\nabc\0",
+        b"MESSAGE\ncontent-length:" + b"9" * 5000 + b"\n\nabc\0",
+        # It is shorter, or longer, than the body.
+        b"MESSAGE\ncontent-length:2\n\nabc\0",
+        b"MESSAGE\ncontent-length:4\n\nabc\0RECEIPT\n\n\0",
+        b"x" * ((1 << 20) + 1),
+    ],
+    ids=range(9),
+)
+def test_broken_frames_are_refused(raw: bytes):
+    with pytest.raises(BrokenFrameError):
+        Splitter().feed(raw)
+
+
+def test_headers_without_end_are_refused_in_pieces_too():
+    splitter = Splitter()
+    piece = b"k:v\n" * 10_000
+    for _ in range((1 << 20) // len(piece)):
+        assert splitter.feed(piece) == []
+    with pytest.raises(BrokenFrameError):
+        splitter.feed(piece)
+
+
+@given(
+    st.binary(max_size=300)
+    | st.lists(st.sampled_from([b"\n", b"\r", b"\0", b":", b"A", b"\ncontent-length:", b"1"])).map(b"".join)
+)
+@example(b"\ncontent-length:1")
+@example(b"A\r\n\r\n\nbody\0")
+@example(b"A\n\n\r\nbody\0")
+def test_any_bytes_are_cut_or_refused(raw: bytes):
+    def outcome(*pieces: bytes) -> object:
+        try:
+            return split(*pieces)
+        except BrokenFrameError:
+            return "broken"
+
+    whole = outcome(raw)
+    assert outcome(*(raw[at : at + 1] for at in range(len(raw)))) == whole
+
+
+def test_a_head_may_hold_nul():
+    # Artemis hands on what an AMQP client has put into a property: the frame has to come all the same.
+    assert split(b"MESSAGE\nk:a\0b\ncontent-length:1\n\nx\0") == [
+        (b"MESSAGE", {"k": "a\0b", "content-length": "1"}, b"x")
+    ]
+
+
+# -- headers ----------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_special_is_escaped():
+    assert escape("a\\b\nc\rd:e") == "a\\\\b\\nc\\rd\\ce"
+    assert escape("plain äö 🎉\t") == "plain äö 🎉\t"
+
+
+@given(TEXT | NASTY)
+@example("\\n")
+@example("\\\\c")
+@example("\r\n\r\n")
+def test_what_is_escaped_is_one_line_and_comes_back(text: str):
+    escaped = escape(text)
+    assert not set("\n\r:") & set(escaped)
+    assert unescape(escaped.encode()) == text
+
+
+@given(st.dictionaries(TEXT | NASTY, TEXT | NASTY, max_size=6))
+def test_headers_come_back_and_none_is_added(headers: dict[str, str]):
+    assert read_headers(b"SEND\n" + lines(headers)) == headers
+
+
+def test_an_escape_that_is_none_stays_as_it_is():
+    assert unescape(b"a\\tb\\") == "a\\tb\\"
+
+
+def test_a_value_that_is_no_utf8_is_readable():
+    assert unescape(b"a\xffb") == "a\ufffdb"
+
+
+def test_the_first_of_repeated_headers_holds():
+    head = b"MESSAGE\nk:first\nk:second\ncontent-length:1\ncontent-length:9\n"
+    assert read_headers(head)["k"] == "first"
+    assert Incoming(b"MESSAGE", head, b"").header(b"k") == "first"
+    assert [body for _, _, body in split(head + b"\nx\0")] == [b"x"]
+
+
+def test_one_header_is_found_by_its_whole_key():
+    incoming = Incoming(b"MESSAGE", b"MESSAGE\nxid:1\nid2:2\nid:a\\cb\nlast:\n", b"")
+    assert incoming.header(b"id") == "a:b"
+    assert incoming.header(b"last") == ""
+    assert incoming.header(b"MESSAGE") == ""
+    assert incoming.header(b"none") == ""
+
+
+def test_a_line_without_colon_is_no_header():
+    assert read_headers(b"MESSAGE\nnonsense\nk:v:w\n") == {"k": "v:w"}

@@ -1,0 +1,508 @@
+"""One STOMP connection, over a pair of sockets, with a clock of the test's."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from eventing_core.errors import (
+    AuthenticationError,
+    BrokerConnectionError,
+    ConnectTimeoutError,
+    ProtocolMismatchError,
+    SendRejectedError,
+    SubscriptionError,
+)
+from eventing_core.provider.sockets import Send
+from eventing_stomp import StompConfig, _generation
+from eventing_stomp._frames import Incoming, Splitter, frame, read_headers
+from eventing_stomp._generation import StompGeneration
+
+SECRET = "hunter2-tr0ub4dor"
+WELCOME = {"version": "1.2", "server": "ActiveMQ-Artemis/2.44.0", "heart-beat": "0,0"}
+
+
+class Clock:
+    """Stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class FakeProducer:
+    def __init__(self, address: str) -> None:
+        self.address = self.destination = address
+        self.results: list[tuple[int, Exception | None]] = []
+
+    def confirmed(self, send: Send) -> None:
+        send.tell(None)
+
+    def send(self, peer: Peer, receipt: int) -> None:
+        peer.generation.sends[b"%d" % receipt] = Send(
+            self,  # type: ignore[arg-type]
+            b"",
+            lambda index, error: self.results.append((index, error)),
+            receipt,
+            float("inf"),
+        )
+
+
+class FakeSubscription:
+    def __init__(self, address: str, *, gives_back: bool = True) -> None:
+        self.address = address
+        self.gives_back = gives_back
+        self.messages: list[bytes] = []
+        self.errors: list[SubscriptionError] = []
+
+    def arrived(self, subscription: str, incoming: Incoming) -> None:
+        self.messages.append(incoming.body)
+
+    def blamed(self, error: SubscriptionError) -> None:
+        self.errors.append(error)
+
+
+class Peer:
+    """The broker's end of a connection."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.ours, self.theirs = socket.socketpair()
+        self.ours.settimeout(0)
+        self.theirs.settimeout(0)
+        self.opened = 0
+        self._splitter = Splitter()
+        config = StompConfig(**{"user": "user", "password": SECRET, "heartbeat": 10, **settings})
+        self.generation = StompGeneration(self.ours, 1, config=config, opened=self._open)
+
+    def _open(self) -> None:
+        self.opened += 1
+
+    def say(self, command: str, headers: dict[str, str], body: bytes = b"") -> None:
+        self.say_raw(frame(command, headers, body))
+
+    def say_raw(self, data: bytes) -> None:
+        """The generation takes it in."""
+        self.theirs.setblocking(True)
+        self.theirs.sendall(data)
+        self.theirs.setblocking(False)
+        self.generation.read()
+
+    def welcome(self, **headers: str) -> Peer:
+        self.say("CONNECTED", {**WELCOME, **headers})
+        return self
+
+    def raw(self) -> bytes:
+        """What the generation has to say."""
+        self.generation.write()
+        try:
+            return self.theirs.recv(1 << 20)
+        except BlockingIOError:
+            return b""
+
+    def frames(self) -> list[tuple[bytes, dict[str, str]]]:
+        return [(incoming.command, read_headers(incoming.head)) for incoming in self._splitter.feed(self.raw())]
+
+    def failure(self) -> BrokerConnectionError:
+        assert self.generation.failure is not None
+        return self.generation.failure
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(_generation, "time", SimpleNamespace(monotonic=clock.monotonic))
+    return clock
+
+
+@pytest.fixture
+def connect(clock: Clock) -> Iterator[Callable[..., Peer]]:
+    with ExitStack() as stack:
+
+        def make(**settings: Any) -> Peer:
+            peer = Peer(**settings)
+            stack.callback(peer.generation.free)
+            stack.callback(peer.theirs.close)
+            return peer
+
+        yield make
+
+
+@pytest.fixture
+def peer(connect: Callable[..., Peer]) -> Peer:
+    """An open connection without heartbeats, which has said what it says first."""
+    peer = connect()
+    peer.frames()
+    return peer.welcome()
+
+
+# -- the handshake ----------------------------------------------------------------------------------------------------
+
+
+def test_it_says_who_it_is(connect: Callable[..., Peer]):
+    peer = connect(virtual_host="/v:h", heartbeat=2.5)
+    ((command, headers),) = peer.frames()
+    assert command in {b"STOMP", b"CONNECT"}
+    assert headers == {
+        "accept-version": "1.2",
+        "host": "/v:h",
+        "heart-beat": "2500,2500",
+        "login": "user",
+        "passcode": SECRET,
+    }
+    assert peer.opened == 0
+    assert not peer.generation.is_open
+
+
+def test_a_guest_gives_no_name(connect: Callable[..., Peer]):
+    ((_, headers),) = connect(user="", password="", host="broker.example").frames()
+    assert headers == {"accept-version": "1.2", "host": "broker.example", "heart-beat": "10000,10000"}
+
+
+def test_it_is_open_when_the_broker_agrees(connect: Callable[..., Peer]):
+    peer = connect()
+    peer.say_raw(b"\n")
+    assert not peer.generation.is_open
+    peer.welcome()
+    assert peer.opened == 1
+    assert peer.generation.is_open
+    assert peer.generation.product == "ActiveMQ-Artemis/2.44.0"
+    assert peer.generation.failure is None
+
+
+@pytest.mark.parametrize("headers", [{"version": "1.1"}, {"version": "1.0"}, {}, {"version": ""}])
+def test_another_version_is_refused(connect: Callable[..., Peer], headers: dict[str, str]):
+    peer = connect()
+    peer.say("CONNECTED", headers)
+    assert isinstance(peer.failure(), ProtocolMismatchError)
+    assert peer.opened == 0
+
+
+def test_a_broker_without_our_version_says_so(connect: Callable[..., Peer]):
+    peer = connect()
+    peer.say("ERROR", {"version": "1.0,1.1", "message": "no such version"})
+    assert isinstance(peer.failure(), ProtocolMismatchError)
+    # Some name all their versions in every error.
+    peer = connect()
+    peer.say("ERROR", {"version": "1.0,1.1,1.2", "message": "Bad CONNECT"}, b"Access refused for user 'user'\n")
+    assert isinstance(peer.failure(), AuthenticationError)
+    assert SECRET not in repr(peer.failure())
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        (b"", ProtocolMismatchError),
+        (b"\n", BrokerConnectionError),
+        (b"CONNECTED\nversion:1.2\n", BrokerConnectionError),
+        (b"ERROR\nmessage:Security Error occurred\n\n\0", AuthenticationError),
+        (b"ERROR\nmessage:no room\n\n\0", BrokerConnectionError),
+        (b"AMQP\0\x01\0\0", ProtocolMismatchError),
+        (b"CONNECTED\ncontent-length:x\n\n\0", BrokerConnectionError),
+    ],
+)
+@pytest.mark.parametrize("how", ["ended", "reset", "late"])
+def test_a_loss_before_it_is_open_says_what_came(
+    connect: Callable[..., Peer], said: bytes, kind: type[BrokerConnectionError], how: str
+):
+    peer = connect()
+    if said:
+        peer.say_raw(said)
+    if how == "late":
+        kinds = {
+            b"": ProtocolMismatchError,
+            b"\n": ConnectTimeoutError,
+            b"CONNECTED\nversion:1.2\n": ConnectTimeoutError,
+        }
+        kind = kinds.get(said, kind)
+        peer.generation.silent()
+    else:
+        if how == "reset":
+            # What was not read when it is closed makes it a reset.
+            peer.generation.put(b"x" * 100)
+            peer.generation.write()
+            peer.theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.theirs.close()
+        peer.generation.read()
+    assert type(peer.failure()) is kind
+    assert "localhost:61613" in str(peer.failure())
+    assert peer.opened == 0
+
+
+def test_what_was_said_before_the_end_is_told(peer: Peer):
+    peer.theirs.sendall(frame("ERROR", {"message": "shutting down"}))
+    peer.theirs.close()
+    peer.generation.read()
+    peer.generation.read()
+    assert "shutting down" in str(peer.failure())
+
+
+def test_the_end_of_an_open_connection(peer: Peer):
+    peer.theirs.close()
+    peer.generation.read()
+    assert type(peer.failure()) is BrokerConnectionError
+    assert "the connection ended" in str(peer.failure())
+
+
+def test_what_is_no_frame_ends_it(peer: Peer):
+    peer.say_raw(b"MESSAGE\ncontent-length:1\n\nxyz")
+    assert "no STOMP frame" in str(peer.failure())
+
+
+# -- heartbeats -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "silence"),
+    [
+        # They want one every 5 s, or 30 s, or none. We can every 10 s.
+        ("0,5000", 10.0, None),
+        ("0,30000", 30.0, None),
+        ("0,0", None, None),
+        # They can every 5 s, or 30 s. We want one every 10 s.
+        ("5000,0", None, 20.0),
+        ("30000,0", None, 60.0),
+        ("4000,20000", 20.0, 20.0),
+    ],
+)
+def test_heartbeats_are_as_agreed(
+    connect: Callable[..., Peer], clock: Clock, theirs: str, ours: float | None, silence: float | None
+):
+    peer = connect()
+    peer.frames()
+    peer.welcome(**{"heart-beat": theirs})
+    peer.generation.tick()
+    begun, beats, failed = clock.now, [], None
+    while clock.now < begun + 70 and failed is None:
+        # As the loop does: it sleeps until then.
+        clock.now = min(peer.generation.next_tick, begun + 70)
+        peer.generation.tick()
+        if peer.raw() == b"\n":
+            beats.append(clock.now)
+        if peer.generation.failure is not None:
+            failed = clock.now - begun
+    assert failed == (None if silence is None else pytest.approx(silence))
+    if ours is None:
+        assert beats == []
+    else:
+        gaps = [later - earlier for earlier, later in zip([begun, *beats], beats, strict=False)]
+        assert gaps
+        # With some reserve, and not much more often than that.
+        assert all(ours / 2 <= gap <= ours * 0.9 for gap in gaps)
+
+
+def test_nothing_is_sent_where_something_was(connect: Callable[..., Peer], clock: Clock):
+    peer = connect().welcome(**{"heart-beat": "0,10000"})
+    peer.raw()
+    for _ in range(10):
+        clock.now += 5
+        peer.generation.put(frame("ACK", {"id": "1"}))
+        peer.generation.tick()
+        assert not peer.raw().endswith(b"\n")
+
+
+def test_a_peer_that_says_anything_is_alive(connect: Callable[..., Peer], clock: Clock):
+    peer = connect().welcome(**{"heart-beat": "10000,0"})
+    for said in (b"\n", b"MESS", b"AGE\n\n\0", b"\r\n") * 3:
+        clock.now += 19.9
+        peer.say_raw(said)
+        peer.generation.tick()
+        assert peer.generation.failure is None
+    clock.now += 19.9
+    peer.generation.tick()
+    assert peer.generation.failure is None
+    clock.now += 0.2
+    peer.generation.tick()
+    assert "silent for 20 s" in str(peer.failure())
+
+
+def test_silence_counts_from_the_last_word_only(connect: Callable[..., Peer], clock: Clock):
+    peer = connect().welcome(**{"heart-beat": "10000,10000"})
+    # What we say ourselves is no sign of life of theirs.
+    for _ in range(3):
+        clock.now += 6
+        peer.generation.put(b"\n")
+        peer.generation.write()
+        peer.generation.tick()
+        assert peer.generation.failure is None
+    clock.now += 2.1
+    peer.generation.tick()
+    assert peer.generation.failure is not None
+
+
+# -- receipts ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_receipt_confirms_its_send_and_no_earlier_one(peer: Peer):
+    producer = FakeProducer("Event")
+    for number in range(1, 5):
+        producer.send(peer, number)
+    peer.say("RECEIPT", {"receipt-id": "3"})
+    assert producer.results == [(3, None)]
+    peer.say("RECEIPT", {"receipt-id": "1"})
+    assert producer.results == [(3, None), (1, None)]
+    # Twice, or of a send that nobody knows.
+    for number in (1, 3, 99):
+        peer.say("RECEIPT", {"receipt-id": f"{number}"})
+    assert producer.results == [(3, None), (1, None)]
+    assert list(peer.generation.sends) == [b"2", b"4"]
+
+
+def test_a_receipt_answers_who_waits_for_it(peer: Peer):
+    told: list[tuple[str, str | None]] = []
+    for name in ("a", "b"):
+        peer.generation.receipts[name] = lambda error, name=name: told.append((name, error))  # type: ignore[misc]
+    peer.say("RECEIPT", {"receipt-id": "b"})
+    peer.say("RECEIPT", {"receipt-id": "b"})
+    assert told == [("b", None)]
+    assert list(peer.generation.receipts) == ["a"]
+
+
+# -- errors -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sides(peer: Peer) -> tuple[FakeProducer, FakeProducer, FakeSubscription, FakeSubscription]:
+    """Two that send and two that subscribe: to One and to Two. Numbers 1 and 2 are the sends, 11 and 12 the others."""
+    producers = FakeProducer("One"), FakeProducer("Two")
+    subscriptions = FakeSubscription("One"), FakeSubscription("Two")
+    for number, (producer, subscription) in enumerate(zip(producers, subscriptions, strict=True), 1):
+        producer.send(peer, number)
+        peer.generation.subscriptions[f"{number + 10}"] = subscription
+    return *producers, *subscriptions
+
+
+def test_an_error_with_a_receipt_fails_that_send(peer: Peer, sides: Any):
+    one, two, first, second = sides
+    peer.say("ERROR", {"message": "too large", "receipt-id": "2"})
+    ((_, error),) = two.results
+    assert isinstance(error, SendRejectedError)
+    assert "too large" in str(error)
+    assert not error.in_doubt
+    assert one.results == first.errors == second.errors == []
+    # It stays unanswered, to be sent again.
+    assert list(peer.generation.sends) == [b"1"]
+    assert "too large" in str(peer.failure())
+
+
+def test_an_error_within_a_transaction_fails_its_send(peer: Peer, sides: Any):
+    one, two, *_ = sides
+    peer.say("RECEIPT", {"receipt-id": "in-1"})
+    assert one.results == []
+    peer.say("ERROR", {"message": "too large", "receipt-id": "in-2"})
+    assert isinstance(two.results[0][1], SendRejectedError)
+    assert one.results == []
+    assert list(peer.generation.sends) == [b"1"]
+
+
+def test_an_error_about_an_address_fails_what_goes_there(peer: Peer, sides: Any):
+    one, two, first, second = sides
+    text = "AMQ229032: User: user does not have permission='SEND' on address One CoreMessage[secret]"
+    peer.say("ERROR", {"message": text})
+    ((_, error),) = one.results
+    assert isinstance(error, SendRejectedError)
+    assert "secret" not in str(error)
+    assert two.results == second.errors == []
+    assert len(first.errors) == 1
+
+
+def test_an_error_about_a_subscription_fails_that_one(peer: Peer, sides: Any):
+    one, two, first, second = sides
+    peer.say("ERROR", {"message": "AMQ339016: Error creating subscription 12"})
+    assert one.results == two.results == first.errors == []
+    assert len(second.errors) == 1
+    assert "AMQ339016" in str(second.errors[0])
+
+
+def test_an_error_that_says_nothing_of_it_fails_nobody(peer: Peer, sides: Any):
+    one, two, first, second = sides
+    peer.say("ERROR", {"message": "AMQ229017: Queue One does not exist"}, b"out of memory")
+    assert one.results == two.results == first.errors == second.errors == []
+    assert len(peer.generation.sends) == 2
+    assert "out of memory" in str(peer.failure())
+
+
+def test_an_error_answers_who_waits_for_its_receipt(peer: Peer, sides: Any):
+    told: list[str | None] = []
+    peer.generation.receipts["asked-1"] = told.append
+    peer.say("ERROR", {"message": "no right", "receipt-id": "asked-1"})
+    assert told == ["no right"]
+    assert all(not side.results for side in sides[:2])
+    assert peer.generation.failure is not None
+
+
+def test_an_error_of_any_bytes_ends_it_in_order(peer: Peer):
+    peer.say_raw(b"ERROR\nmessage:\xff\n\n\xff\xfe\0")
+    assert peer.generation.failure is not None
+
+
+def test_receipts_before_an_error_hold(peer: Peer, sides: Any):
+    one, two, *_ = sides
+    peer.say_raw(frame("RECEIPT", {"receipt-id": "1"}) + frame("ERROR", {"message": "m", "receipt-id": "2"}))
+    assert one.results == [(1, None)]
+    assert isinstance(two.results[0][1], SendRejectedError)
+
+
+# -- messages ---------------------------------------------------------------------------------------------------------
+
+
+def test_messages_go_to_their_subscription(peer: Peer):
+    one, two = FakeSubscription("One"), FakeSubscription("Two")
+    peer.generation.subscriptions |= {"1": one, "2": two}
+    for subscription, body in (("1", b"a"), ("2", b"b"), ("3", b"nobody's"), ("1", b"c")):
+        peer.say("MESSAGE", {"subscription": subscription, "ack": "1"}, body)
+    assert (one.messages, two.messages) == ([b"a", b"c"], [b"b"])
+    assert peer.generation.failure is None
+
+
+def test_an_unknown_frame_is_passed_over(peer: Peer):
+    peer.say("NONSENSE", {"a": "b"})
+    producer = FakeProducer("One")
+    producer.send(peer, 1)
+    peer.say("RECEIPT", {"receipt-id": "1"})
+    assert producer.results == [(1, None)]
+
+
+# -- output and the end -----------------------------------------------------------------------------------------------
+
+
+def test_what_the_socket_does_not_take_waits_and_producers_with_it(peer: Peer):
+    assert peer.generation.has_room
+    data = b"".join(frame("SEND", {"n": str(number)}, b"x" * 1000) for number in range(3000))
+    peer.generation.put(data)
+    assert not peer.generation.has_room
+    got = b""
+    while peer.generation.write() or peer.generation.blocked:
+        got += peer.theirs.recv(1 << 20)
+    while len(got) < len(data):
+        got += peer.theirs.recv(1 << 20)
+    assert got == data
+    assert peer.generation.has_room
+
+
+def test_closing_gives_back_what_is_to_be_given_back(peer: Peer):
+    peer.generation.subscriptions |= {"1": FakeSubscription("One"), "2": FakeSubscription("R", gives_back=False)}
+    peer.generation.close()
+    assert [(command, headers.get("id")) for command, headers in peer.frames()] == [
+        (b"UNSUBSCRIBE", "1"),
+        (b"DISCONNECT", None),
+    ]
+    assert not peer.generation.closed
+    peer.say("RECEIPT", {"receipt-id": "closed"})
+    assert peer.generation.closed
+
+
+def test_an_end_while_it_closes_is_what_was_wanted(peer: Peer):
+    peer.generation.close()
+    peer.generation.write()
+    peer.theirs.close()
+    peer.generation.read()
+    assert peer.generation.closed
+    assert peer.generation.failure is None
