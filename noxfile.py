@@ -95,7 +95,7 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """How fast it is beside a handler on raw Proton, on an Artemis of its own. Wants an idle machine."""
+    """How fast it is beside raw Proton and raw stomp.py, on an Artemis of its own. Wants an idle machine."""
     install(session, *PACKAGES)
     session.run("python", "-m", "benchmarks.shape", *session.posargs)
 

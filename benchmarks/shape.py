@@ -1,4 +1,4 @@
-"""Holds the shape: how Eventing compares with a handler on raw Proton, on an Artemis of its own.
+"""Holds the shape: how Eventing compares with a handler on raw Proton, or on raw stomp.py, on an Artemis of its own.
 
 Runs both by turns, several times, prints the medians, of the ratios as well, and ends with 1 when a line is missed.
 Other work on the machine takes part in the result: where the broker is what waits for a processor, both sides are
@@ -44,8 +44,17 @@ class Line:
     rate: float | None = None
 
 
-def lines(rounds: int) -> list[Line]:
+#: What each provider is compared with.
+BASELINES = {"amqp": "raw_proton", "stomp": "raw_stomp"}
+
+
+def lines(provider: str, rounds: int) -> list[Line]:
     """The table, in the order of measuring: what is sent is received in the same round, and the queues stay short."""
+    if provider == "stomp":
+        return [
+            Line("STOMP: send_events", ("send",), (20_000, 10_000), at_least=1.0),
+            Line("STOMP: typed listener", ("receive",), (19_000, 9_500), at_least=1.0),
+        ]
     return [
         Line("send_events", ("send",), (40_000, 40_000), at_least=2.0),
         # The baseline crawls there: it is shown, and nothing is asked of it.
@@ -68,24 +77,26 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.shape", description=__doc__)
     parser.add_argument("--times", type=int, default=5, help="measurements of each")
     parser.add_argument("--prefetch", type=int, default=10, help="of the raw receiver; 10 is Proton's default")
+    parser.add_argument("--over", choices=BASELINES, help="one protocol alone")
     options = parser.parse_args()
-    table = lines(rounds_in(0.001))
+    return max(compare(provider, options) for provider in BASELINES if options.over in {None, provider})
+
+
+def compare(provider: str, options: argparse.Namespace) -> int:
+    """Measure over one protocol, and print its table; 1 when a line is missed."""
+    table = lines(provider, rounds_in(0.001))
     ours: dict[str, list[float]] = defaultdict(list)
     raw: dict[str, list[float]] = defaultdict(list)
     with Artemis(java_memory="1G") as broker:
-        os.environ |= {
-            "EVENTING_PROVIDER": "amqp",
-            "EVENTING_AMQP__HOST": broker.host,
-            "EVENTING_AMQP__PORT": str(broker.port),
-            "EVENTING_AMQP__USER": broker.user,
-            "EVENTING_AMQP__PASSWORD": broker.password,
-        }
+        place = {"host": broker.host, "port": str(broker.port), "user": broker.user, "password": broker.password}
+        variables = {f"EVENTING_{provider.upper()}__{key.upper()}": value for key, value in place.items()}
+        os.environ |= {"EVENTING_PROVIDER": provider, **variables}
         command = [sys.executable, "-c", "from benchmarks import eventing; eventing.make_queues()"]
         subprocess.run(command, cwd=ROOT, check=True)
         for time in range(1 - WARM_UP, options.times + 1):
             for line in table:
                 rate = measure("eventing", line.count[0], line.what)
-                base = measure("raw_proton", line.count[1], (*line.what, "--prefetch", str(options.prefetch)))
+                base = measure(BASELINES[provider], line.count[1], (*line.what, "--prefetch", str(options.prefetch)))
                 print(f"{time if time > 0 else 'warm-up'}: {line.name}: {rate:,.0f}/s, raw {base:,.0f}/s", flush=True)
                 if time > 0:
                     ours[line.name].append(rate)
@@ -96,7 +107,7 @@ def main() -> int:
 def report(table: list[Line], ours: dict[str, list[float]], raw: dict[str, list[float]]) -> int:
     """Print the medians; 1 when a line is missed."""
     missed = False
-    print(f"\n{'events/s, medians':<44}{'Eventing':>10}{'raw Proton':>12}{'ratio':>8}  wanted")
+    print(f"\n{'events/s, medians':<44}{'Eventing':>10}{'raw client':>12}{'ratio':>8}  wanted")
     for line in table:
         rate, base = statistics.median(ours[line.name]), statistics.median(raw[line.name])
         # Of each round's own: what else the machine does then slows both.

@@ -90,7 +90,7 @@ class Clock:
 
 def place() -> dict[str, Any]:
     """Where the broker is, by the environment variables that Eventing reads."""
-    prefix = "EVENTING_AMQP__"
+    prefix = f"EVENTING_{os.environ['EVENTING_PROVIDER'].upper()}__"
     return {key: os.environ[prefix + key.upper()] for key in ("host", "port", "user", "password")}
 
 
