@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -883,6 +884,86 @@ def test_a_private_broker_has_everything_handled_before_its_manager_stops(seen: 
     with manager:
         manager.send_events(Ping(number) for number in range(1, 51))
     assert sorted(seen.numbers) == sorted([*range(-50, 0), *range(1, 51), *range(1, 51)])
+
+
+def test_what_is_sent_while_a_private_broker_drains_is_handled_or_refused(seen: Seen) -> None:
+    manager = EventManager(memory(), listeners=[], pipelines=[], options=Options(workers=2))
+    begun, go_on = threading.Event(), threading.Event()
+    called_back = threading.Event()
+    refused: list[str] = []
+
+    def send_from_callback(_: object) -> None:
+        manager.send_event(Pong(3))
+        called_back.set()
+
+    @event_listener(Ping)
+    class Relay(EventListener[Ping]):
+        def on(self, event: Ping) -> None:
+            if event.number == 1:
+                begun.set()
+                assert go_on.wait(5)
+                manager.submit_event(Pong(2)).add_done_callback(send_from_callback)
+
+    @event_listener(Pong, concurrency=2)
+    class Async(EventListener[Pong]):
+        async def on(self, event: Pong) -> None:
+            seen.add(event.number)
+            if event.number == 2:
+                await asyncio.to_thread(manager.send_event, Pong(4))
+                await manager.send_event_async(Pong(5))
+                assert await asyncio.to_thread(called_back.wait, 5)
+
+    manager._listeners = [Relay, Async]
+    manager.start()
+    manager.send_event(Ping(1))
+    assert begun.wait(5)
+    stop = threading.Thread(target=manager.stop)
+    stop.start()
+    confirmed = 0
+    try:
+        while True:
+            manager.send_event(Pong(100 + confirmed))
+            confirmed += 1
+    except ManagerStoppedError as error:
+        refused.append(str(error))
+    assert manager.health().state == "stopping"
+    go_on.set()
+    stop.join(10)
+    assert sorted(seen.numbers) == [2, 3, 4, 5, *range(100, 100 + confirmed)]
+    assert "the event manager was stopped" in refused[0]
+
+
+def test_a_stop_waits_for_what_a_private_broker_has_not_delivered_yet(seen: Seen, listener: Any) -> None:
+    class Late(MemoryProvider):
+        """Says for a while that something is left, as while another thread is about to deliver."""
+
+        looks = 0
+
+        def unhandled(self) -> int:
+            self.looks += 1
+            if self.looks == 3:
+                message = Message(body=b'{"number":1}')
+                self.producer(Destination("Ping")).send((message,), lambda *_: None, deadline=math.inf)
+            return super().unhandled() or int(self.looks < 3)
+
+    provider = Late("here")
+    manager = EventManager(provider, listeners=[listener], pipelines=[])
+    manager.start()
+    manager.stop()
+    seen.wait_for(1)
+    assert provider.looks > 3
+
+
+def test_a_stop_waits_for_a_private_broker_no_longer_than_it_may(
+    listener: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(MemoryProvider, "unhandled", lambda _: 1)
+    manager = EventManager(memory(), listeners=[listener], pipelines=[])
+    manager.start()
+    began = time.monotonic()
+    manager.stop(0.1)
+    assert 0.1 <= time.monotonic() - began < 5
+    assert "unexpected" not in caplog.text
 
 
 def test_what_a_private_broker_loses_is_told(caplog: pytest.LogCaptureFixture) -> None:

@@ -20,7 +20,7 @@ from eventing_core._listener import EventListener, EventListenerDescriptor, desc
 from eventing_core._options import Options
 from eventing_core._pipeline import EnvelopePipeline
 from eventing_core._retry import Retry
-from eventing_core._sending import EventRegistry
+from eventing_core._sending import EventRegistry, Sender
 from eventing_core._workers import LoopThread, Timer, Workers
 from eventing_core.errors import CapabilityError, DeclarationError
 from eventing_core.provider import Provider, Subscription
@@ -28,6 +28,9 @@ from eventing_core.provider import Provider, Subscription
 _log = logging.getLogger("eventing")
 
 _numbers = itertools.count(1)
+
+#: Between two looks for what is left unhandled, in seconds.
+_LOOK = 0.005
 
 #: What a queue's name ends in that holds another one's dead letters, on the brokers that name queues so.
 _DEAD = ".dead"
@@ -145,14 +148,16 @@ class Consumers:
         for dispatcher in self._dispatchers:
             dispatcher.pause()
 
-    def drain(self, deadline: float) -> bool:
+    def drain(self, sender: Sender, deadline: float) -> bool:
         """Take no more and let running listeners finish; cut short what does not by the deadline.
 
-        Where the provider doesn't keep what is left, all that was sent is handled first.
+        Where the provider doesn't keep what is left, nobody but listeners sends any more, and all that was sent is
+        handled first.
         """
         try:
             if not self._provider.capabilities.retains:
-                self._handle_all(deadline)
+                sender.refuse_others(self._own_current_call)
+                self._handle_all(sender, deadline)
             self.pause()
             for dispatcher in self._dispatchers:
                 dispatcher.wait_idle(deadline)
@@ -166,11 +171,22 @@ class Consumers:
                 dispatcher.cut_short()
         return not unfinished
 
-    def _handle_all(self, deadline: float) -> None:
-        """Wait until no listener has anything to do: a listener may send to another one."""
+    def _handle_all(self, sender: Sender, deadline: float) -> None:
+        """Wait until nothing is left to do: a listener may send to another one."""
         while all(dispatcher.wait_empty(deadline) for dispatcher in self._dispatchers):
-            if all(dispatcher.wait_empty(0.0) for dispatcher in self._dispatchers):
+            if sender.refuse_when(self._nothing_is_left):
                 return
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return
+            time.sleep(min(_LOOK, left))
+
+    def _nothing_is_left(self) -> bool:
+        return not self._provider.unhandled() and all(dispatcher.wait_empty(0.0) for dispatcher in self._dispatchers)
+
+    def _own_current_call(self) -> bool:
+        """Whether the caller is a listener, or what an asynchronous one has done in another thread."""
+        return self.owns_current_thread() or (self._loop is not None and self._loop.owns_current_context())
 
     def close(self, deadline: float) -> None:
         """Unsubscribe and end the threads."""

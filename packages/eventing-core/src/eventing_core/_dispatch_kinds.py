@@ -57,6 +57,7 @@ class LoopDispatcher(Dispatcher):
     def __init__(self, incoming: Incoming, loop: LoopThread) -> None:
         super().__init__(incoming)
         self._loop = loop.loop
+        self._new_context = loop.new_context
         self._attempt = _async_attempt_of(incoming)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -79,7 +80,7 @@ class LoopDispatcher(Dispatcher):
             self._token_broke()
             return
         if delivery is not None:
-            task = self._loop.create_task(self._run(delivery), context=contextvars.Context())
+            task = self._loop.create_task(self._run(delivery), context=self._new_context())
             self._tasks.add(task)
             task.add_done_callback(self._finished)
 

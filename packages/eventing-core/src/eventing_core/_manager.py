@@ -281,7 +281,9 @@ class EventManager:
 
         No more deliveries are taken; running listeners finish, and may send; then sends are refused and those
         under way are confirmed; then everything is closed. What is unfinished after ``timeout`` goes back to
-        the broker, without counting as an attempt where the broker can. In a listener, and in the constructor of
+        the broker, without counting as an attempt where the broker can. Where nothing would keep that, as a memory
+        broker of the manager's own, sends but those of listeners and callbacks are refused at once, and all that was
+        confirmed is handled within ``timeout``. In a listener, and in the constructor of
         one, it only asks for the stop. A ``KeyboardInterrupt`` meanwhile is raised once the rest is closed in haste.
 
         Args:
@@ -351,7 +353,7 @@ class EventManager:
         ]
         consumers = self._consumers
         if consumers is not None:
-            steps.insert(0, lambda: consumers.drain(deadline()))
+            steps.insert(0, lambda: consumers.drain(self._sender, deadline()))
             steps.insert(3, lambda: consumers.close(max(deadline(), time.monotonic() + 1.0)))
         return steps
 

@@ -149,6 +149,7 @@ class Sender:
         self._pending_lock = threading.Lock()
         self._quiet = threading.Condition(self._pending_lock)
         self._refusing = False
+        self._is_allowed: Callable[[], bool] = _nobody
 
     # -- the four ways to send --------------------------------------------------------------------------------
 
@@ -310,14 +311,33 @@ class Sender:
     # -- the end ----------------------------------------------------------------------------------------------
 
     def _refuse_if_stopped(self) -> None:
-        if self._refusing:
+        if self._refusing and not self._is_allowed():
             msg = "the event manager was stopped; a manager has one life, make a new one"
             raise ManagerStoppedError(msg)
+
+    def refuse_others(self, is_allowed: Callable[[], bool]) -> None:
+        """Refuse further sends, but for callers that ``is_allowed`` says yes to, and callbacks of futures."""
+        with self._quiet:
+            self._is_allowed = lambda: is_allowed() or self._callbacks.owns_current_thread()
+            self._refusing = True
 
     def refuse(self) -> None:
         """Refuse every further send."""
         with self._quiet:
+            self._is_allowed = _nobody
             self._refusing = True
+
+    def refuse_when(self, quiet: Callable[[], bool]) -> bool:
+        """Refuse every further send, if none is under way and it is ``quiet``; whether it was.
+
+        No send begins between the look and the refusal.
+        """
+        with self._quiet:
+            if self._pending or not quiet():
+                return False
+            self._is_allowed = _nobody
+            self._refusing = True
+            return True
 
     def flush(self, timeout: float) -> bool:
         """Wait until every send is confirmed or failed. False after ``timeout`` seconds."""
@@ -330,6 +350,10 @@ class Sender:
 
 
 _NOTHING = nullcontext()
+
+
+def _nobody() -> bool:
+    return False
 
 
 async def _off_loop(loop: asyncio.AbstractEventLoop, call: Callable[[], R]) -> R:

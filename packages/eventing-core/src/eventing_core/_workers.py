@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import heapq
 import itertools
 import logging
@@ -107,11 +108,19 @@ class Timer:
                     _log.exception("an unexpected error in the timer")
 
 
+#: The loop that a task runs on; known also where it has something done in another thread, by `asyncio.to_thread`.
+_home: contextvars.ContextVar[LoopThread | None] = contextvars.ContextVar("eventing_loop", default=None)
+
+
 class LoopThread:
     """An event loop on a daemon thread of its own, for listeners with ``async def on``."""
 
     def __init__(self, name: str) -> None:
         self.loop = asyncio.new_event_loop()
+        context = contextvars.Context()
+        context.run(_home.set, self)
+        #: A context for one task, with nothing in it of the user's.
+        self.new_context: Callable[[], contextvars.Context] = context.copy
         self._thread = threading.Thread(target=self._run, name=f"{name}-loop", daemon=True)
         self._stopping = False
 
@@ -122,6 +131,10 @@ class LoopThread:
     def owns_current_thread(self) -> bool:
         """Whether the caller runs on the loop's thread."""
         return threading.current_thread() is self._thread
+
+    def owns_current_context(self) -> bool:
+        """Whether the caller is one of its tasks, or what a task has done in another thread."""
+        return _home.get() is self
 
     def stop(self, timeout: float) -> None:
         """Cancel what runs, end the loop, and wait for it at most ``timeout`` seconds."""

@@ -107,6 +107,10 @@ class MemoryProvider(Provider):
             error=self.broker.engine.down,
         )
 
+    def unhandled(self) -> int:
+        """How many events end with the broker, which is private."""
+        return sum(self.broker.engine.unhandled().values()) if self._is_private else 0
+
     def close(self, timeout: float) -> None:
         """Close the connection; sends that wait for room may have it for so many seconds."""
         if self.connection is not None:

@@ -257,7 +257,7 @@ class Capabilities:
             the provider may hold some more, bounded in bytes; a window of 1 is exact all the same.
         network: there is a broker at the other end of a connection: it can restart, and the connection can be lost.
         retains: what isn't consumed when the provider is closed is kept for a later one. Where it isn't, a
-            manager that stops lets its listeners handle everything first.
+            manager that stops lets its listeners handle everything first; see `Provider.unhandled`.
         max_message_bytes: the largest body, in bytes; None when there is no bound.
     """
 
@@ -336,6 +336,14 @@ class Provider(ABC):
     @abstractmethod
     def health(self) -> Health:
         """How the connection is. Never blocks."""
+
+    def unhandled(self) -> int:
+        """How many messages would be lost if the provider were closed now. Never blocks.
+
+        Asked without `Capabilities.retains`, when a manager stops: what waits in this provider's queues, and what is
+        delivered and not accepted; no dead letters. A stop waits, while it has time, until there are none.
+        """
+        return 0
 
     @abstractmethod
     def close(self, timeout: float) -> None:
