@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import sys
 import threading
 import time
@@ -16,7 +17,16 @@ from typing import Any
 
 import pytest
 
-from eventing_core import Envelope, EventListener, Retry, _dispatch_kinds, event, event_listener
+from eventing_core import (
+    Envelope,
+    EventListener,
+    Retry,
+    SendRejectedError,
+    _copying,
+    _dispatch_kinds,
+    event,
+    event_listener,
+)
 from eventing_core._chain import Chain
 from eventing_core._codec import Codec
 from eventing_core._copies import Copies
@@ -40,6 +50,7 @@ from eventing_core.provider import (
     Subscription,
     SubscriptionState,
 )
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 
@@ -614,6 +625,95 @@ def test_an_error_of_our_own_costs_one_delivery_and_not_the_listener(
     it.broker.wait_for(lambda: it.broker.accepted() == [2])
     assert it.dispatcher.wait_empty(threading.TIMEOUT_MAX)
     assert "its event stays unsettled" in caplog.text
+    assert it.dispatcher.health().error == (
+        "an unexpected error, and its event stays unsettled: RuntimeError: a provider's bug"
+    )
+    it.dispatcher.state(SubscriptionState.ACTIVE, 2, None)  # the broker delivers it again
+    assert it.dispatcher.health().error == ""
+
+
+@pytest.fixture
+def broken_logging() -> Iterator[None]:
+    class Full(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            msg = "the disk is full"
+            raise OSError(msg)
+
+    handler = Full()
+    logging.getLogger("eventing").addHandler(handler)
+    yield
+    logging.getLogger("eventing").removeHandler(handler)
+
+
+@pytest.mark.usefixtures("broken_logging")
+def test_a_logging_handler_that_raises_costs_no_event(bench: Callable[..., Bench]) -> None:
+    it = bench(fail)
+    it.deliver(Plain(1), Plain(2, count=CRASH_LIMIT))
+    it.broker.wait_for(lambda: sorted(it.broker.accepted()) == [1, 2])
+    reasons = sorted(message.headers["eventing-reason"] for _, message, _ in it.broker.sent)
+    assert reasons == ["crash-loop", "failed"]
+    assert it.dispatcher.health().error == ""
+
+
+@pytest.mark.usefixtures("broken_logging")
+def test_a_logging_handler_that_raises_keeps_no_copy_from_being_tried_again(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_copying, "_BACKOFF", (0.01, 0.01))
+    it = bench(fail, retry=Retry(max_attempts=1))
+    it.broker.refusals = [SendRejectedError("full")]
+    it.deliver(Plain(1))
+    it.broker.wait_for(lambda: it.broker.accepted() == [1])
+    assert it.dispatcher.wait_empty(threading.TIMEOUT_MAX)
+    assert it.dispatcher.health().error == ""
+
+
+def test_a_settlement_that_raises_ends_the_copying_all_the_same(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = bench(fail, retry=Retry(max_attempts=1))
+    monkeypatch.setattr(it.broker, "settle", lambda *_: fail(0))
+    it.deliver(Plain(1))
+    it.broker.wait_for(lambda: len(it.broker.sent) == 1)
+    assert it.dispatcher.wait_empty(threading.TIMEOUT_MAX)
+    assert it.dispatcher.health().error == "what was copied can't be settled: ValueError: no 0"
+    assert len(it.broker.sent) == 1
+    assert not it.dispatcher._copying.busy
+    assert it.dispatcher._copying._count == 0
+
+
+def test_a_window_that_the_provider_refuses_is_told_again(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = bench(lambda _: None)
+    window = it.broker.window
+    monkeypatch.setattr(it.broker, "window", lambda _: fail(0))
+    it.deliver(Plain(1))  # the window grows
+    until(lambda: not it.dispatcher.health().consuming, "the refusal", 5)
+    assert it.dispatcher.health().error == "the provider could not be told the window: ValueError: no 0"
+    monkeypatch.setattr(it.broker, "window", window)
+    it.deliver(Plain(2), Plain(3))
+    it.broker.wait_for(lambda: it.broker.windows == [1, 4])
+    until(lambda: it.dispatcher.health().consuming, "credit", 5)
+    assert it.dispatcher.health().error == ""
+
+
+def test_a_close_settles_what_has_returned(bench: Callable[..., Bench]) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def on(number: int) -> None:
+        if number == 2:
+            begun.set()
+            assert go_on.wait(5)
+
+    it = bench(on)
+    it.timer.stop()
+    it.deliver(Plain(1), Plain(2))
+    assert begun.wait(5)
+    assert it.broker.settled == []
+    it.dispatcher.close()
+    assert it.broker.accepted() == [1]
+    go_on.set()
 
 
 @pytest.mark.parametrize("kind", ["coroutine", "generator"])
@@ -819,6 +919,39 @@ def test_an_async_listeners_own_cancellation_is_a_failure() -> None:
     it.broker.wait_for(lambda: it.broker.accepted() == [1])
     it.close()
     assert it.broker.sent[0][1].headers["eventing-attempts"] == "2"
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_task_that_is_cancelled_before_it_begins_has_failed_unless_we_cut_it(*, cut: bool) -> None:
+    seen: list[int] = []
+
+    async def on(number: int) -> None:
+        seen.append(number)
+
+    it = async_bench(on, retry=Retry(max_attempts=1))
+    dispatcher = it.dispatcher
+    assert isinstance(dispatcher, LoopDispatcher)
+
+    def cancel() -> None:  # after the task is made, and before its turn
+        if cut:
+            Dispatcher.cut_short(dispatcher)
+        dispatcher._cancel()
+
+    def deliver() -> None:
+        dispatcher.deliver([Plain(1)])
+        it.loop.loop.call_soon(cancel)
+        delivered.set()
+
+    delivered = threading.Event()
+    it.loop.loop.call_soon_threadsafe(deliver)
+    assert delivered.wait(5)
+    assert dispatcher.wait_idle(threading.TIMEOUT_MAX)
+    it.close()
+    assert seen == []
+    assert it.broker.accepted() == ([] if cut else [1])
+    assert [message.headers["eventing-error-type"] for _, message, _ in it.broker.sent] == (
+        [] if cut else ["asyncio.exceptions.CancelledError"]
+    )
 
 
 def test_a_cancellation_that_we_asked_for_counts_nothing() -> None:

@@ -562,6 +562,30 @@ def test_an_interruption_of_the_stop_closes_the_rest_in_haste(
     assert broker.dead_letters("Ping", "Hangs") == []
 
 
+def test_a_subscription_that_can_not_be_closed_keeps_no_other_from_it(
+    listener: type[EventListener[Ping]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    @event_listener(Ping)
+    class Other(EventListener[Ping]):
+        def on(self, event: Ping) -> None: ...
+
+    closed: list[str] = []
+
+    def close(dispatcher: Dispatcher) -> None:
+        closed.append(dispatcher.descriptor.name)
+        if len(closed) == 1:
+            msg = "a provider's bug"
+            raise RuntimeError(msg)
+
+    manager = EventManager(memory(), listeners=[listener, Other], pipelines=[])
+    manager.start()
+    monkeypatch.setattr(Dispatcher, "close", close)
+    manager.stop()
+    assert closed == ["PingListener", "Other"]
+    assert "PingListener on Ping: could not be closed" in caplog.text
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("eventing")]
+
+
 def test_run_is_for_the_main_thread(listener: type[EventListener[Ping]]) -> None:
     manager = EventManager(memory(), listeners=[listener], pipelines=[])
     errors: list[BaseException] = []

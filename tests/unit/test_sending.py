@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -344,6 +345,23 @@ def test_an_event_that_no_queue_takes(unrouted: Any, caplog: pytest.LogCaptureFi
     warnings = [record for record in caplog.records if "no queue for the event Note" in record.getMessage()]
     assert len(warnings) == (1 if unrouted == "warn" else 0)
     manager.stop()
+
+
+def test_a_logging_handler_that_raises_costs_no_confirmation() -> None:
+    class Full(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            msg = "the disk is full"
+            raise OSError(msg)
+
+    handler = Full()
+    logger = logging.getLogger("eventing")
+    logger.addHandler(handler)
+    try:
+        with EventManager(MemoryProvider("here"), listeners=[], pipelines=[]) as manager:
+            manager.send_event(Note("nobody listens"), timeout=1)
+            assert manager._sender._pending == 0
+    finally:
+        logger.removeHandler(handler)
 
 
 @pytest.mark.parametrize("can_start_threads", [True, False])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, wait
 from typing import Any
 
@@ -146,7 +147,8 @@ class Consumers:
     def pause(self) -> None:
         """Take no more, and give back what was not begun."""
         for dispatcher in self._dispatchers:
-            dispatcher.pause()
+            with _told(dispatcher, "could not be paused"):
+                dispatcher.pause()
 
     def drain(self, sender: Sender, deadline: float) -> bool:
         """Take no more and let running listeners finish; cut short what does not by the deadline.
@@ -167,8 +169,9 @@ class Consumers:
         finally:
             unfinished = [dispatcher for dispatcher in self._dispatchers if not dispatcher.wait_idle(0.0)]
             for dispatcher in unfinished:
-                _log.warning("%s: still running at the end of stop; its event goes back", dispatcher.descriptor.label)
                 dispatcher.cut_short()
+            for dispatcher in unfinished:
+                _log.warning("%s: still running at the end of stop; its event goes back", dispatcher.descriptor.label)
         return not unfinished
 
     def _handle_all(self, sender: Sender, deadline: float) -> None:
@@ -193,9 +196,10 @@ class Consumers:
         self._timer.stop()
         futures: list[Future[None]] = []
         for dispatcher in self._dispatchers:
-            future = dispatcher.close()
-            if future is not None:
-                futures.append(future)
+            with _told(dispatcher, "could not be closed"):
+                future = dispatcher.close()
+                if future is not None:
+                    futures.append(future)
         wait(futures, max(0.0, deadline - time.monotonic()))
         left = max(0.1, deadline - time.monotonic())
         if self._workers is not None:
@@ -214,6 +218,16 @@ class Consumers:
     def health(self) -> tuple[ListenerHealth, ...]:
         """How each listener is."""
         return tuple(dispatcher.health() for dispatcher in self._dispatchers)
+
+
+@contextlib.contextmanager
+def _told(dispatcher: Dispatcher, what: str) -> Generator[None, None, None]:
+    """Log what a provider raises, so that the other listeners have their turn."""
+    try:
+        yield
+    except Exception:  # noqa: BLE001 (see above)
+        with contextlib.suppress(Exception):
+            _log.exception("%s: %s", dispatcher.descriptor.label, what)
 
 
 def _check_names(descriptors: Sequence[EventListenerDescriptor], server_name: str) -> None:

@@ -49,6 +49,9 @@ _FLUSH_SECONDS = 0.005
 
 _LOOK: Any = object()
 
+#: Around what is logged, once everything else is done: a logging handler that raises must cost no event.
+_quietly = contextlib.suppress(Exception)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incoming:
@@ -99,6 +102,10 @@ class Dispatcher(ABC):
         self._generation = 0
         self._state = SubscriptionState.INACTIVE
         self._error: Exception | None = None
+        #: What went wrong in this generation that should never, and stays so until the next one; empty for nothing.
+        self._flaw = ""
+        #: Why the provider could not be told the window; empty when it could.
+        self._credit_flaw = ""
         self._consuming = False
         self._closing = False
         self._cut = False
@@ -183,21 +190,22 @@ class Dispatcher(ABC):
         self._cut = True
 
     def close(self) -> Future[None] | None:
-        """Unsubscribe; everything unsettled goes back to the broker."""
+        """Unsubscribe; what has returned is settled, and everything else goes back to the broker."""
+        self._flush()
         return self._handle.close() if self._handle is not None else None
 
     def health(self) -> ListenerHealth:
         """How the listener is. Thread-safe."""
         with self._lock:
             active = self._state is SubscriptionState.ACTIVE
-            error = self._copying.error or ("" if active or self._error is None else str(self._error))
+            error = "" if active or self._error is None else str(self._error)
             return ListenerHealth(
                 listener=self.descriptor.name,
                 event=self.descriptor.event.name,
-                consuming=active and self._consuming and not self._closing,
+                consuming=active and self._consuming and not self._closing and not self._credit_flaw,
                 running=self._tokens,
                 held=len(self._held) + self._waiting,
-                error=error,
+                error=self._copying.error or self._credit_flaw or self._flaw or error,
             )
 
     # -- called by the provider -------------------------------------------------------------------------------
@@ -225,13 +233,14 @@ class Dispatcher(ABC):
             self._suspect = self._alone = None
             self._bar()
             self._window.restart()
-            self._copying.error = ""
+            self._copying.error = self._flaw = self._credit_flaw = ""
             consuming = self._consuming and not self._closing
             self._changed.notify_all()
         if state is SubscriptionState.ACTIVE and consuming:
             self._give_credit()
         elif state is SubscriptionState.FAILED and consuming:
-            _log.error("%s: not consuming: %s", self.descriptor.label, error)
+            with _quietly:
+                _log.error("%s: not consuming: %s", self.descriptor.label, error)
 
     # -- tokens -----------------------------------------------------------------------------------------------
 
@@ -301,15 +310,16 @@ class Dispatcher(ABC):
         if not self._tokens:
             self._changed.notify_all()
 
-    def _token_broke(self) -> None:
+    def _token_broke(self, error: BaseException) -> None:
         """A token ended by an error of our own: its delivery stays unsettled, and the others go on."""
-        with contextlib.suppress(Exception):
-            _log.exception("%s: an unexpected error; its event stays unsettled", self.descriptor.label)
         with self._lock:
+            self._flaw = f"an unexpected error, and its event stays unsettled: {describe_error(error)}"
             self._give_token_back()
             claimed = self._claim()
         for _ in range(claimed):
             self._start_token()
+        with _quietly:
+            _log.error("%s: an unexpected error; its event stays unsettled", self.descriptor.label, exc_info=error)
 
     def _admit(self, delivery: Delivery) -> bool:
         """Whether a delivery that was given out before may run beside others."""
@@ -347,7 +357,10 @@ class Dispatcher(ABC):
             handle.settle(batch, outcome)
 
     def _give_credit(self) -> None:
-        """Tell the provider the window. One thread at a time does, so that the last word is the newest size."""
+        """Tell the provider the window. One thread at a time does, so that the last word is the newest size.
+
+        Where the provider raises, which it must not, the listener isn't consuming until it takes a window again.
+        """
         handle = self._handle
         if handle is None:
             return
@@ -363,7 +376,14 @@ class Dispatcher(ABC):
                     return
                 self._credit_changed = False
                 size = 0 if self._closing else self._window.size + min(len(self._held), self._spare)
-            handle.window(size)
+            flaw = ""
+            try:
+                handle.window(size)
+            except Exception as error:  # noqa: BLE001 (whoever comes with news of the window has to do the rest)
+                flaw = f"the provider could not be told the window: {describe_error(error)}"
+                with _quietly:
+                    _log.exception("%s: the provider could not be told the window", self.descriptor.label)
+            self._credit_flaw = flaw
 
     def copying_changed(self) -> None:
         """Copies were stored or given up."""
@@ -422,13 +442,14 @@ class Dispatcher(ABC):
         elif failures.attempts >= self._retry.max_attempts:
             self._dead_letter(delivery, failures, "failed", error)
         else:
-            delay = self._retry.delay(failures.attempts)
-            _log.warning(
-                "%s: attempt %d of %d of event %s failed, the next in %.1f s: %s",
-                self.descriptor.label, failures.attempts, self._retry.max_attempts, delivery.message().message_id,
-                delay, describe_error(error), exc_info=error if _log.isEnabledFor(logging.DEBUG) else None,
-            )  # fmt: skip
+            attempt, delay = failures.attempts, self._retry.delay(failures.attempts)
             self._try_again(delivery, failures, delay)
+            with _quietly:
+                _log.warning(
+                    "%s: attempt %d of %d of event %s failed, the next in %.1f s: %s",
+                    self.descriptor.label, attempt, self._retry.max_attempts, delivery.message().message_id,
+                    delay, describe_error(error), exc_info=error if _log.isEnabledFor(logging.DEBUG) else None,
+                )  # fmt: skip
 
     def _try_again(self, delivery: Delivery, failures: Failures, delay: float) -> None:
         """Hold the delivery, or send a delayed copy, or wait in place where the order matters."""
@@ -487,9 +508,10 @@ class Dispatcher(ABC):
 
     def _dead_letter(self, delivery: Delivery, failures: Failures, reason: str, error: BaseException) -> None:
         """Dead-letter a delivery."""
-        _log.error(
-            "%s: event %s goes to the dead letters as %s, after %d attempts: %s",
-            self.descriptor.label, delivery.message().message_id, reason, failures.attempts, describe_error(error),
-            exc_info=None if isinstance(error, DecodeError | CrashLoopError) else error,
-        )  # fmt: skip
         self._copying.store(delivery, self._copies.dead_letter(delivery.message(), failures, reason, error))
+        with _quietly:
+            _log.error(
+                "%s: event %s goes to the dead letters as %s, after %d attempts: %s",
+                self.descriptor.label, delivery.message().message_id, reason, failures.attempts, describe_error(error),
+                exc_info=None if isinstance(error, DecodeError | CrashLoopError) else error,
+            )  # fmt: skip

@@ -32,8 +32,8 @@ class ThreadDispatcher(Dispatcher):
     def _run_token(self) -> None:
         try:
             self._work()
-        except BaseException:  # noqa: BLE001 (an error of our own: the token must not be lost with it)
-            self._token_broke()
+        except BaseException as error:  # noqa: BLE001 (an error of our own: the token must not be lost with it)
+            self._token_broke(error)
 
     def _work(self) -> None:
         attempt, new_context, clock = self._attempt, contextvars.Context, time.monotonic
@@ -59,7 +59,7 @@ class LoopDispatcher(Dispatcher):
         self._loop = loop.loop
         self._new_context = loop.new_context
         self._attempt = _async_attempt_of(incoming)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], Delivery] = {}
 
     def cut_short(self) -> None:
         """Cancel the tasks, too. A cancellation that we ask for counts nothing."""
@@ -76,12 +76,12 @@ class LoopDispatcher(Dispatcher):
     def _run_next(self) -> None:
         try:
             delivery = self._take()
-        except BaseException:  # noqa: BLE001 (an error of our own: the token must not be lost with it)
-            self._token_broke()
+        except BaseException as error:  # noqa: BLE001 (an error of our own: the token must not be lost with it)
+            self._token_broke(error)
             return
         if delivery is not None:
             task = self._loop.create_task(self._run(delivery), context=self._new_context())
-            self._tasks.add(task)
+            self._tasks[task] = delivery
             task.add_done_callback(self._finished)
 
     async def _run(self, delivery: Delivery) -> None:
@@ -93,14 +93,16 @@ class LoopDispatcher(Dispatcher):
             self._succeeded(delivery)
 
     def _finished(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if task.cancelled() or task.exception() is None:
-            self._run_next()
-        else:
-            try:
+        delivery = self._tasks.pop(task)
+        try:
+            if task.cancelled():  # before its first step: `_run` takes whatever comes later
+                self._failed(delivery, asyncio.CancelledError())
+            else:
                 task.result()
-            except BaseException:  # noqa: BLE001 (an error of our own: the token must not be lost with it)
-                self._token_broke()
+        except BaseException as error:  # noqa: BLE001 (an error of our own: the token must not be lost with it)
+            self._token_broke(error)
+        else:
+            self._run_next()
 
 
 def _attempt_of(incoming: Incoming) -> Callable[[Delivery], None]:

@@ -12,7 +12,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import partial
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -305,7 +305,8 @@ class Sender:
             return error
         if self._options.unrouted == "warn" and descriptor.name not in self._unrouted:
             self._unrouted.add(descriptor.name)
-            _log.warning("no queue for the event %s yet: nobody will get what is sent now", descriptor.name)
+            with suppress(Exception):  # a logging handler's: the event is sent
+                _log.warning("no queue for the event %s yet: nobody will get what is sent now", descriptor.name)
         return None
 
     # -- the end ----------------------------------------------------------------------------------------------
