@@ -518,6 +518,39 @@ def test_a_crash_loop_is_dead_lettered_without_being_run(bench: Callable[..., Be
     assert headers["eventing-attempts"] == "0"
 
 
+@pytest.mark.parametrize("begun", [False, True])
+def test_connections_that_a_living_process_loses_are_no_crashes(bench: Callable[..., Bench], *, begun: bool) -> None:
+    begins, go_on = threading.Semaphore(0), threading.Semaphore(0)
+
+    def on(_: int) -> None:
+        begins.release()
+        assert go_on.acquire(timeout=5)
+
+    it = bench(on)
+    if not begun:  # what comes queues behind one that runs through all losses
+        it.deliver(Plain(2))
+    last = CRASH_LIMIT + 3
+    for count in range(last):
+        it.deliver(Plain(1, count=count, generation=count + 1))
+        if begun or not count:
+            assert begins.acquire(timeout=5)
+        it.dispatcher.state(SubscriptionState.INACTIVE, count + 1, None)
+        it.dispatcher.state(SubscriptionState.ACTIVE, count + 2, None)
+        if begun:
+            go_on.release()
+            assert it.dispatcher.wait_empty(threading.TIMEOUT_MAX)
+    go_on.release(3)
+    it.deliver(Plain(1, count=last, generation=last + 1))
+    assert it.dispatcher.wait_empty(threading.TIMEOUT_MAX)
+    assert it.broker.accepted()[-1] == 1
+    assert it.broker.sent == []
+    # What is settled is forgotten.
+    assert not it.dispatcher._returned
+    it.deliver(Plain(1, count=CRASH_LIMIT, generation=last + 1))
+    it.broker.wait_for(lambda: len(it.broker.sent) == 1)
+    assert it.broker.sent[0][1].headers["eventing-reason"] == "crash-loop"
+
+
 def test_what_returned_is_settled_while_the_next_one_runs(bench: Callable[..., Bench]) -> None:
     go_on = threading.Event()
 

@@ -26,6 +26,7 @@ from eventing_core._copying import Copying
 from eventing_core._health import ListenerHealth
 from eventing_core._listener import EventListener, EventListenerDescriptor
 from eventing_core._retry import Retry
+from eventing_core._survived import Survived
 from eventing_core._window import SlowStart
 from eventing_core._workers import Timer
 from eventing_core.errors import CrashLoopError, DecodeError, ManagerStoppedError, SubscriptionError
@@ -36,11 +37,11 @@ _log = logging.getLogger("eventing")
 #: Retries that wait longer than this, in seconds, leave the process as a delayed copy where the provider can.
 HOLD_LIMIT = 5.0
 
-#: From this delivery count on, a delivery runs alone, with a window of 1.
+#: From this delivery count on, without what this process survived, a delivery runs alone, with a window of 1.
 SUSPECT = 3
 
-#: From this delivery count on, a delivery is dead-lettered as a crash loop. Below 10, at which Artemis
-#: takes a message away by default (broker manual, "max-delivery-attempts").
+#: From this delivery count on, without what this process survived, a delivery is dead-lettered as a crash loop. Below
+#: 10, at which Artemis takes a message away by default (broker manual, "max-delivery-attempts").
 CRASH_LIMIT = 8
 
 #: Settle what has returned when so many have, or after so many seconds.
@@ -99,6 +100,9 @@ class Dispatcher(ABC):
         self._alone: Delivery | None = None
         #: One of those three: no token takes anything from the queue. See `_bar`.
         self._barred = False
+        #: What came back in this generation, and was begun; what earlier ones lost. For telling crashes from outages.
+        self._returned: set[Delivery] = set()
+        self._survived = Survived(SUSPECT - 1)
         self._generation = 0
         self._state = SubscriptionState.INACTIVE
         self._error: Exception | None = None
@@ -226,7 +230,8 @@ class Dispatcher(ABC):
             self._state = state
             self._error = error
             self._generation = generation if state is SubscriptionState.ACTIVE else 0
-            self._queue.clear()
+            self._survived.add([*self._returned, *self._drain_queue()])
+            self._returned.clear()
             self._failures.clear()
             self._held.clear()
             self._waiting = False
@@ -325,13 +330,18 @@ class Dispatcher(ABC):
         """Whether a delivery that was given out before may run beside others."""
         if delivery in self._failures:
             return True
-        if delivery.delivery_count >= CRASH_LIMIT:
+        with self._lock:
+            crashes = self._survived.crashes(delivery)
+            if delivery.generation == self._generation:
+                self._returned.add(delivery)
+        if crashes >= CRASH_LIMIT:
             error = CrashLoopError(
-                f"given out {delivery.delivery_count} times and never settled: it seems to take its process down"
+                f"given out {crashes} times and never settled, beside connections that this process has lost and "
+                "survived: it seems to take its process down"
             )
             self._dead_letter(delivery, Failures.of(delivery.message()), "crash-loop", error)
             return False
-        suspect = delivery.delivery_count >= SUSPECT
+        suspect = crashes >= SUSPECT
         back: list[Delivery] = []
         with self._lock:
             if suspect and self._barred:  # another one comes first
@@ -396,6 +406,10 @@ class Dispatcher(ABC):
             if self._failures:
                 for delivery in batch:
                     self._failures.pop(delivery, None)
+            if self._returned:
+                settled = self._returned.intersection(batch)
+                self._returned -= settled
+                self._survived.forget(settled)
             grown = self._window.settled(len(batch))
         if grown:
             self._give_credit()
