@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import math
 import signal
 import subprocess
@@ -608,9 +609,15 @@ def test_a_signal_while_run_starts_ends_the_start(number: signal.Signals) -> Non
     code, out, err = run_script(
         """
         class Slow(MemoryProvider):
+            closed = threading.Event()
+
             def open(self, observer):
                 print("opening", flush=True)
-                threading.Event().wait(60)
+                self.closed.wait(60)
+                raise BrokerConnectionError("closed while it was connecting")
+
+            def close(self, timeout):
+                self.closed.set()
 
         before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
         manager = EventManager(Slow("here"))
@@ -621,6 +628,96 @@ def test_a_signal_while_run_starts_ends_the_start(number: signal.Signals) -> Non
         signals=number,
     )
     assert (code, out, err) == (0, "opening\ndone stopped\n", "")
+
+
+def test_a_signal_while_a_listener_is_made_lets_that_finish() -> None:
+    code, out, err = run_script(
+        """
+        class Made(EventListener[Ping]):
+            def __init__(self):
+                os.kill(os.getpid(), signal.SIGTERM)
+                while manager.health().state == "starting":
+                    threading.Event().wait(0.001)
+                print("made on", threading.current_thread().name)
+
+            def on(self, event): ...
+
+        event_listener(Ping)(Made)
+        provider = MemoryProvider("here")
+        manager = EventManager(provider, listeners=[Made])
+        manager.run()
+        print("done", manager.health().state, provider.health())
+        """
+    )
+    assert code == 0, err
+    assert out == "made on MainThread\ndone stopped Health(connected=False, generation=0, error='not open')\n"
+
+
+def test_a_signal_while_queues_are_waited_for_ends_the_start() -> None:
+    code, out, err = run_script(
+        """
+        class Never(MemoryProvider):
+            def subscribe(self, subscription, subscriber):
+                print("subscribing", flush=True)
+                self.broker.cut()
+                return super().subscribe(subscription, subscriber)
+
+        manager = EventManager(Never("here"), listeners=[Slow])
+        manager.run()
+        print("done", manager.health().state)
+        """,
+        signals=signal.SIGTERM,
+    )
+    assert (code, out) == (0, "subscribing\ndone stopped\n"), err
+
+
+def test_a_second_signal_ends_a_start() -> None:
+    code, out, err = run_script(
+        """
+        class Hangs(EventListener[Ping]):
+            def __init__(self):
+                os.kill(os.getpid(), signal.SIGINT)
+                while manager.health().state == "starting":
+                    threading.Event().wait(0.001)
+                os.kill(os.getpid(), signal.SIGINT)
+                threading.Event().wait(60)
+
+            def on(self, event): ...
+
+        event_listener(Ping)(Hangs)
+        manager = EventManager(MemoryProvider("here"), listeners=[Hangs])
+        try:
+            manager.run()
+        except KeyboardInterrupt:
+            print("interrupted", manager.health().state)
+        """
+    )
+    assert (code, out) == (0, "interrupted stopped\n"), err
+
+
+def test_a_logging_handler_may_send_what_is_logged_while_connecting(listener: type[EventListener[Ping]]) -> None:
+    manager = EventManager(memory(), listeners=[listener], pipelines=[], options=Options(unrouted="ignore"))
+    sent: list[str] = []
+
+    class Sends(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            manager.send_event(Ping(1), timeout=1)
+            sent.append(record.getMessage())
+
+    handler, logger = Sends(), logging.getLogger("eventing")
+    logger.addHandler(handler)
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    try:
+        starter = threading.Thread(target=manager.start, daemon=True)
+        starter.start()
+        starter.join(5)
+        assert manager.health().state == "started"
+        manager.stop()
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
+    assert sent == ["memory: connected"]
 
 
 def test_a_second_signal_acts_as_if_there_were_no_manager() -> None:
@@ -761,7 +858,7 @@ def test_an_on_that_does_not_end_is_cut_short_and_its_event_goes_back(seen: Seen
 SCRIPT = """
 import os, signal, sys, threading
 from dataclasses import dataclass
-from eventing_core import EventListener, EventManager, Options, event, event_listener
+from eventing_core import BrokerConnectionError, EventListener, EventManager, Options, event, event_listener
 from eventing_core.memory import MemoryProvider
 
 @event()

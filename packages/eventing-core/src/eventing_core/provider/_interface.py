@@ -314,7 +314,8 @@ class Provider(ABC):
     def open(self, observer: Observer) -> None:
         """Connect. Blocks until connected; later losses are mended without end, by new generations.
 
-        Called once, before anything else.
+        Called once, before anything else. Where `close` is called meanwhile, on another thread, it fails as soon as
+        it can, or returns with the provider closed.
 
         Raises:
             BrokerConnectionError: within the connect time limit, saying what is wrong. The provider is
@@ -347,8 +348,9 @@ class Provider(ABC):
 
     @abstractmethod
     def close(self, timeout: float) -> None:
-        """Close what is open. Idempotent; blocks at most ``timeout`` seconds.
+        """Close what is open. Idempotent; blocks at most ``timeout`` seconds. No effect before `open`.
 
+        Called while `open` is under way, it ends that; it may be called again and again until it has.
         Settlements made before are carried out first, in-flight sends get their confirmation while
         ``timeout`` allows, and then fail with `ConnectionLostError`. Everything unsettled goes back to the
         broker. Afterwards nothing of the provider is left: no thread, no descriptor.
