@@ -18,7 +18,9 @@ from pydantic import BaseModel
 from eventing_core import (
     ConfigError,
     DeclarationError,
+    Envelope,
     EnvelopePipeline,
+    EventDescriptor,
     EventManager,
     HeaderError,
     ListenerCreationError,
@@ -225,6 +227,71 @@ def test_an_iterable_that_raises_has_what_it_gave_confirmed_first(provider: With
     provider.confirm()
     with pytest.raises(LookupError, match="source gone"):
         sent.result(5)
+
+
+def test_an_iterable_that_raises_hides_no_failure(provider: Withholding, manager: EventManager) -> None:
+    def events() -> Iterator[Note]:
+        yield Note("a")
+        provider.wait_for(1)
+        provider.confirm(SendRejectedError("no"))
+        msg = "no more"
+        raise RuntimeError(msg)
+
+    with pytest.raises(SendEventsError) as caught:
+        manager.send_events(events())
+    assert [(index, type(error)) for index, error in caught.value.failures] == [(0, SendRejectedError)]
+    assert str(caught.value.__cause__) == "no more"
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("way", ["send_event", "submit_event"])
+def test_an_interruption_of_a_send_leaves_nothing_taken(
+    provider: Withholding, manager: EventManager, monkeypatch: pytest.MonkeyPatch, when: str, way: str
+) -> None:
+    manager.submit_event(Note("a"))
+    provider.confirm()
+    send = _WithholdingProducer.send
+
+    def interrupted(*arguments: Any, **more: Any) -> None:
+        if when == "after":
+            send(*arguments, **more)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_WithholdingProducer, "send", interrupted)
+    places = manager._sender._room._value  # type: ignore[attr-defined]
+    with pytest.raises(KeyboardInterrupt):
+        getattr(manager, way)(Note("b"))
+    assert manager._sender._pending == 0
+    assert manager._sender._room._value == places  # type: ignore[attr-defined]
+    provider.confirm()  # late, and once too often
+    assert manager._sender._pending == 0
+    assert manager._sender._room._value == places  # type: ignore[attr-defined]
+
+
+def test_an_interruption_before_the_hand_over_gives_the_place_back(provider: Withholding) -> None:
+    class Interrupted(EnvelopePipeline):
+        def send(self, envelope: Envelope, event_descriptor: EventDescriptor) -> None:
+            raise KeyboardInterrupt
+
+    manager = EventManager(provider, listeners=[], pipelines=[Interrupted], options=Options(max_in_flight=1))
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            manager.submit_event(Note("a"), timeout=1)
+    manager.stop()
+
+
+def test_a_header_that_is_set_after_the_yield_is_too_late(provider: Withholding) -> None:
+    class Late(EnvelopePipeline):
+        def send(self, envelope: Envelope, event_descriptor: EventDescriptor) -> Iterator[None]:
+            envelope.set("before", "1")
+            yield
+            envelope.set("after", "1")
+
+    manager = EventManager(provider, listeners=[], pipelines=[Late])
+    manager.submit_event(Note("a"))
+    assert provider.taken[0].headers == {"before": "1"}
+    provider.confirm()
+    manager.stop()
 
 
 def test_callbacks_of_a_future_run_on_a_thread_of_their_own(provider: Withholding, manager: EventManager) -> None:

@@ -184,7 +184,8 @@ class EventManager:
         """Send many events; returns once all are confirmed.
 
         Takes the iterable lazily and keeps up to 1000 of them unconfirmed. After a failure it takes no more,
-        waits for those under way, and raises.
+        waits for those under way, and raises. So it does where the iterable raises: that exception, if all that was
+        taken is confirmed, or else a `SendEventsError` with that as its ``__cause__``.
 
         Args:
             events: instances of event classes.

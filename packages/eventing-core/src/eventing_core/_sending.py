@@ -29,6 +29,7 @@ from eventing_core.errors import (
     DeclarationError,
     HeaderError,
     ManagerStoppedError,
+    SendError,
     SendEventsError,
     SendTimeoutError,
     UnroutedError,
@@ -171,6 +172,7 @@ class Sender:
         window = _Window()
         taken = 0
         limit = self._timeout(timeout)
+        cause: Exception | None = None
         try:
             for index, event in enumerate(events):
                 taken = index + 1
@@ -184,10 +186,14 @@ class Sender:
                     window.fail(index, error)
                 if window.failures:
                     break
+        except Exception as error:  # noqa: BLE001 (of the iterable; what it gave before is told all the same)
+            cause = error
         finally:
             window.wait_below(1, limit + _GRACE)
         if window.failures:
-            raise SendEventsError(sorted(window.failures.items()), taken)
+            raise SendEventsError(sorted(window.failures.items()), taken) from cause
+        if cause is not None:
+            raise cause
 
     def submit_event(self, event: object, headers: Mapping[str, str] | None, timeout: float | None) -> Future[None]:
         """Hand over, and return a future of the confirmation."""
@@ -197,10 +203,13 @@ class Sender:
         if not self._room.acquire(timeout=limit):
             msg = f"{self._options.max_in_flight} submitted events are unconfirmed, and none was confirmed in {limit} s"
             raise SendTimeoutError(msg)
-        future = SendFuture(self._callbacks)
-        room = self._room
+        room, has_place, handed_over = self._room, True, False
 
         def done(error: Exception | None) -> None:
+            nonlocal has_place
+            if not has_place:
+                return  # an interruption came first
+            has_place = False
             room.release()
             if future.set_running_or_notify_cancel():
                 if error is None:
@@ -208,14 +217,16 @@ class Sender:
                 else:
                     future.set_exception(error)
 
-        handed_over = False
         try:
+            future = SendFuture(self._callbacks)
             with self._around(outgoing, envelope):
                 handed_over = True
                 self._hand_over(outgoing, envelope, done, time.monotonic() + limit)
-        finally:
-            if not handed_over:
+        except BaseException as error:
+            if has_place and not (handed_over and isinstance(error, Exception)):
+                has_place = False
                 room.release()
+            raise
         return future
 
     async def send_event_async(self, event: object, headers: Mapping[str, str] | None, timeout: float | None) -> None:
@@ -271,16 +282,23 @@ class Sender:
     ) -> None:
         """Give the message to the provider; ``done`` is called exactly once, also for what fails at once."""
         number = f"{self._prefix}-{next(self._numbers)}"
+        headers = envelope._headers  # noqa: SLF001 (the same package; a property costs on the hot path)
         message = Message(
-            body=envelope._body,  # noqa: SLF001 (the same package; a property costs on the hot path)
-            headers=envelope._headers,  # noqa: SLF001 (see above)
+            body=envelope._body,  # noqa: SLF001 (see above)
+            headers=dict(headers) if self._chain else headers,  # what a pipeline sets after its yield is too late
             message_id=number,
             dedup_id=number,
             content_type=CONTENT_TYPE,
             durable=outgoing.descriptor.durable,
         )
 
+        pending = False
+
         def finished(_: int, error: Exception | None) -> None:
+            nonlocal pending
+            if not pending:
+                return  # an interruption came first
+            pending = False
             if error is not None:
                 error = self._judge(outgoing.descriptor, error)
             try:
@@ -291,13 +309,17 @@ class Sender:
                     if self._refusing and not self._pending:
                         self._quiet.notify_all()
 
-        with self._pending_lock:
-            self._pending += 1
         try:
+            with self._pending_lock:
+                self._pending += 1
+                pending = True
             self._refuse_if_stopped()
             outgoing.producer.send((message,), finished, deadline=deadline)
         except Exception as error:  # noqa: BLE001 (it reaches the caller by way of done)
             finished(0, error)
+        except BaseException:  # Ctrl-C
+            finished(0, SendError("interrupted before the broker confirmed", in_doubt=True))
+            raise
 
     def _judge(self, descriptor: EventDescriptor, error: Exception) -> Exception | None:
         """What an error of the provider means under the ``unrouted`` setting."""
