@@ -1126,5 +1126,44 @@ def test_a_forked_child_sends_anew_and_does_not_consume() -> None:
     assert sorted(out.split("\n")) == ["", "begun 1", "child not started ['MainThread']", "ended 1"]
 
 
+@pytest.mark.parametrize("kind", ["def", "async def"])
+def test_a_child_that_returns_from_on_consumes_nothing_and_ends(kind: str) -> None:
+    code, out, err = run_script(
+        f"""
+        import time, warnings
+        warnings.simplefilter("ignore")
+        parent, handled = os.getpid(), []
+
+        @event_listener(Ping, concurrency=2)
+        class Forks(EventListener[Ping]):
+            {kind} on(self, event):
+                if os.getpid() != parent:
+                    os.write(1, b"the child consumes\\n")
+                if event.number == 20:
+                    child = os.fork()
+                    if child:
+                        children.append(child)
+                handled.append(event.number)
+
+        children = []
+        manager = EventManager(MemoryProvider("here"), listeners=[Forks], pipelines=[])
+        manager.start()
+        manager.send_events(Ping(number) for number in range(60))
+        while len(handled) < 60:
+            time.sleep(0.001)
+        until = time.monotonic() + 10
+        while time.monotonic() < until and not os.waitpid(children[0], os.WNOHANG)[0]:
+            time.sleep(0.01)
+        print("ended" if time.monotonic() < until else "hangs")
+        if time.monotonic() >= until:
+            os.kill(children[0], signal.SIGKILL)
+        manager.send_event(Ping(60))
+        manager.stop()
+        print(sorted(handled) == [*range(61)])
+        """
+    )
+    assert (code, out) == (0, "ended\nTrue\n"), err
+
+
 def test_a_manager_that_was_never_used_costs_nothing_at_exit() -> None:
     assert run_script("manager.health()") == (0, "", "")

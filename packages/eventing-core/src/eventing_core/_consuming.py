@@ -207,6 +207,15 @@ class Consumers:
         if self._loop is not None:
             self._loop.stop(left)
 
+    def abandon(self) -> None:
+        """In a child after a fork: run nothing of the parent's, also where the fork was made in a listener."""
+        for dispatcher in self._dispatchers:
+            dispatcher.abandon()
+        if self._workers is not None:
+            self._workers.abandon()
+        if self._loop is not None:
+            self._loop.abandon()
+
     def owns_current_thread(self) -> bool:
         """Whether the caller is a listener of this manager."""
         return (self._workers is not None and self._workers.owns_current_thread()) or self.owns_current_loop()

@@ -198,6 +198,19 @@ class Dispatcher(ABC):
         self._flush()
         return self._handle.close() if self._handle is not None else None
 
+    def abandon(self) -> None:
+        """In a child after a fork: what was delivered is the parent's, and nothing is settled."""
+        # Threads that aren't there any more may have held them.
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._flush_lock = threading.Lock()
+        self._handle = None
+        self._closing = self._cut = True
+        self._queue.clear()
+        self._held.clear()
+        self._done.clear()
+        self._suspect = None
+
     def health(self) -> ListenerHealth:
         """How the listener is. Thread-safe."""
         with self._lock:

@@ -60,11 +60,17 @@ class LoopDispatcher(Dispatcher):
         self._new_context = loop.new_context
         self._attempt = _async_attempt_of(incoming)
         self._tasks: dict[asyncio.Task[None], Delivery] = {}
+        self._abandoned = False
 
     def cut_short(self) -> None:
         """Cancel the tasks, too. A cancellation that we ask for counts nothing."""
         super().cut_short()
         self._loop.call_soon_threadsafe(self._cancel)
+
+    def abandon(self) -> None:
+        """In a child after a fork: no task goes on, but for the step that is under way."""
+        super().abandon()
+        self._abandoned = True
 
     def _cancel(self) -> None:
         for task in self._tasks:
@@ -86,11 +92,14 @@ class LoopDispatcher(Dispatcher):
 
     async def _run(self, delivery: Delivery) -> None:
         try:
-            await self._attempt(delivery)
+            if not self._abandoned:
+                await self._attempt(delivery)
         except BaseException as error:  # noqa: BLE001 (a listener's own CancelledError is a failure like any other)
             self._failed(delivery, error)
         else:
             self._succeeded(delivery)
+        if self._abandoned:  # in a child: end the loop, before other tasks of the parent have their turn here
+            raise SystemExit
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         delivery = self._tasks.pop(task)

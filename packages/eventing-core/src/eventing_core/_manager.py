@@ -517,5 +517,7 @@ class EventManager:
         """
         if self._signals is not None:
             self._signals.leave()
+        if self._consumers is not None:
+            self._consumers.abandon()
         self._provider.abandon()
         self._set_up()

@@ -207,8 +207,6 @@ class Sender:
 
         def done(error: Exception | None) -> None:
             nonlocal has_place
-            if not has_place:
-                return  # an interruption came first
             has_place = False
             room.release()
             if future.set_running_or_notify_cancel():

@@ -47,6 +47,12 @@ class Workers:
             if thread.ident is not None:
                 thread.join(max(0.0, deadline - time.monotonic()))
 
+    def abandon(self) -> None:
+        """In a child after a fork: the thread that made it, if it is one of these, ends after its task."""
+        self._tasks = SimpleQueue()
+        self._tasks.put(None)
+        self.submit, self.waiting = self._tasks.put, self._tasks.qsize
+
     def owns_current_thread(self) -> bool:
         """Whether the caller runs on one of these threads."""
         return threading.current_thread() in self._threads
@@ -123,6 +129,7 @@ class LoopThread:
         self.new_context: Callable[[], contextvars.Context] = context.copy
         self._thread = threading.Thread(target=self._run, name=f"{name}-loop", daemon=True)
         self._stopping = False
+        self._abandoned = False
 
     def start(self) -> None:
         """Start the thread."""
@@ -145,6 +152,11 @@ class LoopThread:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(timeout)
 
+    def abandon(self) -> None:
+        """In a child after a fork: the thread, if it made it, ends soon, and leaves the parent's loop alone."""
+        self._stopping = self._abandoned = True
+        self.loop.stop()
+
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
         try:
@@ -152,8 +164,12 @@ class LoopThread:
                 try:
                     self.loop.run_forever()
                 except BaseException:  # noqa: BLE001 (SystemExit of a task that a listener left behind)
+                    if self._abandoned:
+                        return
                     with contextlib.suppress(Exception):
                         _log.exception("a task on the event loop of the listeners raised; the loop goes on")
+            if self._abandoned:
+                return
             tasks = asyncio.all_tasks(self.loop)
             for task in tasks:
                 task.cancel()
@@ -161,4 +177,5 @@ class LoopThread:
                 self.loop.run_until_complete(asyncio.wait(tasks, timeout=1.0))
             self.loop.run_until_complete(self.loop.shutdown_asyncgens())
         finally:
-            self.loop.close()
+            if not self._abandoned:  # else the parent polls by what this would change
+                self.loop.close()
