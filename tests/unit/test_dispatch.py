@@ -507,6 +507,25 @@ def test_several_suspects_run_one_after_the_other(bench: Callable[..., Bench]) -
     assert most == 1
 
 
+def test_a_suspect_that_meets_another_one_waits_for_it(bench: Callable[..., Bench]) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def on(number: int) -> None:
+        if number == 1:
+            begun.set()
+            assert go_on.wait(5)
+
+    it = bench(on, concurrency=2)
+    it.deliver(Plain(1))
+    assert begun.wait(5)
+    it.deliver(Plain(2, count=SUSPECT))
+    it.broker.wait_for(lambda: it.broker.windows[-1] == 1)
+    assert not it.dispatcher._admit(Plain(3, count=SUSPECT))  # as by a token that has just taken it
+    go_on.set()
+    it.broker.wait_for(lambda: it.broker.accepted() == [1, 2, 3])
+    assert it.broker.released() == []
+
+
 def test_a_crash_loop_is_dead_lettered_without_being_run(bench: Callable[..., Bench]) -> None:
     seen: list[int] = []
     it = bench(seen.append)

@@ -563,6 +563,37 @@ def test_an_interruption_of_the_stop_closes_the_rest_in_haste(
     assert broker.dead_letters("Ping", "Hangs") == []
 
 
+def test_an_interruption_of_the_stop_lets_nothing_more_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go_on, ended = threading.Event(), threading.Event(), threading.Event()
+    numbers: list[int] = []
+
+    @event_listener(Ping)
+    class Hangs(EventListener[Ping]):
+        def on(self, event: Ping) -> None:
+            numbers.append(event.number)
+            if event.number == 8:
+                begun.set()
+                assert go_on.wait(5)
+
+    def interrupted(dispatcher: Dispatcher, deadline: float) -> bool:
+        raise KeyboardInterrupt
+
+    give_back = Dispatcher._give_token_back
+    monkeypatch.setattr(Dispatcher, "_give_token_back", lambda one: (give_back(one), one._closing and ended.set()))
+    monkeypatch.setattr(Dispatcher, "wait_empty", interrupted)
+    manager = EventManager(memory(), listeners=[Hangs], pipelines=[])
+    manager.start()
+    for number in range(8):  # the window grows, so that the last ones wait in the process
+        manager.send_event(Ping(number))
+    manager.send_events([Ping(8), Ping(9), Ping(10)])
+    assert begun.wait(5)
+    with pytest.raises(KeyboardInterrupt):
+        manager.stop()
+    go_on.set()
+    assert ended.wait(5)
+    assert numbers == [*range(9)]
+
+
 def test_a_subscription_that_can_not_be_closed_keeps_no_other_from_it(
     listener: type[EventListener[Ping]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

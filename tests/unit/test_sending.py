@@ -258,14 +258,14 @@ def test_an_interruption_of_a_send_leaves_nothing_taken(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(_WithholdingProducer, "send", interrupted)
-    places = manager._sender._room._value  # type: ignore[attr-defined]
+    places = manager._sender._room._value
     with pytest.raises(KeyboardInterrupt):
         getattr(manager, way)(Note("b"))
     assert manager._sender._pending == 0
-    assert manager._sender._room._value == places  # type: ignore[attr-defined]
+    assert manager._sender._room._value == places
     provider.confirm()  # late, and once too often
     assert manager._sender._pending == 0
-    assert manager._sender._room._value == places  # type: ignore[attr-defined]
+    assert manager._sender._room._value == places
 
 
 def test_an_interruption_before_the_hand_over_gives_the_place_back(provider: Withholding) -> None:
@@ -468,7 +468,7 @@ def test_the_first_async_send_of_an_event_does_not_block_the_loop(
     manager.stop()
 
 
-@pytest.mark.parametrize("headers", [[("a", "b")], "text", 5])
+@pytest.mark.parametrize("headers", [[("a", "b")], "text", 5, [], "", 0])
 def test_headers_that_are_no_mapping_are_refused_and_nothing_is_taken(
     provider: Withholding, manager: EventManager, headers: Any
 ) -> None:

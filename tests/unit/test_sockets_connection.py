@@ -87,7 +87,12 @@ def test_a_close_ends_an_opening_that_is_under_way(provider: Any, connection: An
     with socket.create_server(("127.0.0.1", 0)) as listening:  # accepts, and says nothing
         opened = provider("server", "127.0.0.1", listening.getsockname()[1], connect_timeout=60.0)
         taken: list[socket.socket] = []
-        closing = threading.Thread(target=lambda: (taken.append(listening.accept()[0]), opened.close(0.0)))
+
+        def close() -> None:
+            taken.append(listening.accept()[0])
+            opened.close(0.0)
+
+        closing = threading.Thread(target=close)
         closing.start()
         with pytest.raises(BrokerConnectionError, match="closed while it was connecting"):
             opened.open(lambda *_: None)

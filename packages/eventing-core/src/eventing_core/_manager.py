@@ -17,7 +17,13 @@ from typing import Any, Self, TypeAlias
 
 from eventing_core import _envelope, _event, _listener
 from eventing_core import provider as spi
-from eventing_core._checks import check_listeners, check_pipelines, check_provider, check_retry_and_options
+from eventing_core._checks import (
+    check_environment,
+    check_listeners,
+    check_pipelines,
+    check_provider,
+    check_retry_and_options,
+)
 from eventing_core._consuming import Consumers
 from eventing_core._health import STARTED, ManagerHealth
 from eventing_core._injection import Environment
@@ -83,6 +89,7 @@ class EventManager:
         options: Options | None = None,
     ) -> None:
         check_provider(provider)
+        check_environment(environment)
         check_listeners(listeners)
         check_pipelines(pipelines)
         check_retry_and_options(retry, options)

@@ -267,7 +267,7 @@ class Sender:
         return outgoing
 
     def _envelope(self, outgoing: _Outgoing, event: object, headers: Mapping[str, str] | None) -> Envelope:
-        if headers:
+        if headers is not None:
             _check_headers(headers)
         return Envelope(outgoing.codec.encode(event), headers)
 
