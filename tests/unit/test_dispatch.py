@@ -8,7 +8,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -768,13 +768,19 @@ def test_a_close_settles_what_has_returned(bench: Callable[..., Bench]) -> None:
     go_on.set()
 
 
-@pytest.mark.parametrize("kind", ["coroutine", "generator"])
+@pytest.mark.parametrize("kind", ["coroutine", "generator", "async_generator"])
 def test_an_on_that_returns_something_unrun_has_failed(bench: Callable[..., Bench], kind: str) -> None:
     async def coroutine() -> None:
         """Never awaited."""
 
+    async def async_generator() -> AsyncIterator[int]:
+        yield 1
+
+    def generator() -> Iterator[int]:
+        yield 1
+
     def on(_: int) -> object:
-        return coroutine() if kind == "coroutine" else (number for number in range(3))
+        return {"coroutine": coroutine, "generator": generator, "async_generator": async_generator}[kind]()
 
     it = bench(on, retry=Retry(max_attempts=1))
     it.deliver(Plain(1))
