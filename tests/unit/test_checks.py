@@ -7,7 +7,18 @@ from typing import Any
 
 import pytest
 
-from eventing_core import ConfigError, DeclarationError, EventListener, EventManager, Retry, event, event_listener
+from eventing_core import (
+    ConfigError,
+    DeclarationError,
+    EnvelopePipeline,
+    EventListener,
+    EventManager,
+    Options,
+    Retry,
+    envelope_pipeline,
+    event,
+    event_listener,
+)
 from eventing_core.memory import MemoryBroker, MemoryProvider
 
 
@@ -25,7 +36,17 @@ class Secret(EventListener[Ping]):
         return "s3cret"
 
 
+class Unnamed(MemoryProvider):
+    def __init__(self) -> None:
+        """Forgets its base's."""
+
+
+class Piped(EnvelopePipeline):
+    pass
+
+
 PROVIDER = MemoryProvider("here")
+PIPED = Piped()
 
 
 def named(name: Any) -> MemoryProvider:
@@ -39,6 +60,9 @@ def named(name: Any) -> MemoryProvider:
         (MemoryProvider, {}, "is the class MemoryProvider. Make one: MemoryProvider(...)."),
         (None, {}, "provider has to be a Provider's object, and is None"),
         (named(5), {}, "server_name has to be a string, and is of type int"),
+        (Unnamed(), {}, "server_name has to be a string, and is None. Give the provider another one."),
+        (PROVIDER, {"environment": 5}, "environment has to be a container, an object with a method get(type), and is"),
+        (PROVIDER, {"environment": dict}, "environment has to be a container, an object with a method get(type), and"),
         (named("a::b"), {}, "server_name: 'a::b' can't be a name, it contains '::'"),
         (PROVIDER, {"retry": {"max_attempts": 1}}, "retry has to be a Retry, such as Retry(max_attempts=3)"),
         (PROVIDER, {"options": {"workers": 1}}, "options has to be an Options, such as Options(workers=4)"),
@@ -63,6 +87,15 @@ def test_a_manager_refuses_arguments_of_another_kind(provider: Any, arguments: A
         ({"listeners": (Secret, Secret)}, f"listeners names the class {__name__}.Secret twice"),
         ({"pipelines": Secret}, "pipelines has to be a list of classes, and is the class Secret"),
         ({"pipelines": [Secret]}, "pipelines[0] has to be an EnvelopePipeline, and is the class Secret"),
+        ({"pipelines": [Piped, PIPED, Piped]}, "pipelines[2], the class Piped, is there twice. Leave one out."),
+        ({"pipelines": [PIPED, Piped(), PIPED]}, "pipelines[2], of type Piped, is there twice. Leave one out."),
+        (
+            {"listeners": b"Secret"},
+            "listeners has to be a list of classes, and is of type bytes. Write listeners=[...]",
+        ),
+        ({"listeners": {Secret: 1}}, "listeners has to be a list of classes, and is of type dict"),
+        ({"listeners": (one for one in [Secret])}, "listeners has to be a list of classes, and is of type generator"),
+        ({"pipelines": iter([Piped])}, "pipelines has to be a list of classes, and is of type list_iterator"),
         ({"pipelines": [Secret()]}, "pipelines[0] has to be an EnvelopePipeline, and is of type Secret"),
     ],
 )
@@ -86,6 +119,11 @@ def test_a_memory_broker_refuses_a_bound_that_is_none(count: Any) -> None:
         {"max_attempts": 2.5},
         {"max_attempts": True},
         {"initial": "1"},
+        {"initial": True},
+        {"factor": True},
+        {"fatal": (int,)},
+        {"fatal": (ValueError, "s3cret")},
+        {"fatal": ValueError},
         {"factor": None},
         {"max_delay": "s3cret"},
         {"jitter": []},
@@ -101,3 +139,39 @@ def test_retry_refuses_values_of_another_type(settings: Any) -> None:
 def test_an_event_refuses_a_name_of_another_type(name: Any) -> None:
     with pytest.raises(DeclarationError, match=f"the name has to be a string, and is of type {type(name).__name__}$"):
         event(name)
+
+
+@pytest.mark.parametrize("durable", ["no", 1, None])
+def test_an_event_is_durable_or_not(durable: Any) -> None:
+    with pytest.raises(
+        DeclarationError, match=f"durable has to be True or False, and is of type {type(durable).__name__}"
+    ):
+        event(durable=durable)
+
+
+@pytest.mark.parametrize("order", [True, "1", 1.5])
+def test_the_order_of_a_pipeline_is_a_whole_number(order: Any) -> None:
+    with pytest.raises(DeclarationError, match=f"takes a whole number, not what is of type {type(order).__name__}"):
+        envelope_pipeline(order)
+
+
+@pytest.mark.parametrize("name", [5, [], None])
+def test_a_memory_broker_has_a_string_for_a_name(name: Any) -> None:
+    for make in (MemoryBroker, MemoryBroker.shared):
+        with pytest.raises(ConfigError, match=f"the name has to be a string, and is of type {type(name).__name__}"):
+            make(name)
+
+
+def test_a_memory_provider_takes_a_broker_and_no_name() -> None:
+    broker: Any = "orders"
+    with pytest.raises(ConfigError, match=r"and is of type str\. MemoryBroker\.shared\(\.\.\.\) takes a name"):
+        MemoryProvider("here", broker)
+
+
+def test_an_async_listener_may_have_more_concurrency_than_there_are_workers() -> None:
+    @event_listener(Ping, concurrency=3)
+    class Async(EventListener[Ping]):
+        async def on(self, event: Ping) -> None: ...
+
+    with EventManager(named("here"), listeners=[Async], pipelines=[], options=Options(workers=1)) as manager:
+        assert manager.health().consuming

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -16,7 +17,16 @@ from typing import Any
 
 import pytest
 
-from eventing_core import Envelope, EventListener, Retry, _dispatch_kinds, event, event_listener
+from eventing_core import (
+    Envelope,
+    EventListener,
+    Retry,
+    SendRejectedError,
+    _copying,
+    _dispatch_kinds,
+    event,
+    event_listener,
+)
 from eventing_core._chain import Chain
 from eventing_core._codec import Codec
 from eventing_core._copies import Copies
@@ -40,6 +50,7 @@ from eventing_core.provider import (
     Subscription,
     SubscriptionState,
 )
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 
@@ -496,6 +507,25 @@ def test_several_suspects_run_one_after_the_other(bench: Callable[..., Bench]) -
     assert most == 1
 
 
+def test_a_suspect_that_meets_another_one_waits_for_it(bench: Callable[..., Bench]) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def on(number: int) -> None:
+        if number == 1:
+            begun.set()
+            assert go_on.wait(5)
+
+    it = bench(on, concurrency=2)
+    it.deliver(Plain(1))
+    assert begun.wait(5)
+    it.deliver(Plain(2, count=SUSPECT))
+    it.broker.wait_for(lambda: it.broker.windows[-1] == 1)
+    assert not it.dispatcher._admit(Plain(3, count=SUSPECT))  # as by a token that has just taken it
+    go_on.set()
+    it.broker.wait_for(lambda: it.broker.accepted() == [1, 2, 3])
+    assert it.broker.released() == []
+
+
 def test_a_crash_loop_is_dead_lettered_without_being_run(bench: Callable[..., Bench]) -> None:
     seen: list[int] = []
     it = bench(seen.append)
@@ -505,6 +535,39 @@ def test_a_crash_loop_is_dead_lettered_without_being_run(bench: Callable[..., Be
     headers = it.broker.sent[0][1].headers
     assert headers["eventing-reason"] == "crash-loop"
     assert headers["eventing-attempts"] == "0"
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_connections_that_a_living_process_loses_are_no_crashes(bench: Callable[..., Bench], *, begun: bool) -> None:
+    begins, go_on = threading.Semaphore(0), threading.Semaphore(0)
+
+    def on(_: int) -> None:
+        begins.release()
+        assert go_on.acquire(timeout=5)
+
+    it = bench(on)
+    if not begun:  # what comes queues behind one that runs through all losses
+        it.deliver(Plain(2))
+    last = CRASH_LIMIT + 3
+    for count in range(last):
+        it.deliver(Plain(1, count=count, generation=count + 1))
+        if begun or not count:
+            assert begins.acquire(timeout=5)
+        it.dispatcher.state(SubscriptionState.INACTIVE, count + 1, None)
+        it.dispatcher.state(SubscriptionState.ACTIVE, count + 2, None)
+        if begun:
+            go_on.release()
+            assert it.dispatcher.wait_empty(threading.TIMEOUT_MAX)
+    go_on.release(3)
+    it.deliver(Plain(1, count=last, generation=last + 1))
+    assert it.dispatcher.wait_empty(threading.TIMEOUT_MAX)
+    assert it.broker.accepted()[-1] == 1
+    assert it.broker.sent == []
+    # What is settled is forgotten.
+    assert not it.dispatcher._returned
+    it.deliver(Plain(1, count=CRASH_LIMIT, generation=last + 1))
+    it.broker.wait_for(lambda: len(it.broker.sent) == 1)
+    assert it.broker.sent[0][1].headers["eventing-reason"] == "crash-loop"
 
 
 def test_what_returned_is_settled_while_the_next_one_runs(bench: Callable[..., Bench]) -> None:
@@ -614,15 +677,110 @@ def test_an_error_of_our_own_costs_one_delivery_and_not_the_listener(
     it.broker.wait_for(lambda: it.broker.accepted() == [2])
     assert it.dispatcher.wait_empty(threading.TIMEOUT_MAX)
     assert "its event stays unsettled" in caplog.text
+    assert it.dispatcher.health().error == (
+        "an unexpected error, and its event stays unsettled: RuntimeError: a provider's bug"
+    )
+    it.dispatcher.state(SubscriptionState.ACTIVE, 2, None)  # the broker delivers it again
+    assert it.dispatcher.health().error == ""
 
 
-@pytest.mark.parametrize("kind", ["coroutine", "generator"])
+@pytest.fixture
+def broken_logging() -> Iterator[None]:
+    class Full(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            msg = "the disk is full"
+            raise OSError(msg)
+
+    handler = Full()
+    logging.getLogger("eventing").addHandler(handler)
+    yield
+    logging.getLogger("eventing").removeHandler(handler)
+
+
+@pytest.mark.usefixtures("broken_logging")
+def test_a_logging_handler_that_raises_costs_no_event(bench: Callable[..., Bench]) -> None:
+    it = bench(fail)
+    it.deliver(Plain(1), Plain(2, count=CRASH_LIMIT))
+    it.broker.wait_for(lambda: sorted(it.broker.accepted()) == [1, 2])
+    reasons = sorted(message.headers["eventing-reason"] for _, message, _ in it.broker.sent)
+    assert reasons == ["crash-loop", "failed"]
+    assert it.dispatcher.health().error == ""
+
+
+@pytest.mark.usefixtures("broken_logging")
+def test_a_logging_handler_that_raises_keeps_no_copy_from_being_tried_again(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_copying, "_BACKOFF", (0.01, 0.01))
+    it = bench(fail, retry=Retry(max_attempts=1))
+    it.broker.refusals = [SendRejectedError("full")]
+    it.deliver(Plain(1))
+    it.broker.wait_for(lambda: it.broker.accepted() == [1])
+    assert it.dispatcher.wait_empty(threading.TIMEOUT_MAX)
+    assert it.dispatcher.health().error == ""
+
+
+def test_a_settlement_that_raises_ends_the_copying_all_the_same(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = bench(fail, retry=Retry(max_attempts=1))
+    monkeypatch.setattr(it.broker, "settle", lambda *_: fail(0))
+    it.deliver(Plain(1))
+    it.broker.wait_for(lambda: len(it.broker.sent) == 1)
+    assert it.dispatcher.wait_empty(threading.TIMEOUT_MAX)
+    assert it.dispatcher.health().error == "what was copied can't be settled: ValueError: no 0"
+    assert len(it.broker.sent) == 1
+    assert not it.dispatcher._copying.busy
+    assert it.dispatcher._copying._count == 0
+
+
+def test_a_window_that_the_provider_refuses_is_told_again(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = bench(lambda _: None)
+    window = it.broker.window
+    monkeypatch.setattr(it.broker, "window", lambda _: fail(0))
+    it.deliver(Plain(1))  # the window grows
+    until(lambda: not it.dispatcher.health().consuming, "the refusal", 5)
+    assert it.dispatcher.health().error == "the provider could not be told the window: ValueError: no 0"
+    monkeypatch.setattr(it.broker, "window", window)
+    it.deliver(Plain(2), Plain(3))
+    it.broker.wait_for(lambda: it.broker.windows == [1, 4])
+    until(lambda: it.dispatcher.health().consuming, "credit", 5)
+    assert it.dispatcher.health().error == ""
+
+
+def test_a_close_settles_what_has_returned(bench: Callable[..., Bench]) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def on(number: int) -> None:
+        if number == 2:
+            begun.set()
+            assert go_on.wait(5)
+
+    it = bench(on)
+    it.timer.stop()
+    it.deliver(Plain(1), Plain(2))
+    assert begun.wait(5)
+    assert it.broker.settled == []
+    it.dispatcher.close()
+    assert it.broker.accepted() == [1]
+    go_on.set()
+
+
+@pytest.mark.parametrize("kind", ["coroutine", "generator", "async_generator"])
 def test_an_on_that_returns_something_unrun_has_failed(bench: Callable[..., Bench], kind: str) -> None:
     async def coroutine() -> None:
         """Never awaited."""
 
+    async def async_generator() -> AsyncIterator[int]:
+        yield 1
+
+    def generator() -> Iterator[int]:
+        yield 1
+
     def on(_: int) -> object:
-        return coroutine() if kind == "coroutine" else (number for number in range(3))
+        return {"coroutine": coroutine, "generator": generator, "async_generator": async_generator}[kind]()
 
     it = bench(on, retry=Retry(max_attempts=1))
     it.deliver(Plain(1))
@@ -819,6 +977,39 @@ def test_an_async_listeners_own_cancellation_is_a_failure() -> None:
     it.broker.wait_for(lambda: it.broker.accepted() == [1])
     it.close()
     assert it.broker.sent[0][1].headers["eventing-attempts"] == "2"
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_task_that_is_cancelled_before_it_begins_has_failed_unless_we_cut_it(*, cut: bool) -> None:
+    seen: list[int] = []
+
+    async def on(number: int) -> None:
+        seen.append(number)
+
+    it = async_bench(on, retry=Retry(max_attempts=1))
+    dispatcher = it.dispatcher
+    assert isinstance(dispatcher, LoopDispatcher)
+
+    def cancel() -> None:  # after the task is made, and before its turn
+        if cut:
+            Dispatcher.cut_short(dispatcher)
+        dispatcher._cancel()
+
+    def deliver() -> None:
+        dispatcher.deliver([Plain(1)])
+        it.loop.loop.call_soon(cancel)
+        delivered.set()
+
+    delivered = threading.Event()
+    it.loop.loop.call_soon_threadsafe(deliver)
+    assert delivered.wait(5)
+    assert dispatcher.wait_idle(threading.TIMEOUT_MAX)
+    it.close()
+    assert seen == []
+    assert it.broker.accepted() == ([] if cut else [1])
+    assert [message.headers["eventing-error-type"] for _, message, _ in it.broker.sent] == (
+        [] if cut else ["asyncio.exceptions.CancelledError"]
+    )
 
 
 def test_a_cancellation_that_we_asked_for_counts_nothing() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import math
 import signal
 import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -561,6 +563,59 @@ def test_an_interruption_of_the_stop_closes_the_rest_in_haste(
     assert broker.dead_letters("Ping", "Hangs") == []
 
 
+def test_an_interruption_of_the_stop_lets_nothing_more_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    @event_listener(Ping)
+    class Hangs(EventListener[Ping]):
+        def on(self, event: Ping) -> None:
+            if event.number == 8:
+                begun.set()
+                assert go_on.wait(5)
+
+    def interrupted(dispatcher: Dispatcher, deadline: float) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Dispatcher, "wait_empty", interrupted)
+    manager = EventManager(memory(), listeners=[Hangs], pipelines=[])
+    manager.start()
+    for number in range(8):  # the window grows, so that the last ones wait in the process
+        manager.send_event(Ping(number))
+    manager.send_events([Ping(8), Ping(9), Ping(10)])
+    assert begun.wait(5)
+    assert manager._consumers is not None
+    (dispatcher,) = manager._consumers._dispatchers
+    assert dispatcher._queue
+    with pytest.raises(KeyboardInterrupt):
+        manager.stop()
+    assert not dispatcher._queue
+    go_on.set()
+
+
+def test_a_subscription_that_can_not_be_closed_keeps_no_other_from_it(
+    listener: type[EventListener[Ping]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    @event_listener(Ping)
+    class Other(EventListener[Ping]):
+        def on(self, event: Ping) -> None: ...
+
+    closed: list[str] = []
+
+    def close(dispatcher: Dispatcher) -> None:
+        closed.append(dispatcher.descriptor.name)
+        if len(closed) == 1:
+            msg = "a provider's bug"
+            raise RuntimeError(msg)
+
+    manager = EventManager(memory(), listeners=[listener, Other], pipelines=[])
+    manager.start()
+    monkeypatch.setattr(Dispatcher, "close", close)
+    manager.stop()
+    assert closed == ["PingListener", "Other"]
+    assert "PingListener on Ping: could not be closed" in caplog.text
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("eventing")]
+
+
 def test_run_is_for_the_main_thread(listener: type[EventListener[Ping]]) -> None:
     manager = EventManager(memory(), listeners=[listener], pipelines=[])
     errors: list[BaseException] = []
@@ -583,9 +638,15 @@ def test_a_signal_while_run_starts_ends_the_start(number: signal.Signals) -> Non
     code, out, err = run_script(
         """
         class Slow(MemoryProvider):
+            closed = threading.Event()
+
             def open(self, observer):
                 print("opening", flush=True)
-                threading.Event().wait(60)
+                self.closed.wait(60)
+                raise BrokerConnectionError("closed while it was connecting")
+
+            def close(self, timeout):
+                self.closed.set()
 
         before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
         manager = EventManager(Slow("here"))
@@ -596,6 +657,96 @@ def test_a_signal_while_run_starts_ends_the_start(number: signal.Signals) -> Non
         signals=number,
     )
     assert (code, out, err) == (0, "opening\ndone stopped\n", "")
+
+
+def test_a_signal_while_a_listener_is_made_lets_that_finish() -> None:
+    code, out, err = run_script(
+        """
+        class Made(EventListener[Ping]):
+            def __init__(self):
+                os.kill(os.getpid(), signal.SIGTERM)
+                while manager.health().state == "starting":
+                    threading.Event().wait(0.001)
+                print("made on", threading.current_thread().name)
+
+            def on(self, event): ...
+
+        event_listener(Ping)(Made)
+        provider = MemoryProvider("here")
+        manager = EventManager(provider, listeners=[Made])
+        manager.run()
+        print("done", manager.health().state, provider.health())
+        """
+    )
+    assert code == 0, err
+    assert out == "made on MainThread\ndone stopped Health(connected=False, generation=0, error='not open')\n"
+
+
+def test_a_signal_while_queues_are_waited_for_ends_the_start() -> None:
+    code, out, err = run_script(
+        """
+        class Never(MemoryProvider):
+            def subscribe(self, subscription, subscriber):
+                print("subscribing", flush=True)
+                self.broker.cut()
+                return super().subscribe(subscription, subscriber)
+
+        manager = EventManager(Never("here"), listeners=[Slow])
+        manager.run()
+        print("done", manager.health().state)
+        """,
+        signals=signal.SIGTERM,
+    )
+    assert (code, out) == (0, "subscribing\ndone stopped\n"), err
+
+
+def test_a_second_signal_ends_a_start() -> None:
+    code, out, err = run_script(
+        """
+        class Hangs(EventListener[Ping]):
+            def __init__(self):
+                os.kill(os.getpid(), signal.SIGINT)
+                while manager.health().state == "starting":
+                    threading.Event().wait(0.001)
+                os.kill(os.getpid(), signal.SIGINT)
+                threading.Event().wait(60)
+
+            def on(self, event): ...
+
+        event_listener(Ping)(Hangs)
+        manager = EventManager(MemoryProvider("here"), listeners=[Hangs])
+        try:
+            manager.run()
+        except KeyboardInterrupt:
+            print("interrupted", manager.health().state)
+        """
+    )
+    assert (code, out) == (0, "interrupted stopped\n"), err
+
+
+def test_a_logging_handler_may_send_what_is_logged_while_connecting(listener: type[EventListener[Ping]]) -> None:
+    manager = EventManager(memory(), listeners=[listener], pipelines=[], options=Options(unrouted="ignore"))
+    sent: list[str] = []
+
+    class Sends(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            manager.send_event(Ping(1), timeout=1)
+            sent.append(record.getMessage())
+
+    handler, logger = Sends(), logging.getLogger("eventing")
+    logger.addHandler(handler)
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    try:
+        starter = threading.Thread(target=manager.start, daemon=True)
+        starter.start()
+        starter.join(5)
+        assert manager.health().state == "started"
+        manager.stop()
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
+    assert sent == ["memory: connected"]
 
 
 def test_a_second_signal_acts_as_if_there_were_no_manager() -> None:
@@ -736,7 +887,7 @@ def test_an_on_that_does_not_end_is_cut_short_and_its_event_goes_back(seen: Seen
 SCRIPT = """
 import os, signal, sys, threading
 from dataclasses import dataclass
-from eventing_core import EventListener, EventManager, Options, event, event_listener
+from eventing_core import BrokerConnectionError, EventListener, EventManager, Options, event, event_listener
 from eventing_core.memory import MemoryProvider
 
 @event()
@@ -885,6 +1036,86 @@ def test_a_private_broker_has_everything_handled_before_its_manager_stops(seen: 
     assert sorted(seen.numbers) == sorted([*range(-50, 0), *range(1, 51), *range(1, 51)])
 
 
+def test_what_is_sent_while_a_private_broker_drains_is_handled_or_refused(seen: Seen) -> None:
+    manager = EventManager(memory(), listeners=[], pipelines=[], options=Options(workers=2))
+    begun, go_on = threading.Event(), threading.Event()
+    called_back = threading.Event()
+    refused: list[str] = []
+
+    def send_from_callback(_: object) -> None:
+        manager.send_event(Pong(3))
+        called_back.set()
+
+    @event_listener(Ping)
+    class Relay(EventListener[Ping]):
+        def on(self, event: Ping) -> None:
+            if event.number == 1:
+                begun.set()
+                assert go_on.wait(5)
+                manager.submit_event(Pong(2)).add_done_callback(send_from_callback)
+
+    @event_listener(Pong, concurrency=2)
+    class Async(EventListener[Pong]):
+        async def on(self, event: Pong) -> None:
+            seen.add(event.number)
+            if event.number == 2:
+                await asyncio.to_thread(manager.send_event, Pong(4))
+                await manager.send_event_async(Pong(5))
+                assert await asyncio.to_thread(called_back.wait, 5)
+
+    manager._listeners = [Relay, Async]
+    manager.start()
+    manager.send_event(Ping(1))
+    assert begun.wait(5)
+    stop = threading.Thread(target=manager.stop)
+    stop.start()
+    confirmed = 0
+    try:
+        while True:
+            manager.send_event(Pong(100 + confirmed))
+            confirmed += 1
+    except ManagerStoppedError as error:
+        refused.append(str(error))
+    assert manager.health().state == "stopping"
+    go_on.set()
+    stop.join(10)
+    assert sorted(seen.numbers) == [2, 3, 4, 5, *range(100, 100 + confirmed)]
+    assert "the event manager was stopped" in refused[0]
+
+
+def test_a_stop_waits_for_what_a_private_broker_has_not_delivered_yet(seen: Seen, listener: Any) -> None:
+    class Late(MemoryProvider):
+        """Says for a while that something is left, as while another thread is about to deliver."""
+
+        looks = 0
+
+        def unhandled(self) -> int:
+            self.looks += 1
+            if self.looks == 3:
+                message = Message(body=b'{"number":1}')
+                self.producer(Destination("Ping")).send((message,), lambda *_: None, deadline=math.inf)
+            return super().unhandled() or int(self.looks < 3)
+
+    provider = Late("here")
+    manager = EventManager(provider, listeners=[listener], pipelines=[])
+    manager.start()
+    manager.stop()
+    seen.wait_for(1)
+    assert provider.looks > 3
+
+
+def test_a_stop_waits_for_a_private_broker_no_longer_than_it_may(
+    listener: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(MemoryProvider, "unhandled", lambda _: 1)
+    manager = EventManager(memory(), listeners=[listener], pipelines=[])
+    manager.start()
+    began = time.monotonic()
+    manager.stop(0.1)
+    assert 0.1 <= time.monotonic() - began < 5
+    assert "unexpected" not in caplog.text
+
+
 def test_what_a_private_broker_loses_is_told(caplog: pytest.LogCaptureFixture) -> None:
     begun, go_on = threading.Event(), threading.Event()
 
@@ -922,6 +1153,45 @@ def test_a_forked_child_sends_anew_and_does_not_consume() -> None:
     )
     assert code == 0, err
     assert sorted(out.split("\n")) == ["", "begun 1", "child not started ['MainThread']", "ended 1"]
+
+
+@pytest.mark.parametrize("kind", ["def", "async def"])
+def test_a_child_that_returns_from_on_consumes_nothing_and_ends(kind: str) -> None:
+    code, out, err = run_script(
+        f"""
+        import time, warnings
+        warnings.simplefilter("ignore")
+        parent, handled = os.getpid(), []
+
+        @event_listener(Ping, concurrency=2)
+        class Forks(EventListener[Ping]):
+            {kind} on(self, event):
+                if os.getpid() != parent:
+                    os.write(1, b"the child consumes\\n")
+                if event.number == 20:
+                    child = os.fork()
+                    if child:
+                        children.append(child)
+                handled.append(event.number)
+
+        children = []
+        manager = EventManager(MemoryProvider("here"), listeners=[Forks], pipelines=[])
+        manager.start()
+        manager.send_events(Ping(number) for number in range(60))
+        while len(handled) < 60:
+            time.sleep(0.001)
+        until = time.monotonic() + 10
+        while time.monotonic() < until and not os.waitpid(children[0], os.WNOHANG)[0]:
+            time.sleep(0.01)
+        print("ended" if time.monotonic() < until else "hangs")
+        if time.monotonic() >= until:
+            os.kill(children[0], signal.SIGKILL)
+        manager.send_event(Ping(60))
+        manager.stop()
+        print(sorted(handled) == [*range(61)])
+        """
+    )
+    assert (code, out) == (0, "ended\nTrue\n"), err
 
 
 def test_a_manager_that_was_never_used_costs_nothing_at_exit() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +18,9 @@ from pydantic import BaseModel
 from eventing_core import (
     ConfigError,
     DeclarationError,
+    Envelope,
     EnvelopePipeline,
+    EventDescriptor,
     EventManager,
     HeaderError,
     ListenerCreationError,
@@ -226,6 +229,71 @@ def test_an_iterable_that_raises_has_what_it_gave_confirmed_first(provider: With
         sent.result(5)
 
 
+def test_an_iterable_that_raises_hides_no_failure(provider: Withholding, manager: EventManager) -> None:
+    def events() -> Iterator[Note]:
+        yield Note("a")
+        provider.wait_for(1)
+        provider.confirm(SendRejectedError("no"))
+        msg = "no more"
+        raise RuntimeError(msg)
+
+    with pytest.raises(SendEventsError) as caught:
+        manager.send_events(events())
+    assert [(index, type(error)) for index, error in caught.value.failures] == [(0, SendRejectedError)]
+    assert str(caught.value.__cause__) == "no more"
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("way", ["send_event", "submit_event"])
+def test_an_interruption_of_a_send_leaves_nothing_taken(
+    provider: Withholding, manager: EventManager, monkeypatch: pytest.MonkeyPatch, when: str, way: str
+) -> None:
+    manager.submit_event(Note("a"))
+    provider.confirm()
+    send = _WithholdingProducer.send
+
+    def interrupted(*arguments: Any, **more: Any) -> None:
+        if when == "after":
+            send(*arguments, **more)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_WithholdingProducer, "send", interrupted)
+    places = manager._sender._room._value
+    with pytest.raises(KeyboardInterrupt):
+        getattr(manager, way)(Note("b"))
+    assert manager._sender._pending == 0
+    assert manager._sender._room._value == places
+    provider.confirm()  # late, and once too often
+    assert manager._sender._pending == 0
+    assert manager._sender._room._value == places
+
+
+def test_an_interruption_before_the_hand_over_gives_the_place_back(provider: Withholding) -> None:
+    class Interrupted(EnvelopePipeline):
+        def send(self, envelope: Envelope, event_descriptor: EventDescriptor) -> None:
+            raise KeyboardInterrupt
+
+    manager = EventManager(provider, listeners=[], pipelines=[Interrupted], options=Options(max_in_flight=1))
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            manager.submit_event(Note("a"), timeout=1)
+    manager.stop()
+
+
+def test_a_header_that_is_set_after_the_yield_is_too_late(provider: Withholding) -> None:
+    class Late(EnvelopePipeline):
+        def send(self, envelope: Envelope, event_descriptor: EventDescriptor) -> Iterator[None]:
+            envelope.set("before", "1")
+            yield
+            envelope.set("after", "1")
+
+    manager = EventManager(provider, listeners=[], pipelines=[Late])
+    manager.submit_event(Note("a"))
+    assert provider.taken[0].headers == {"before": "1"}
+    provider.confirm()
+    manager.stop()
+
+
 def test_callbacks_of_a_future_run_on_a_thread_of_their_own(provider: Withholding, manager: EventManager) -> None:
     ran_on: Future[str] = Future()
     future = manager.submit_event(Note("a"))
@@ -346,6 +414,23 @@ def test_an_event_that_no_queue_takes(unrouted: Any, caplog: pytest.LogCaptureFi
     manager.stop()
 
 
+def test_a_logging_handler_that_raises_costs_no_confirmation() -> None:
+    class Full(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            msg = "the disk is full"
+            raise OSError(msg)
+
+    handler = Full()
+    logger = logging.getLogger("eventing")
+    logger.addHandler(handler)
+    try:
+        with EventManager(MemoryProvider("here"), listeners=[], pipelines=[]) as manager:
+            manager.send_event(Note("nobody listens"), timeout=1)
+            assert manager._sender._pending == 0
+    finally:
+        logger.removeHandler(handler)
+
+
 @pytest.mark.parametrize("can_start_threads", [True, False])
 def test_the_first_async_send_of_an_event_does_not_block_the_loop(
     can_start_threads: bool,
@@ -383,7 +468,7 @@ def test_the_first_async_send_of_an_event_does_not_block_the_loop(
     manager.stop()
 
 
-@pytest.mark.parametrize("headers", [[("a", "b")], "text", 5])
+@pytest.mark.parametrize("headers", [[("a", "b")], "text", 5, [], "", 0])
 def test_headers_that_are_no_mapping_are_refused_and_nothing_is_taken(
     provider: Withholding, manager: EventManager, headers: Any
 ) -> None:

@@ -79,3 +79,23 @@ def test_only_addresses_that_do_not_answer_end_at_the_limit(monkeypatch: pytest.
         assert time.monotonic() - began < 3
         for one in fillers:
             one.close()
+
+
+@pytest.mark.parametrize(("provider", "connection"), PROVIDERS)
+def test_a_close_ends_an_opening_that_is_under_way(provider: Any, connection: Any):
+    before = set(threading.enumerate())
+    with socket.create_server(("127.0.0.1", 0)) as listening:  # accepts, and says nothing
+        opened = provider("server", "127.0.0.1", listening.getsockname()[1], connect_timeout=60.0)
+        taken: list[socket.socket] = []
+
+        def close() -> None:
+            taken.append(listening.accept()[0])
+            opened.close(0.0)
+
+        closing = threading.Thread(target=close)
+        closing.start()
+        with pytest.raises(BrokerConnectionError, match="closed while it was connecting"):
+            opened.open(lambda *_: None)
+        closing.join(10)
+        taken[0].close()
+    assert set(threading.enumerate()) == before

@@ -46,6 +46,10 @@ class CallbackThread:
                     thread.start()
                     self._thread = thread
 
+    def owns_current_thread(self) -> bool:
+        """Whether the caller is a callback."""
+        return threading.current_thread() is self._thread
+
     def run(self, task: Callable[[], object]) -> None:
         """Run a callback soon; never blocks. Without the thread, so also after `stop`, on the caller's."""
         with self._lock:

@@ -32,12 +32,24 @@ def check_provider(provider: object) -> None:
         mend = f"Make one: {provider.__name__}(...)." if isinstance(provider, type) else by_name
         msg = f"provider has to be a Provider's object, and is {shown(provider)}. {mend}"
         raise ConfigError(msg)
-    if not isinstance(provider.server_name, str):
-        msg = f"server_name has to be a string, and is {shown(provider.server_name)}. Give the provider another one."
+    server_name = getattr(provider, "server_name", None)  # a constructor may have forgotten it
+    if not isinstance(server_name, str):
+        msg = f"server_name has to be a string, and is {shown(server_name)}. Give the provider another one."
         raise ConfigError(msg)
-    flaw = flaw_in_name(provider.server_name)
+    flaw = flaw_in_name(server_name)
     if flaw:
-        msg = f"server_name: {provider.server_name!r} can't be a name, {flaw}. Give the provider another one."
+        msg = f"server_name: {server_name!r} can't be a name, {flaw}. Give the provider another one."
+        raise ConfigError(msg)
+
+
+def check_environment(environment: object) -> None:
+    """Refuse what is neither None nor a container.
+
+    Raises:
+        ConfigError: it says what to pass.
+    """
+    if environment is not None and (isinstance(environment, type) or not callable(getattr(environment, "get", None))):
+        msg = f"environment has to be a container, an object with a method get(type), and is {shown(environment)}"
         raise ConfigError(msg)
 
 
@@ -83,10 +95,15 @@ def check_pipelines(pipelines: object) -> None:
     """
     if pipelines is None:
         return
+    known: list[object] = []
     for index, one in enumerate(_collection("pipelines", pipelines)):
         if not (isinstance(one, EnvelopePipeline) or (isinstance(one, type) and issubclass(one, EnvelopePipeline))):
             msg = f"pipelines[{index}] has to be an EnvelopePipeline, and is {shown(one)}. Derive its class from that."
             raise DeclarationError(msg)
+        if any(one is other for other in known):
+            msg = f"pipelines[{index}], {shown(one)}, is there twice. Leave one out."
+            raise DeclarationError(msg)
+        known.append(one)
 
 
 def _collection(what: str, given: object) -> Collection[object]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, wait
 from typing import Any
 
@@ -20,7 +21,7 @@ from eventing_core._listener import EventListener, EventListenerDescriptor, desc
 from eventing_core._options import Options
 from eventing_core._pipeline import EnvelopePipeline
 from eventing_core._retry import Retry
-from eventing_core._sending import EventRegistry
+from eventing_core._sending import EventRegistry, Sender
 from eventing_core._workers import LoopThread, Timer, Workers
 from eventing_core.errors import CapabilityError, DeclarationError
 from eventing_core.provider import Provider, Subscription
@@ -28,6 +29,9 @@ from eventing_core.provider import Provider, Subscription
 _log = logging.getLogger("eventing")
 
 _numbers = itertools.count(1)
+
+#: Between two looks for what is left unhandled, in seconds.
+_LOOK = 0.005
 
 #: What a queue's name ends in that holds another one's dead letters, on the brokers that name queues so.
 _DEAD = ".dead"
@@ -143,16 +147,19 @@ class Consumers:
     def pause(self) -> None:
         """Take no more, and give back what was not begun."""
         for dispatcher in self._dispatchers:
-            dispatcher.pause()
+            with _told(dispatcher, "could not be paused"):
+                dispatcher.pause()
 
-    def drain(self, deadline: float) -> bool:
+    def drain(self, sender: Sender, deadline: float) -> bool:
         """Take no more and let running listeners finish; cut short what does not by the deadline.
 
-        Where the provider doesn't keep what is left, all that was sent is handled first.
+        Where the provider doesn't keep what is left, nobody but listeners sends any more, and all that was sent is
+        handled first.
         """
         try:
             if not self._provider.capabilities.retains:
-                self._handle_all(deadline)
+                sender.refuse_others(self._own_current_call)
+                self._handle_all(sender, deadline)
             self.pause()
             for dispatcher in self._dispatchers:
                 dispatcher.wait_idle(deadline)
@@ -162,30 +169,52 @@ class Consumers:
         finally:
             unfinished = [dispatcher for dispatcher in self._dispatchers if not dispatcher.wait_idle(0.0)]
             for dispatcher in unfinished:
-                _log.warning("%s: still running at the end of stop; its event goes back", dispatcher.descriptor.label)
                 dispatcher.cut_short()
+            for dispatcher in unfinished:
+                _log.warning("%s: still running at the end of stop; its event goes back", dispatcher.descriptor.label)
         return not unfinished
 
-    def _handle_all(self, deadline: float) -> None:
-        """Wait until no listener has anything to do: a listener may send to another one."""
+    def _handle_all(self, sender: Sender, deadline: float) -> None:
+        """Wait until nothing is left to do: a listener may send to another one."""
         while all(dispatcher.wait_empty(deadline) for dispatcher in self._dispatchers):
-            if all(dispatcher.wait_empty(0.0) for dispatcher in self._dispatchers):
+            if sender.refuse_when(self._nothing_is_left):
                 return
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return
+            time.sleep(min(_LOOK, left))
+
+    def _nothing_is_left(self) -> bool:
+        return not self._provider.unhandled() and all(dispatcher.wait_empty(0.0) for dispatcher in self._dispatchers)
+
+    def _own_current_call(self) -> bool:
+        """Whether the caller is a listener, or what an asynchronous one has done in another thread."""
+        return self.owns_current_thread() or (self._loop is not None and self._loop.owns_current_context())
 
     def close(self, deadline: float) -> None:
         """Unsubscribe and end the threads."""
         self._timer.stop()
         futures: list[Future[None]] = []
         for dispatcher in self._dispatchers:
-            future = dispatcher.close()
-            if future is not None:
-                futures.append(future)
+            with _told(dispatcher, "could not be closed"):
+                future = dispatcher.close()
+                if future is not None:
+                    futures.append(future)
         wait(futures, max(0.0, deadline - time.monotonic()))
         left = max(0.1, deadline - time.monotonic())
         if self._workers is not None:
             self._workers.stop(min(left, 1.0))
         if self._loop is not None:
             self._loop.stop(left)
+
+    def abandon(self) -> None:
+        """In a child after a fork: run nothing of the parent's, also where the fork was made in a listener."""
+        for dispatcher in self._dispatchers:
+            dispatcher.abandon()
+        if self._workers is not None:
+            self._workers.abandon()
+        if self._loop is not None:
+            self._loop.abandon()
 
     def owns_current_thread(self) -> bool:
         """Whether the caller is a listener of this manager."""
@@ -198,6 +227,16 @@ class Consumers:
     def health(self) -> tuple[ListenerHealth, ...]:
         """How each listener is."""
         return tuple(dispatcher.health() for dispatcher in self._dispatchers)
+
+
+@contextlib.contextmanager
+def _told(dispatcher: Dispatcher, what: str) -> Generator[None, None, None]:
+    """Log what a provider raises, so that the other listeners have their turn."""
+    try:
+        yield
+    except Exception:  # noqa: BLE001 (see above)
+        with contextlib.suppress(Exception):
+            _log.exception("%s: %s", dispatcher.descriptor.label, what)
 
 
 def _check_names(descriptors: Sequence[EventListenerDescriptor], server_name: str) -> None:

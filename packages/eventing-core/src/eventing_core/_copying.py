@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from typing import Protocol
 
-from eventing_core._copies import Copies, Copy
+from eventing_core._copies import Copies, Copy, describe_error
 from eventing_core._workers import Timer
 from eventing_core.provider import Delivery
 
@@ -63,16 +64,22 @@ class Copying:
 
         def done(error: Exception | None) -> None:
             nonlocal backoff
-            if error is None:
-                self.error = ""
-                self._owner.copied(delivery)
-            else:
-                self.error = f"a copy can't be stored: {error}"
-                _log.error("%s: %s; the original stays with the broker", self._label, self.error)
-                backoff = min(backoff * 2, _BACKOFF[1]) or _BACKOFF[0]
-                self._timer.call_later(backoff, send)
-            with self._lock:
-                self._count -= 1
-            self._owner.copying_changed()
+            flaw = f"a copy can't be stored: {error}" if error is not None else ""
+            try:
+                if error is None:
+                    self._owner.copied(delivery)
+                else:
+                    backoff = min(backoff * 2, _BACKOFF[1]) or _BACKOFF[0]
+                    self._timer.call_later(backoff, send)
+            except Exception as problem:  # noqa: BLE001 (it is no business of the provider, which calls this)
+                flaw = f"what was copied can't be settled: {describe_error(problem)}"
+            finally:
+                self.error = flaw
+                with self._lock:
+                    self._count -= 1
+                self._owner.copying_changed()
+            if flaw:
+                with contextlib.suppress(Exception):  # a logging handler that raises is none, either
+                    _log.error("%s: %s; the original stays with the broker", self._label, flaw)
 
         send()

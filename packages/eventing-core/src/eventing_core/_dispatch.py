@@ -26,6 +26,7 @@ from eventing_core._copying import Copying
 from eventing_core._health import ListenerHealth
 from eventing_core._listener import EventListener, EventListenerDescriptor
 from eventing_core._retry import Retry
+from eventing_core._survived import Survived
 from eventing_core._window import SlowStart
 from eventing_core._workers import Timer
 from eventing_core.errors import CrashLoopError, DecodeError, ManagerStoppedError, SubscriptionError
@@ -36,11 +37,11 @@ _log = logging.getLogger("eventing")
 #: Retries that wait longer than this, in seconds, leave the process as a delayed copy where the provider can.
 HOLD_LIMIT = 5.0
 
-#: From this delivery count on, a delivery runs alone, with a window of 1.
+#: From this delivery count on, without what this process survived, a delivery runs alone, with a window of 1.
 SUSPECT = 3
 
-#: From this delivery count on, a delivery is dead-lettered as a crash loop. Below 10, at which Artemis
-#: takes a message away by default (broker manual, "max-delivery-attempts").
+#: From this delivery count on, without what this process survived, a delivery is dead-lettered as a crash loop. Below
+#: 10, at which Artemis takes a message away by default (broker manual, "max-delivery-attempts").
 CRASH_LIMIT = 8
 
 #: Settle what has returned when so many have, or after so many seconds.
@@ -48,6 +49,9 @@ _FLUSH_COUNT = 64
 _FLUSH_SECONDS = 0.005
 
 _LOOK: Any = object()
+
+#: Around what is logged, once everything else is done: a logging handler that raises must cost no event.
+_quietly = contextlib.suppress(Exception)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,9 +100,16 @@ class Dispatcher(ABC):
         self._alone: Delivery | None = None
         #: One of those three: no token takes anything from the queue. See `_bar`.
         self._barred = False
+        #: What came back in this generation, and was begun; what earlier ones lost. For telling crashes from outages.
+        self._returned: set[Delivery] = set()
+        self._survived = Survived(SUSPECT - 1)
         self._generation = 0
         self._state = SubscriptionState.INACTIVE
         self._error: Exception | None = None
+        #: What went wrong in this generation that should never, and stays so until the next one; empty for nothing.
+        self._flaw = ""
+        #: Why the provider could not be told the window; empty when it could.
+        self._credit_flaw = ""
         self._consuming = False
         self._closing = False
         self._cut = False
@@ -183,21 +194,35 @@ class Dispatcher(ABC):
         self._cut = True
 
     def close(self) -> Future[None] | None:
-        """Unsubscribe; everything unsettled goes back to the broker."""
+        """Unsubscribe; what has returned is settled, and everything else goes back to the broker."""
+        self._flush()
         return self._handle.close() if self._handle is not None else None
+
+    def abandon(self) -> None:
+        """In a child after a fork: what was delivered is the parent's, and nothing is settled."""
+        # Threads that aren't there any more may have held them.
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._flush_lock = threading.Lock()
+        self._handle = None
+        self._closing = self._cut = True
+        self._queue.clear()
+        self._held.clear()
+        self._done.clear()
+        self._suspect = None
 
     def health(self) -> ListenerHealth:
         """How the listener is. Thread-safe."""
         with self._lock:
             active = self._state is SubscriptionState.ACTIVE
-            error = self._copying.error or ("" if active or self._error is None else str(self._error))
+            error = "" if active or self._error is None else str(self._error)
             return ListenerHealth(
                 listener=self.descriptor.name,
                 event=self.descriptor.event.name,
-                consuming=active and self._consuming and not self._closing,
+                consuming=active and self._consuming and not self._closing and not self._credit_flaw,
                 running=self._tokens,
                 held=len(self._held) + self._waiting,
-                error=error,
+                error=self._copying.error or self._credit_flaw or self._flaw or error,
             )
 
     # -- called by the provider -------------------------------------------------------------------------------
@@ -218,20 +243,22 @@ class Dispatcher(ABC):
             self._state = state
             self._error = error
             self._generation = generation if state is SubscriptionState.ACTIVE else 0
-            self._queue.clear()
+            self._survived.add([*self._returned, *self._drain_queue()])
+            self._returned.clear()
             self._failures.clear()
             self._held.clear()
             self._waiting = False
             self._suspect = self._alone = None
             self._bar()
             self._window.restart()
-            self._copying.error = ""
+            self._copying.error = self._flaw = self._credit_flaw = ""
             consuming = self._consuming and not self._closing
             self._changed.notify_all()
         if state is SubscriptionState.ACTIVE and consuming:
             self._give_credit()
         elif state is SubscriptionState.FAILED and consuming:
-            _log.error("%s: not consuming: %s", self.descriptor.label, error)
+            with _quietly:
+                _log.error("%s: not consuming: %s", self.descriptor.label, error)
 
     # -- tokens -----------------------------------------------------------------------------------------------
 
@@ -301,27 +328,33 @@ class Dispatcher(ABC):
         if not self._tokens:
             self._changed.notify_all()
 
-    def _token_broke(self) -> None:
+    def _token_broke(self, error: BaseException) -> None:
         """A token ended by an error of our own: its delivery stays unsettled, and the others go on."""
-        with contextlib.suppress(Exception):
-            _log.exception("%s: an unexpected error; its event stays unsettled", self.descriptor.label)
         with self._lock:
+            self._flaw = f"an unexpected error, and its event stays unsettled: {describe_error(error)}"
             self._give_token_back()
             claimed = self._claim()
         for _ in range(claimed):
             self._start_token()
+        with _quietly:
+            _log.error("%s: an unexpected error; its event stays unsettled", self.descriptor.label, exc_info=error)
 
     def _admit(self, delivery: Delivery) -> bool:
         """Whether a delivery that was given out before may run beside others."""
         if delivery in self._failures:
             return True
-        if delivery.delivery_count >= CRASH_LIMIT:
+        with self._lock:
+            crashes = self._survived.crashes(delivery)
+            if delivery.generation == self._generation:
+                self._returned.add(delivery)
+        if crashes >= CRASH_LIMIT:
             error = CrashLoopError(
-                f"given out {delivery.delivery_count} times and never settled: it seems to take its process down"
+                f"given out {crashes} times and never settled, beside connections that this process has lost and "
+                "survived: it seems to take its process down"
             )
             self._dead_letter(delivery, Failures.of(delivery.message()), "crash-loop", error)
             return False
-        suspect = delivery.delivery_count >= SUSPECT
+        suspect = crashes >= SUSPECT
         back: list[Delivery] = []
         with self._lock:
             if suspect and self._barred:  # another one comes first
@@ -347,7 +380,10 @@ class Dispatcher(ABC):
             handle.settle(batch, outcome)
 
     def _give_credit(self) -> None:
-        """Tell the provider the window. One thread at a time does, so that the last word is the newest size."""
+        """Tell the provider the window. One thread at a time does, so that the last word is the newest size.
+
+        Where the provider raises, which it must not, the listener isn't consuming until it takes a window again.
+        """
         handle = self._handle
         if handle is None:
             return
@@ -363,7 +399,14 @@ class Dispatcher(ABC):
                     return
                 self._credit_changed = False
                 size = 0 if self._closing else self._window.size + min(len(self._held), self._spare)
-            handle.window(size)
+            flaw = ""
+            try:
+                handle.window(size)
+            except Exception as error:  # noqa: BLE001 (whoever comes with news of the window has to do the rest)
+                flaw = f"the provider could not be told the window: {describe_error(error)}"
+                with _quietly:
+                    _log.exception("%s: the provider could not be told the window", self.descriptor.label)
+            self._credit_flaw = flaw
 
     def copying_changed(self) -> None:
         """Copies were stored or given up."""
@@ -376,6 +419,10 @@ class Dispatcher(ABC):
             if self._failures:
                 for delivery in batch:
                     self._failures.pop(delivery, None)
+            if self._returned:
+                settled = self._returned.intersection(batch)
+                self._returned -= settled
+                self._survived.forget(settled)
             grown = self._window.settled(len(batch))
         if grown:
             self._give_credit()
@@ -422,13 +469,14 @@ class Dispatcher(ABC):
         elif failures.attempts >= self._retry.max_attempts:
             self._dead_letter(delivery, failures, "failed", error)
         else:
-            delay = self._retry.delay(failures.attempts)
-            _log.warning(
-                "%s: attempt %d of %d of event %s failed, the next in %.1f s: %s",
-                self.descriptor.label, failures.attempts, self._retry.max_attempts, delivery.message().message_id,
-                delay, describe_error(error), exc_info=error if _log.isEnabledFor(logging.DEBUG) else None,
-            )  # fmt: skip
+            attempt, delay = failures.attempts, self._retry.delay(failures.attempts)
             self._try_again(delivery, failures, delay)
+            with _quietly:
+                _log.warning(
+                    "%s: attempt %d of %d of event %s failed, the next in %.1f s: %s",
+                    self.descriptor.label, attempt, self._retry.max_attempts, delivery.message().message_id,
+                    delay, describe_error(error), exc_info=error if _log.isEnabledFor(logging.DEBUG) else None,
+                )  # fmt: skip
 
     def _try_again(self, delivery: Delivery, failures: Failures, delay: float) -> None:
         """Hold the delivery, or send a delayed copy, or wait in place where the order matters."""
@@ -487,9 +535,10 @@ class Dispatcher(ABC):
 
     def _dead_letter(self, delivery: Delivery, failures: Failures, reason: str, error: BaseException) -> None:
         """Dead-letter a delivery."""
-        _log.error(
-            "%s: event %s goes to the dead letters as %s, after %d attempts: %s",
-            self.descriptor.label, delivery.message().message_id, reason, failures.attempts, describe_error(error),
-            exc_info=None if isinstance(error, DecodeError | CrashLoopError) else error,
-        )  # fmt: skip
         self._copying.store(delivery, self._copies.dead_letter(delivery.message(), failures, reason, error))
+        with _quietly:
+            _log.error(
+                "%s: event %s goes to the dead letters as %s, after %d attempts: %s",
+                self.descriptor.label, delivery.message().message_id, reason, failures.attempts, describe_error(error),
+                exc_info=None if isinstance(error, DecodeError | CrashLoopError) else error,
+            )  # fmt: skip

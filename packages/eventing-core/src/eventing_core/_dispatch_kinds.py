@@ -32,8 +32,8 @@ class ThreadDispatcher(Dispatcher):
     def _run_token(self) -> None:
         try:
             self._work()
-        except BaseException:  # noqa: BLE001 (an error of our own: the token must not be lost with it)
-            self._token_broke()
+        except BaseException as error:  # noqa: BLE001 (an error of our own: the token must not be lost with it)
+            self._token_broke(error)
 
     def _work(self) -> None:
         attempt, new_context, clock = self._attempt, contextvars.Context, time.monotonic
@@ -57,13 +57,20 @@ class LoopDispatcher(Dispatcher):
     def __init__(self, incoming: Incoming, loop: LoopThread) -> None:
         super().__init__(incoming)
         self._loop = loop.loop
+        self._new_context = loop.new_context
         self._attempt = _async_attempt_of(incoming)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], Delivery] = {}
+        self._abandoned = False
 
     def cut_short(self) -> None:
         """Cancel the tasks, too. A cancellation that we ask for counts nothing."""
         super().cut_short()
         self._loop.call_soon_threadsafe(self._cancel)
+
+    def abandon(self) -> None:
+        """In a child after a fork: no task goes on, but for the step that is under way."""
+        super().abandon()
+        self._abandoned = True
 
     def _cancel(self) -> None:
         for task in self._tasks:
@@ -75,31 +82,36 @@ class LoopDispatcher(Dispatcher):
     def _run_next(self) -> None:
         try:
             delivery = self._take()
-        except BaseException:  # noqa: BLE001 (an error of our own: the token must not be lost with it)
-            self._token_broke()
+        except BaseException as error:  # noqa: BLE001 (an error of our own: the token must not be lost with it)
+            self._token_broke(error)
             return
         if delivery is not None:
-            task = self._loop.create_task(self._run(delivery), context=contextvars.Context())
-            self._tasks.add(task)
+            task = self._loop.create_task(self._run(delivery), context=self._new_context())
+            self._tasks[task] = delivery
             task.add_done_callback(self._finished)
 
     async def _run(self, delivery: Delivery) -> None:
         try:
-            await self._attempt(delivery)
+            if not self._abandoned:
+                await self._attempt(delivery)
         except BaseException as error:  # noqa: BLE001 (a listener's own CancelledError is a failure like any other)
             self._failed(delivery, error)
         else:
             self._succeeded(delivery)
+        if self._abandoned:  # in a child: end the loop, before other tasks of the parent have their turn here
+            raise SystemExit
 
     def _finished(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if task.cancelled() or task.exception() is None:
-            self._run_next()
-        else:
-            try:
+        delivery = self._tasks.pop(task)
+        try:
+            if task.cancelled():  # before its first step: `_run` takes whatever comes later
+                self._failed(delivery, asyncio.CancelledError())
+            else:
                 task.result()
-            except BaseException:  # noqa: BLE001 (an error of our own: the token must not be lost with it)
-                self._token_broke()
+        except BaseException as error:  # noqa: BLE001 (an error of our own: the token must not be lost with it)
+            self._token_broke(error)
+        else:
+            self._run_next()
 
 
 def _attempt_of(incoming: Incoming) -> Callable[[Delivery], None]:

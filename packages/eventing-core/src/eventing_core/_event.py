@@ -53,6 +53,9 @@ def event(name: str = "", durable: bool = False) -> Callable[[type[T]], type[T]]
         else:
             msg = f"@event: the name has to be a string, and is of type {type(name).__name__}"
         raise DeclarationError(msg)
+    if not isinstance(durable, bool):
+        msg = f"@event: durable has to be True or False, and is of type {type(durable).__name__}"
+        raise DeclarationError(msg)
 
     def mark(cls: type[T]) -> type[T]:
         setattr(cls, _MARK, _Mark(name, durable))

@@ -13,13 +13,13 @@ LONGEST_WAIT = min(threading.TIMEOUT_MAX / 2, 31_536_000.0)
 
 
 def seconds(what: str, given: object, default: float) -> float:
-    """The time limit that a caller gave, or the default when it is None; at most `LONGEST_WAIT`.
+    """The time limit that a caller gave, at most `LONGEST_WAIT`; or the default, a setting, which is below that.
 
     Raises:
         ConfigError: no number, or negative, or NaN. It says ``what`` is wrong.
     """
     if given is None:
-        return min(default, LONGEST_WAIT)
+        return default
     if isinstance(given, bool) or not isinstance(given, Real):
         msg = f"{what} has to be a number of seconds, or None, not of type {type(given).__name__}"
         raise ConfigError(msg)

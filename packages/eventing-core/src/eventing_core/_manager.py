@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import math
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from enum import Enum
@@ -14,7 +17,13 @@ from typing import Any, Self, TypeAlias
 
 from eventing_core import _envelope, _event, _listener
 from eventing_core import provider as spi
-from eventing_core._checks import check_listeners, check_pipelines, check_provider, check_retry_and_options
+from eventing_core._checks import (
+    check_environment,
+    check_listeners,
+    check_pipelines,
+    check_provider,
+    check_retry_and_options,
+)
 from eventing_core._consuming import Consumers
 from eventing_core._health import STARTED, ManagerHealth
 from eventing_core._injection import Environment
@@ -26,10 +35,13 @@ from eventing_core._pipeline import EnvelopePipeline
 from eventing_core._process import forget, is_exiting, remember
 from eventing_core._retry import Retry
 from eventing_core._sending import EventRegistry, Sender
-from eventing_core._signals import Signalled, SignalWaiter
-from eventing_core.errors import ManagerStateError, ManagerStoppedError
+from eventing_core._signals import SignalWaiter
+from eventing_core.errors import BrokerConnectionError, ManagerStateError, ManagerStoppedError
 
 _log = logging.getLogger("eventing")
+
+#: Between two tries to end a connect that a stop finds under way, in seconds: the first may come before it began.
+_AGAIN = 0.1
 
 
 class _State(Enum):
@@ -44,7 +56,8 @@ class EventManager:
     """Sends events and runs listeners over one provider. Thread-safe, except for `run`.
 
     Without `start` it connects at the first send, for sending alone. A manager has one life: once stopped,
-    it can't be started again. At the interpreter's exit a manager that is still open drains.
+    it can't be started again. A manager that is still open drains at the interpreter's exit: when the main thread
+    ends, before threads that are no daemons have ended, and before the functions of `atexit`, whose sends are refused.
 
     Args:
         provider: the transport; the manager opens and closes it.
@@ -76,6 +89,7 @@ class EventManager:
         options: Options | None = None,
     ) -> None:
         check_provider(provider)
+        check_environment(environment)
         check_listeners(listeners)
         check_pipelines(pipelines)
         check_retry_and_options(retry, options)
@@ -91,6 +105,8 @@ class EventManager:
     def _set_up(self) -> None:
         self._state = _State.NEW
         self._opened = False
+        self._connecting = False
+        self._observed: deque[tuple[bool, Exception | None]] = deque()
         self._lock = threading.RLock()
         self._open_lock = threading.Lock()
         self._stopped = threading.Event()
@@ -175,7 +191,8 @@ class EventManager:
         """Send many events; returns once all are confirmed.
 
         Takes the iterable lazily and keeps up to 1000 of them unconfirmed. After a failure it takes no more,
-        waits for those under way, and raises.
+        waits for those under way, and raises. So it does where the iterable raises: that exception, if all that was
+        taken is confirmed, or else a `SendEventsError` with that as its ``__cause__``.
 
         Args:
             events: instances of event classes.
@@ -281,8 +298,13 @@ class EventManager:
 
         No more deliveries are taken; running listeners finish, and may send; then sends are refused and those
         under way are confirmed; then everything is closed. What is unfinished after ``timeout`` goes back to
-        the broker, without counting as an attempt where the broker can. In a listener, and in the constructor of
-        one, it only asks for the stop. A ``KeyboardInterrupt`` meanwhile is raised once the rest is closed in haste.
+        the broker, without counting as an attempt where the broker can. Where nothing would keep that, as a memory
+        broker of the manager's own, sends but those of listeners and callbacks are refused at once, and all that was
+        confirmed is handled within ``timeout``. In a listener, and in the constructor of one, it only asks for the
+        stop. A ``KeyboardInterrupt`` meanwhile is raised once the rest is closed in haste.
+
+        Not for signal handlers, which may have interrupted what it then waits for, for ever: use `run`, or have the
+        handler set something that the main thread waits for.
 
         Args:
             timeout: seconds; the setting ``stop_timeout`` when None.
@@ -304,10 +326,28 @@ class EventManager:
         if state in {_State.NEW, _State.STARTED}:
             self._finish(time.monotonic() + limit)
             return
-        if state is _State.STARTING and self._consumers is not None:
-            self._consumers.pause()  # the thread that starts notices, and finishes
+        deadline = time.monotonic() + limit
+        if state is _State.STARTING:
+            self._interrupt_start(deadline)
         if threading.get_ident() not in self._busy:
-            self._stopped.wait(limit)
+            self._stopped.wait(max(0.0, deadline - time.monotonic()))
+
+    def _stop_start(self) -> None:
+        """Stop, if this manager is still starting. Doesn't wait for it."""
+        with self._lock:
+            if self._state is not _State.STARTING:
+                return
+            self._state = _State.STOPPING
+        self._interrupt_start(math.inf)
+
+    def _interrupt_start(self, deadline: float) -> None:
+        """End what the thread that starts waits for. It notices that this manager is to stop, and finishes."""
+        if self._consumers is not None:
+            self._consumers.pause()
+        while self._connecting and time.monotonic() < deadline:
+            self._provider.close(0.0)
+            if self._stopped.wait(min(_AGAIN, max(0.0, deadline - time.monotonic()))):
+                return
 
     def _finish(self, deadline: float) -> None:
         """Close everything, in order; a step that fails doesn't keep the next ones from being done."""
@@ -351,7 +391,7 @@ class EventManager:
         ]
         consumers = self._consumers
         if consumers is not None:
-            steps.insert(0, lambda: consumers.drain(deadline()))
+            steps.insert(0, lambda: consumers.drain(self._sender, deadline()))
             steps.insert(3, lambda: consumers.close(max(deadline(), time.monotonic() + 1.0)))
         return steps
 
@@ -366,7 +406,8 @@ class EventManager:
     def run(self) -> None:
         """Start, work until SIGINT or SIGTERM or a `stop`, then drain. Call it on the main thread.
 
-        A signal while it starts ends the start. A second signal acts as if there were no manager.
+        A signal while it starts ends the start, after the constructor of a listener or pipeline that is under way. A
+        second signal acts as if there were no manager.
 
         Raises:
             ManagerStateError: this isn't the main thread, which alone gets signals.
@@ -388,15 +429,12 @@ class EventManager:
         is_new = self._state is _State.NEW
         try:
             if self._state is not _State.STARTED:
-                with signals.raising():
+                with signals.calling(self._stop_start):
                     self.start()
-            return signals.wait()
-        except Signalled as signal:
-            return str(signal)
-        except ManagerStoppedError:
+        except ManagerStoppedError:  # by a signal, or by `stop`, which wakes
             if not is_new:
                 raise
-            return "stop() was called"
+        return signals.wait()
 
     def __enter__(self) -> Self:
         """Start."""
@@ -423,28 +461,53 @@ class EventManager:
     # -- inner steps ------------------------------------------------------------------------------------------
 
     def _open(self) -> None:
-        with self._open_lock:
-            if self._opened:
-                return
-            self._refuse_if_stopping()
+        try:
+            with self._open_lock:
+                if not self._opened:
+                    self._connect()
+        finally:
+            self._tell_observed()
+
+    def _connect(self) -> None:
+        """Call it with the lock."""
+        self._refuse_if_stopping()
+        self._connecting = True
+        try:
             self._provider.open(self._observe)
             self._opened = True
-            try:
-                self._refuse_if_stopping()
-            except ManagerStoppedError:
-                self._provider.close(0.0)
-                raise
+        except BrokerConnectionError as error:
+            self._refuse_if_stopping(error)
+            raise
+        finally:
+            self._connecting = False
+        try:
+            self._refuse_if_stopping()
+        except ManagerStoppedError:
+            self._provider.close(0.0)
+            raise
 
-    def _refuse_if_stopping(self) -> None:
+    def _refuse_if_stopping(self, cause: Exception | None = None) -> None:
         if self._state in {_State.STOPPING, _State.STOPPED}:
             msg = "the event manager was stopped meanwhile"
-            raise ManagerStoppedError(msg)
+            raise ManagerStoppedError(msg) from cause
 
     def _observe(self, connected: bool, error: Exception | None) -> None:  # noqa: FBT001 (the SPI's signature)
-        if connected:
-            _log.info("%s: connected", self._provider.name)
-        else:
-            _log.warning("%s: connection lost, reconnecting: %s", self._provider.name, error)
+        self._observed.append((connected, error))
+        if not self._connecting:
+            self._tell_observed()
+
+    def _tell_observed(self) -> None:
+        """Log what became of the connection. Under no lock: a logging handler may send."""
+        while True:
+            try:
+                connected, error = self._observed.popleft()
+            except IndexError:
+                return
+            with contextlib.suppress(Exception):  # a logging handler's must not reach the provider
+                if connected:
+                    _log.info("%s: connected", self._provider.name)
+                else:
+                    _log.warning("%s: connection lost, reconnecting: %s", self._provider.name, error)
 
     def _get_pipelines(self) -> Sequence[EnvelopePipeline]:
         return self._made_pipelines.get(self._plugin_pipelines)
@@ -461,5 +524,7 @@ class EventManager:
         """
         if self._signals is not None:
             self._signals.leave()
+        if self._consumers is not None:
+            self._consumers.abandon()
         self._provider.abandon()
         self._set_up()

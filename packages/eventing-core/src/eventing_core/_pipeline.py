@@ -65,7 +65,7 @@ def envelope_pipeline(order: int = 0) -> Callable[[type[P]], type[P]]:
     if isinstance(order, type):
         msg = f"@envelope_pipeline needs parentheses: write @envelope_pipeline() above {order.__name__!r}"
         raise DeclarationError(msg)
-    if not isinstance(order, int):
+    if isinstance(order, bool) or not isinstance(order, int):
         msg = f"@envelope_pipeline(order=...) takes a whole number, not what is of type {type(order).__name__}"
         raise DeclarationError(msg)
 

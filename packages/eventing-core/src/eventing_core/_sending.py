@@ -12,7 +12,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import partial
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -29,6 +29,7 @@ from eventing_core.errors import (
     DeclarationError,
     HeaderError,
     ManagerStoppedError,
+    SendError,
     SendEventsError,
     SendTimeoutError,
     UnroutedError,
@@ -149,6 +150,7 @@ class Sender:
         self._pending_lock = threading.Lock()
         self._quiet = threading.Condition(self._pending_lock)
         self._refusing = False
+        self._is_allowed: Callable[[], bool] = _nobody
 
     # -- the four ways to send --------------------------------------------------------------------------------
 
@@ -170,6 +172,7 @@ class Sender:
         window = _Window()
         taken = 0
         limit = self._timeout(timeout)
+        cause: Exception | None = None
         try:
             for index, event in enumerate(events):
                 taken = index + 1
@@ -183,10 +186,14 @@ class Sender:
                     window.fail(index, error)
                 if window.failures:
                     break
+        except Exception as error:  # noqa: BLE001 (of the iterable; what it gave before is told all the same)
+            cause = error
         finally:
             window.wait_below(1, limit + _GRACE)
         if window.failures:
-            raise SendEventsError(sorted(window.failures.items()), taken)
+            raise SendEventsError(sorted(window.failures.items()), taken) from cause
+        if cause is not None:
+            raise cause
 
     def submit_event(self, event: object, headers: Mapping[str, str] | None, timeout: float | None) -> Future[None]:
         """Hand over, and return a future of the confirmation."""
@@ -196,10 +203,11 @@ class Sender:
         if not self._room.acquire(timeout=limit):
             msg = f"{self._options.max_in_flight} submitted events are unconfirmed, and none was confirmed in {limit} s"
             raise SendTimeoutError(msg)
-        future = SendFuture(self._callbacks)
-        room = self._room
+        room, has_place, handed_over = self._room, True, False
 
         def done(error: Exception | None) -> None:
+            nonlocal has_place
+            has_place = False
             room.release()
             if future.set_running_or_notify_cancel():
                 if error is None:
@@ -207,14 +215,16 @@ class Sender:
                 else:
                     future.set_exception(error)
 
-        handed_over = False
         try:
+            future = SendFuture(self._callbacks)
             with self._around(outgoing, envelope):
                 handed_over = True
                 self._hand_over(outgoing, envelope, done, time.monotonic() + limit)
-        finally:
-            if not handed_over:
+        except BaseException as error:
+            if has_place and not (handed_over and isinstance(error, Exception)):
+                has_place = False
                 room.release()
+            raise
         return future
 
     async def send_event_async(self, event: object, headers: Mapping[str, str] | None, timeout: float | None) -> None:
@@ -257,7 +267,7 @@ class Sender:
         return outgoing
 
     def _envelope(self, outgoing: _Outgoing, event: object, headers: Mapping[str, str] | None) -> Envelope:
-        if headers:
+        if headers is not None:
             _check_headers(headers)
         return Envelope(outgoing.codec.encode(event), headers)
 
@@ -270,16 +280,23 @@ class Sender:
     ) -> None:
         """Give the message to the provider; ``done`` is called exactly once, also for what fails at once."""
         number = f"{self._prefix}-{next(self._numbers)}"
+        headers = envelope._headers  # noqa: SLF001 (the same package; a property costs on the hot path)
         message = Message(
-            body=envelope._body,  # noqa: SLF001 (the same package; a property costs on the hot path)
-            headers=envelope._headers,  # noqa: SLF001 (see above)
+            body=envelope._body,  # noqa: SLF001 (see above)
+            headers=dict(headers) if self._chain else headers,  # what a pipeline sets after its yield is too late
             message_id=number,
             dedup_id=number,
             content_type=CONTENT_TYPE,
             durable=outgoing.descriptor.durable,
         )
 
+        pending = False
+
         def finished(_: int, error: Exception | None) -> None:
+            nonlocal pending
+            if not pending:
+                return  # an interruption came first
+            pending = False
             if error is not None:
                 error = self._judge(outgoing.descriptor, error)
             try:
@@ -290,13 +307,17 @@ class Sender:
                     if self._refusing and not self._pending:
                         self._quiet.notify_all()
 
-        with self._pending_lock:
-            self._pending += 1
         try:
+            with self._pending_lock:
+                self._pending += 1
+                pending = True
             self._refuse_if_stopped()
             outgoing.producer.send((message,), finished, deadline=deadline)
         except Exception as error:  # noqa: BLE001 (it reaches the caller by way of done)
             finished(0, error)
+        except BaseException:  # Ctrl-C
+            finished(0, SendError("interrupted before the broker confirmed", in_doubt=True))
+            raise
 
     def _judge(self, descriptor: EventDescriptor, error: Exception) -> Exception | None:
         """What an error of the provider means under the ``unrouted`` setting."""
@@ -304,20 +325,40 @@ class Sender:
             return error
         if self._options.unrouted == "warn" and descriptor.name not in self._unrouted:
             self._unrouted.add(descriptor.name)
-            _log.warning("no queue for the event %s yet: nobody will get what is sent now", descriptor.name)
+            with suppress(Exception):  # a logging handler's: the event is sent
+                _log.warning("no queue for the event %s yet: nobody will get what is sent now", descriptor.name)
         return None
 
     # -- the end ----------------------------------------------------------------------------------------------
 
     def _refuse_if_stopped(self) -> None:
-        if self._refusing:
+        if self._refusing and not self._is_allowed():
             msg = "the event manager was stopped; a manager has one life, make a new one"
             raise ManagerStoppedError(msg)
+
+    def refuse_others(self, is_allowed: Callable[[], bool]) -> None:
+        """Refuse further sends, but for callers that ``is_allowed`` says yes to, and callbacks of futures."""
+        with self._quiet:
+            self._is_allowed = lambda: is_allowed() or self._callbacks.owns_current_thread()
+            self._refusing = True
 
     def refuse(self) -> None:
         """Refuse every further send."""
         with self._quiet:
+            self._is_allowed = _nobody
             self._refusing = True
+
+    def refuse_when(self, quiet: Callable[[], bool]) -> bool:
+        """Refuse every further send, if none is under way and it is ``quiet``; whether it was.
+
+        No send begins between the look and the refusal.
+        """
+        with self._quiet:
+            if self._pending or not quiet():
+                return False
+            self._is_allowed = _nobody
+            self._refusing = True
+            return True
 
     def flush(self, timeout: float) -> bool:
         """Wait until every send is confirmed or failed. False after ``timeout`` seconds."""
@@ -330,6 +371,10 @@ class Sender:
 
 
 _NOTHING = nullcontext()
+
+
+def _nobody() -> bool:
+    return False
 
 
 async def _off_loop(loop: asyncio.AbstractEventLoop, call: Callable[[], R]) -> R:

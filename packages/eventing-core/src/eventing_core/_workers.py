@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import heapq
 import itertools
 import logging
@@ -45,6 +46,12 @@ class Workers:
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join(max(0.0, deadline - time.monotonic()))
+
+    def abandon(self) -> None:
+        """In a child after a fork: the thread that made it, if it is one of these, ends after its task."""
+        self._tasks = SimpleQueue()
+        self._tasks.put(None)
+        self.submit, self.waiting = self._tasks.put, self._tasks.qsize
 
     def owns_current_thread(self) -> bool:
         """Whether the caller runs on one of these threads."""
@@ -107,13 +114,22 @@ class Timer:
                     _log.exception("an unexpected error in the timer")
 
 
+#: The loop that a task runs on; known also where it has something done in another thread, by `asyncio.to_thread`.
+_home: contextvars.ContextVar[LoopThread | None] = contextvars.ContextVar("eventing_loop", default=None)
+
+
 class LoopThread:
     """An event loop on a daemon thread of its own, for listeners with ``async def on``."""
 
     def __init__(self, name: str) -> None:
         self.loop = asyncio.new_event_loop()
+        context = contextvars.Context()
+        context.run(_home.set, self)
+        #: A context for one task, with nothing in it of the user's.
+        self.new_context: Callable[[], contextvars.Context] = context.copy
         self._thread = threading.Thread(target=self._run, name=f"{name}-loop", daemon=True)
         self._stopping = False
+        self._abandoned = False
 
     def start(self) -> None:
         """Start the thread."""
@@ -122,6 +138,10 @@ class LoopThread:
     def owns_current_thread(self) -> bool:
         """Whether the caller runs on the loop's thread."""
         return threading.current_thread() is self._thread
+
+    def owns_current_context(self) -> bool:
+        """Whether the caller is one of its tasks, or what a task has done in another thread."""
+        return _home.get() is self
 
     def stop(self, timeout: float) -> None:
         """Cancel what runs, end the loop, and wait for it at most ``timeout`` seconds."""
@@ -132,6 +152,11 @@ class LoopThread:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(timeout)
 
+    def abandon(self) -> None:
+        """In a child after a fork: the thread, if it made it, ends soon, and leaves the parent's loop alone."""
+        self._stopping = self._abandoned = True
+        self.loop.stop()
+
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
         try:
@@ -139,8 +164,12 @@ class LoopThread:
                 try:
                     self.loop.run_forever()
                 except BaseException:  # noqa: BLE001 (SystemExit of a task that a listener left behind)
+                    if self._abandoned:
+                        return
                     with contextlib.suppress(Exception):
                         _log.exception("a task on the event loop of the listeners raised; the loop goes on")
+            if self._abandoned:
+                return
             tasks = asyncio.all_tasks(self.loop)
             for task in tasks:
                 task.cancel()
@@ -148,4 +177,5 @@ class LoopThread:
                 self.loop.run_until_complete(asyncio.wait(tasks, timeout=1.0))
             self.loop.run_until_complete(self.loop.shutdown_asyncgens())
         finally:
-            self.loop.close()
+            if not self._abandoned:  # else the parent polls by what this would change
+                self.loop.close()

@@ -35,7 +35,7 @@ class MemoryBroker:
         max_messages: bound of each queue.
 
     Raises:
-        ConfigError: ``max_messages`` is no such number.
+        ConfigError: ``max_messages`` is no such number, or ``name`` no string.
     """
 
     _shared: ClassVar[weakref.WeakValueDictionary[str, MemoryBroker]] = weakref.WeakValueDictionary()
@@ -45,7 +45,7 @@ class MemoryBroker:
         if isinstance(max_messages, bool) or not isinstance(max_messages, int) or max_messages < 1:
             msg = "MemoryBroker: max_messages must be a whole number, at least 1"
             raise ConfigError(msg)
-        self.name = name
+        self.name = _checked(name)
         self.max_messages = max_messages
         #: For `MemoryProvider`.
         self.engine = Engine(name, max_messages)
@@ -58,7 +58,7 @@ class MemoryBroker:
         It lives as long as a provider or anyone else holds it; the first one's ``max_messages`` holds.
         """
         with cls._guard:
-            broker = cls._shared.get(name)
+            broker = cls._shared.get(_checked(name))
             if broker is None:
                 broker = cls._shared[name] = cls(name, max_messages=max_messages)
             return broker
@@ -113,6 +113,13 @@ class MemoryBroker:
 
     def __repr__(self) -> str:
         return f"MemoryBroker({self.name!r})"
+
+
+def _checked(name: str) -> str:
+    if not isinstance(name, str):
+        msg = f"MemoryBroker: the name has to be a string, and is of type {type(name).__name__}"
+        raise ConfigError(msg)
+    return name
 
 
 # Another thread may have held it when the process forked.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections import deque
@@ -35,6 +36,7 @@ class Outbox:
                     try:
                         call(*arguments)
                     except Exception:  # noqa: BLE001 (it must not fail the send that happens to carry it)
-                        _log.exception("a callback raised, which the provider interface forbids")
+                        with contextlib.suppress(Exception):
+                            _log.exception("a callback raised, which the provider interface forbids")
             finally:
                 self._flushing.release()

@@ -6,7 +6,7 @@ import logging
 import threading
 from dataclasses import replace
 
-from eventing_core.errors import BrokerConnectionError
+from eventing_core.errors import BrokerConnectionError, ConfigError
 from eventing_core.memory._broker import MemoryBroker
 from eventing_core.memory._config import MAX_MESSAGES
 from eventing_core.memory._connection import Connection
@@ -38,6 +38,9 @@ class MemoryProvider(Provider):
         broker: shared with other providers; one of its own when None. What is left in that when the provider is
             closed is lost, and a warning says how much; so its manager lets listeners handle everything first.
         max_messages: bound of each queue of a broker of its own.
+
+    Raises:
+        ConfigError: ``broker`` is none, or ``max_messages`` is no such number.
     """
 
     name = "memory"
@@ -61,6 +64,12 @@ class MemoryProvider(Provider):
     def __init__(
         self, server_name: str, broker: MemoryBroker | None = None, *, max_messages: int = MAX_MESSAGES
     ) -> None:
+        if not (broker is None or isinstance(broker, MemoryBroker)):
+            msg = (
+                f"MemoryProvider: broker has to be a MemoryBroker, or None, and is of type {type(broker).__name__}. "
+                "MemoryBroker.shared(...) takes a name."
+            )
+            raise ConfigError(msg)
         self.server_name = server_name
         self.broker = MemoryBroker(max_messages=max_messages) if broker is None else broker
         self._is_private = broker is None
@@ -106,6 +115,10 @@ class MemoryProvider(Provider):
             generation=connection.generation,
             error=self.broker.engine.down,
         )
+
+    def unhandled(self) -> int:
+        """How many events end with the broker, which is private."""
+        return sum(self.broker.engine.unhandled().values()) if self._is_private else 0
 
     def close(self, timeout: float) -> None:
         """Close the connection; sends that wait for room may have it for so many seconds."""

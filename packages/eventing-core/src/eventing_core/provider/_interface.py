@@ -257,7 +257,7 @@ class Capabilities:
             the provider may hold some more, bounded in bytes; a window of 1 is exact all the same.
         network: there is a broker at the other end of a connection: it can restart, and the connection can be lost.
         retains: what isn't consumed when the provider is closed is kept for a later one. Where it isn't, a
-            manager that stops lets its listeners handle everything first.
+            manager that stops lets its listeners handle everything first; see `Provider.unhandled`.
         max_message_bytes: the largest body, in bytes; None when there is no bound.
     """
 
@@ -314,7 +314,8 @@ class Provider(ABC):
     def open(self, observer: Observer) -> None:
         """Connect. Blocks until connected; later losses are mended without end, by new generations.
 
-        Called once, before anything else.
+        Called once, before anything else. Where `close` is called meanwhile, on another thread, it fails as soon as
+        it can, or returns with the provider closed.
 
         Raises:
             BrokerConnectionError: within the connect time limit, saying what is wrong. The provider is
@@ -337,10 +338,19 @@ class Provider(ABC):
     def health(self) -> Health:
         """How the connection is. Never blocks."""
 
+    def unhandled(self) -> int:
+        """How many messages would be lost if the provider were closed now. Never blocks.
+
+        Asked without `Capabilities.retains`, when a manager stops: what waits in this provider's queues, and what is
+        delivered and not accepted; no dead letters. A stop waits, while it has time, until there are none.
+        """
+        return 0
+
     @abstractmethod
     def close(self, timeout: float) -> None:
-        """Close what is open. Idempotent; blocks at most ``timeout`` seconds.
+        """Close what is open. Idempotent; blocks at most ``timeout`` seconds. No effect before `open`.
 
+        Called while `open` is under way, it ends that; it may be called again and again until it has.
         Settlements made before are carried out first, in-flight sends get their confirmation while
         ``timeout`` allows, and then fail with `ConnectionLostError`. Everything unsettled goes back to the
         broker. Afterwards nothing of the provider is left: no thread, no descriptor.
