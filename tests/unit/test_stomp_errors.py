@@ -117,6 +117,11 @@ def test_an_error_is_about_its_subscription():
     assert errors.subscription_of("") == ""
 
 
+def test_an_error_is_about_the_connection_alone():
+    assert errors.is_loss("AMQ339010 Connection is not valid.")
+    assert not any(map(errors.is_loss, (NO_RIGHT, NO_QUEUE, NO_SUBSCRIPTION, "")))
+
+
 def test_a_message_is_shown_in_no_error():
     text = errors.text_of(NO_RIGHT, NO_RIGHT)
     assert text == "AMQ229032: User: narrow does not have permission='SEND' on address Ordered"

@@ -429,6 +429,31 @@ def test_an_error_that_says_nothing_of_it_fails_nobody(peer: Peer, sides: Any):
     assert "out of memory" in str(peer.failure())
 
 
+@pytest.mark.parametrize("earlier", [b"", frame("ERROR", {"message": "too large"})], ids=["first", "second"])
+def test_an_error_about_the_connection_fails_nobody(peer: Peer, sides: Any, earlier: bytes):
+    one, two, first, second = sides
+    told: list[str | None] = []
+    peer.generation.receipts["asked-1"] = told.append
+    errors = [
+        frame("ERROR", {"message": "AMQ339010 Connection is not valid.", "receipt-id": receipt})
+        for receipt in ("1", "in-2", "asked-1")
+    ]
+    peer.say_raw(earlier + b"".join(errors))
+    assert one.results == two.results == first.errors == second.errors == told == []
+    assert len(peer.generation.sends) == 2
+    assert peer.generation.failure is not None
+
+
+def test_an_error_after_an_error_fails_nobody(peer: Peer, sides: Any):
+    one, two, first, second = sides
+    peer.say_raw(
+        frame("ERROR", {"message": "a", "receipt-id": "2"}) + frame("ERROR", {"message": "b", "receipt-id": "1"})
+    )
+    assert len(two.results) == 1
+    assert one.results == first.errors == second.errors == []
+    assert str(peer.failure()).endswith(": a")
+
+
 def test_an_error_answers_who_waits_for_its_receipt(peer: Peer, sides: Any):
     told: list[str | None] = []
     peer.generation.receipts["asked-1"] = told.append

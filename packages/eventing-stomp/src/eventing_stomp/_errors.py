@@ -25,6 +25,10 @@ _ADDRESS = re.compile(
 )
 
 
+#: "Connection is not valid": the answer of Artemis to whatever comes after the end of the connection.
+_NOT_VALID = "AMQ339010"
+
+
 _DUMP = re.compile(r" CoreMessage\[.*", re.DOTALL)
 
 
@@ -73,6 +77,11 @@ def of_version(place: str, versions: str) -> ProtocolMismatchError | None:
 def of_loss(place: str, text: str) -> BrokerConnectionError:
     """For a connection that ended; ``text``: of the ERROR frame, if one came."""
     return BrokerConnectionError(f"{place}: the connection ended" + (f": {text}" if text else ""))
+
+
+def is_loss(text: str) -> bool:
+    """Whether an ERROR frame is about the connection alone, whatever receipt it names."""
+    return _NOT_VALID in text
 
 
 def text_of(message: str, body: str) -> str:

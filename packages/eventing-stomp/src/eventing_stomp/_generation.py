@@ -273,6 +273,9 @@ class StompGeneration(Generation):
 
     def on_error(self, error: Any) -> None:
         """An ERROR frame, which ends the connection, came. It fails what it is about, where it says that."""
+        if self.failure is not None:
+            # It is about the end itself, whatever receipt it names.
+            return
         told = error.headers.get("message", "")
         detail = error.body.decode("utf-8", "replace") if isinstance(error.body, bytes) else str(error.body or "")
         self._error = text = _errors.text_of(told, detail)
@@ -282,7 +285,7 @@ class StompGeneration(Generation):
             self.fail(mismatch or _errors.of_handshake(self._config, self._heard, text))
             return
         receipt = error.headers.get("receipt-id", "")
-        if not self._answer(receipt, text):
+        if not _errors.is_loss(text) and not self._answer(receipt, text):
             self._blame(receipt.encode().removeprefix(INNER), text)
         self.fail(_errors.of_loss(self._place, text))
 
