@@ -84,6 +84,6 @@ class StompProvider(SocketProvider[StompConfig]):
         """A new connection."""
         # The driver, not before it is used.
         from eventing_stomp._connection import StompConnection  # noqa: PLC0415
-        from eventing_stomp.rabbitmq._connection import RabbitConnection  # noqa: PLC0415
+        from eventing_stomp._rabbitmq._connection import RabbitConnection  # noqa: PLC0415
 
         return (RabbitConnection if self.config.broker == "rabbitmq" else StompConnection)(self.config)

@@ -269,8 +269,8 @@ def _why(reply: Reply) -> str:
 
 
 def _is_unknown(reply: Reply) -> bool:
-    """Whether management says that what was asked about isn't there (AMQ229069)."""
-    return reply.kind == "failed" and "annot find resource" in str(reply.value)
+    """Whether management fails because what was asked about isn't there, and not for want of a right (AMQ229032)."""
+    return reply.kind == "failed" and "permission" not in str(reply.value)
 
 
 def _flaw(queue: Queue, row: dict[str, Any]) -> SubscriptionError | None:

@@ -6,10 +6,10 @@ from eventing_core.provider import Destination, Subscriber, Subscription
 from eventing_stomp._config import StompConfig
 from eventing_stomp._generation import StompGeneration
 from eventing_stomp._link import StompLink
-from eventing_stomp.rabbitmq._address import QUEUE_NAME, RabbitMQ
-from eventing_stomp.rabbitmq._consumer import RabbitConsumer
-from eventing_stomp.rabbitmq._producer import RabbitProducer
-from eventing_stomp.rabbitmq._session import RabbitSession
+from eventing_stomp._rabbitmq._address import QUEUE_NAME, RabbitMQ
+from eventing_stomp._rabbitmq._consumer import RabbitConsumer
+from eventing_stomp._rabbitmq._producer import RabbitProducer
+from eventing_stomp._rabbitmq._session import RabbitSession
 
 
 class RabbitConnection(StompLink[RabbitSession]):

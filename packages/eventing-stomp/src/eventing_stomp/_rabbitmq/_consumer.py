@@ -16,11 +16,11 @@ from eventing_core.provider import Delivery, Outcome, Subscriber, Subscription
 from eventing_core.provider.sockets import SocketConsumer, Timer, next_number
 from eventing_stomp._frames import Incoming, frame
 from eventing_stomp._generation import StompGeneration
-from eventing_stomp.rabbitmq._message import RabbitDelivery
-from eventing_stomp.rabbitmq._session import RabbitSession
+from eventing_stomp._rabbitmq._message import RabbitDelivery
+from eventing_stomp._rabbitmq._session import RabbitSession
 
 if TYPE_CHECKING:
-    from eventing_stomp.rabbitmq._connection import RabbitConnection
+    from eventing_stomp._rabbitmq._connection import RabbitConnection
 
 
 #: How long to wait for what may be on its way to a subscription that is to end, in seconds.

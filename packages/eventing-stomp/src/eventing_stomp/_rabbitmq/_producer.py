@@ -9,12 +9,12 @@ from eventing_core.provider import Destination, Message
 from eventing_core.provider.sockets import Send, SocketProducer, next_number
 from eventing_stomp._frames import lines
 from eventing_stomp._generation import StompGeneration
-from eventing_stomp.rabbitmq._address import DEFAULT_EXCHANGE
-from eventing_stomp.rabbitmq._message import encode
-from eventing_stomp.rabbitmq._session import RabbitSession
+from eventing_stomp._rabbitmq._address import DEFAULT_EXCHANGE
+from eventing_stomp._rabbitmq._message import encode
+from eventing_stomp._rabbitmq._session import RabbitSession
 
 if TYPE_CHECKING:
-    from eventing_stomp.rabbitmq._connection import RabbitConnection
+    from eventing_stomp._rabbitmq._connection import RabbitConnection
 
 
 class RabbitProducer(SocketProducer[StompGeneration, RabbitSession]):

@@ -9,7 +9,7 @@ from eventing_core.provider import Subscription
 from eventing_core.provider.sockets import Loop, next_number
 from eventing_stomp._frames import Incoming, frame
 from eventing_stomp._generation import StompGeneration
-from eventing_stomp.rabbitmq._address import EXCHANGE, Queue
+from eventing_stomp._rabbitmq._address import EXCHANGE, Queue
 
 #: A subscription that gets nothing, see `RabbitSession.settle`.
 _ACKS = "acks"
