@@ -231,9 +231,9 @@ class StompGeneration(Generation):
         frames, self._frames = self._frames, []
         sends, subscriptions = self.sends, self.subscriptions
         for incoming in frames:
-            if self.failure is not None:
-                # After an ERROR frame there is nothing that could be relied on.
-                break
+            if self.failure is not None and incoming.command != b"ERROR":
+                # After one only more of them can be relied on: RabbitMQ gives a receipt for what it has just refused.
+                continue
             if incoming.command == b"MESSAGE":
                 subscription = incoming.header(b"subscription")
                 handler = subscriptions.get(subscription)

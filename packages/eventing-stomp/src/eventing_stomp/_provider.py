@@ -82,8 +82,6 @@ class StompProvider(SocketProvider[StompConfig]):
 
     def make_connection(self) -> StompLink[Any]:
         """A new connection."""
-        # The driver, not before it is used.
-        from eventing_stomp._connection import StompConnection  # noqa: PLC0415
-        from eventing_stomp._rabbitmq._connection import RabbitConnection  # noqa: PLC0415
+        from eventing_stomp._connections import of_broker  # noqa: PLC0415 (the driver, not before it is used)
 
-        return (RabbitConnection if self.config.broker == "rabbitmq" else StompConnection)(self.config)
+        return of_broker(self.config)

@@ -54,18 +54,16 @@ class RabbitConsumer(SocketConsumer[StompGeneration, RabbitSession]):
 
     # -- attaching ----------------------------------------------------------------------------------------------------
 
-    def attach_now(self, generation: StompGeneration, session: RabbitSession) -> None:  # noqa: ARG002
+    def attach_now(self, generation: StompGeneration, session: RabbitSession) -> None:
         """Be the only one, where only one may; then subscribe, which makes the queue."""
         if self._queue.lock:
-            self._lock = _Lock(generation, self, self._queue.lock)
+            self._lock = _Lock(generation, self, self._queue.lock, lambda: self._subscribe_first(generation, session))
         else:
-            self.subscribe_first()
+            self._subscribe_first(generation, session)
 
-    def subscribe_first(self) -> None:
+    def _subscribe_first(self, generation: StompGeneration, session: RabbitSession) -> None:
         """Subscribe, and be attached when the broker has agreed."""
-        generation, session, attempt = self._generation, self._session, self._attempt
-        if generation is None or session is None:
-            return
+        attempt = self._attempt
 
         def agreed(error: str | None) -> None:
             if attempt != self._attempt:
@@ -89,7 +87,7 @@ class RabbitConsumer(SocketConsumer[StompGeneration, RabbitSession]):
         """The broker refuses, and ends the connection for it."""
         self.refused(SubscriptionError(f"queue {self._queue.name!r}: refused ({error})"))
 
-    def detach_now(self, generation: StompGeneration) -> bool:  # noqa: ARG002
+    def detach_now(self, generation: StompGeneration) -> bool:  # noqa: ARG002 (the interface)
         """End the subscriptions, and give everything back."""
         session, attempt = self._session, self._attempt
         if session is None or not (self._live or self._out or self._arrived):
@@ -246,9 +244,12 @@ class _Lock:
 
     gives_back = False
 
-    def __init__(self, generation: StompGeneration, consumer: RabbitConsumer, name: str) -> None:
+    def __init__(
+        self, generation: StompGeneration, consumer: RabbitConsumer, name: str, then: Callable[[], None]
+    ) -> None:
         self.address = name
         self._generation = generation
+        self._then = then
         self._consumer: RabbitConsumer | None = consumer
         self._subscription = f"owner-{next_number()}"
         generation.subscriptions[self._subscription] = self
@@ -268,7 +269,7 @@ class _Lock:
         if consumer is None:
             return
         if error is None:
-            consumer.subscribe_first()
+            self._then()
         else:
             consumer.in_use(consumer.address)
 

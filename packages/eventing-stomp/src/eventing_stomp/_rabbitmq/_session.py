@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from eventing_core.errors import SubscriptionError
 from eventing_core.provider import Subscription
 from eventing_core.provider.sockets import Loop, next_number
 from eventing_stomp._frames import Incoming, frame
@@ -35,7 +35,7 @@ class RabbitSession:
     def lost(self) -> None:
         """Nobody waits for anything."""
 
-    def prepare(self, subscription: Subscription, ready: Callable[[SubscriptionError | None], None]) -> None:  # noqa: ARG002
+    def prepare(self, subscription: Subscription, ready: Callable[[Any], None]) -> None:  # noqa: ARG002 (the interface)
         """The queue is made by its consumer; that for dead letters by the first send to it."""
         ready(None)
 
