@@ -63,10 +63,11 @@ def test_a_listener_holds_no_more_bytes_than_it_may(artemis: Artemis, unique: Ca
         assert sorted(body[:3] for body in rest.bodies()) == [f"{number:03d}" for number in range(count)]
 
 
-def test_a_window_of_one_holds_one_large_message(artemis: Artemis, unique: Callable[[str], str]):
+@pytest.mark.parametrize("body", ["x", LARGE], ids=["small", "large"])
+def test_a_window_of_one_holds_one_message(artemis: Artemis, unique: Callable[[str], str], body: str):
     with two(artemis, unique("one")) as (first, second):
         holding = first.listen_active(window=1)
-        first.put(*[f"{number:02d}{LARGE}" for number in range(20)])
+        first.put(*[f"{number:02d}{body}" for number in range(20)])
         holding.wait(1)
         rest = accepting(second.listen_active(window=10))
         rest.wait(19, "what one can't hold, the other gets")

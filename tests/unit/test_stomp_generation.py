@@ -444,14 +444,13 @@ def test_an_error_about_the_connection_fails_nobody(peer: Peer, sides: Any, earl
     assert peer.generation.failure is not None
 
 
-def test_an_error_after_an_error_fails_nobody(peer: Peer, sides: Any):
-    one, two, first, second = sides
-    peer.say_raw(
-        frame("ERROR", {"message": "a", "receipt-id": "2"}) + frame("ERROR", {"message": "b", "receipt-id": "1"})
-    )
-    assert len(two.results) == 1
-    assert one.results == first.errors == second.errors == []
-    assert str(peer.failure()).endswith(": a")
+def test_errors_about_several_sends_fail_each(peer: Peer, sides: Any):
+    one, two, *_ = sides
+    full = [frame("ERROR", {"message": f"full {number}", "receipt-id": str(number)}) for number in (2, 1)]
+    peer.say_raw(b"".join(full))
+    assert "full 1" in str(one.results[0][1])
+    assert "full 2" in str(two.results[0][1])
+    assert str(peer.failure()).endswith(": full 2")
 
 
 def test_an_error_answers_who_waits_for_its_receipt(peer: Peer, sides: Any):

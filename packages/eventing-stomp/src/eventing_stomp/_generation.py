@@ -273,9 +273,6 @@ class StompGeneration(Generation):
 
     def on_error(self, error: Any) -> None:
         """An ERROR frame, which ends the connection, came. It fails what it is about, where it says that."""
-        if self.failure is not None:
-            # It is about the end itself, whatever receipt it names.
-            return
         told = error.headers.get("message", "")
         detail = error.body.decode("utf-8", "replace") if isinstance(error.body, bytes) else str(error.body or "")
         self._error = text = _errors.text_of(told, detail)
