@@ -23,13 +23,18 @@ ALL, NOBODY, OTHER_RIGHTS = "all", "nobody", 9
 class ProxiedNetwork:
     """An `eventing_core.testing.Network`: a proxy before the broker."""
 
-    def __init__(self, proxy: Proxy, config: Mapping[str, Any]) -> None:
+    def __init__(
+        self, proxy: Proxy, config: Mapping[str, Any], before_mending: Callable[[], object] | None = None
+    ) -> None:
         self.config = config
         self.cut = proxy.refuse
         self.silence = proxy.silence
         self._proxy = proxy
+        self._before_mending = before_mending
 
     def mend(self) -> None:
+        if self._before_mending is not None:
+            self._before_mending()
         self._proxy.speak()
         self._proxy.accept()
 
@@ -41,12 +46,14 @@ class OnArtemis(ProviderConformance):
         provider: its name.
         settings: beside host, port, user and password.
         hasty: settings beside these by which a silent peer is noticed soon.
+        restarts: the broker is restarted before its network is mended.
     """
 
     capabilities_file = Path(__file__).with_name("capabilities.json")
     provider: ClassVar[str]
     settings: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     hasty: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    restarts: ClassVar[bool] = False
 
     @pytest.fixture
     def config(self, class_artemis: Artemis) -> dict[str, Any]:
@@ -55,7 +62,8 @@ class OnArtemis(ProviderConformance):
     @pytest.fixture
     def network(self, class_artemis: Artemis) -> Iterator[Network]:
         with Proxy(class_artemis.port) as proxy:
-            yield ProxiedNetwork(proxy, self._config(class_artemis, proxy.port, **self.hasty))
+            config = self._config(class_artemis, proxy.port, **self.hasty)
+            yield ProxiedNetwork(proxy, config, class_artemis.restart if self.restarts else None)
 
     @pytest.fixture
     def restart_broker(self, class_artemis: Artemis) -> Callable[[], None]:

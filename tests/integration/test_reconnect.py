@@ -18,6 +18,10 @@ from tests.support.proxy import Proxy
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.usefixtures("kind")]
 
+#: Something is unsettled when a connection breaks: over STOMP Artemis 2.44 may hold it back then (decision 22). The
+#: conformance kit has the same, with a restart of the broker.
+over_amqp = pytest.mark.parametrize("kind", ["amqp"], indirect=True)
+
 ACTIVE, INACTIVE = SubscriptionState.ACTIVE, SubscriptionState.INACTIVE
 
 
@@ -93,6 +97,7 @@ def test_a_broker_that_goes_and_comes_back(private_artemis: Artemis, how: str):
         assert [connected for connected, _ in bench.connected.items()] == [True, False, True]
 
 
+@over_amqp
 def test_sends_in_doubt_are_sent_again_in_order_and_stored_once(proxied: tuple[Bench, Proxy]):
     bench, proxy = proxied
     recorder = bench.listen_active(window=100)
@@ -116,6 +121,7 @@ def test_sends_in_doubt_are_sent_again_in_order_and_stored_once(proxied: tuple[B
     assert [delivery.message().body for delivery in again] == [b"first", b"a", b"b", b"c", b"d", b"e"]
 
 
+@over_amqp
 def test_sends_that_did_not_arrive_are_sent_again_in_order(proxied: tuple[Bench, Proxy]):
     bench, proxy = proxied
     recorder = bench.listen_active(window=100)
@@ -146,6 +152,7 @@ def test_no_send_is_confirmed_before_the_broker_confirms_it(proxied: tuple[Bench
     assert done.wait(1) == [(0, None)]
 
 
+@over_amqp
 def test_settlements_of_an_older_generation_are_dropped(proxied: tuple[Bench, Proxy]):
     bench, proxy = proxied
     recorder = bench.listen_active(window=10)
@@ -179,6 +186,7 @@ def test_a_silent_peer_is_noticed(proxied: tuple[Bench, Proxy]):
     recorder.wait(1)
 
 
+@over_amqp
 def test_deadlines_hold_without_a_connection(proxied: tuple[Bench, Proxy]):
     bench, proxy = proxied
     bench.listen_active()
@@ -293,6 +301,7 @@ def test_a_connection_that_is_reset_again_and_again(private_artemis: Artemis, ki
             recorder.deliveries.until(all_came, "all that was confirmed comes")
 
 
+@over_amqp
 def test_a_closed_handle_is_harmless_in_every_later_generation(proxied: tuple[Bench, Proxy]):
     bench, proxy = proxied
     recorder = bench.listen_active(window=10)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -78,7 +79,8 @@ def test_alone_it_is_a_transaction_with_a_receipt_at_its_end(message: Message, n
     # Only what stands at its end confirms it.
     receipts = [read_headers(incoming.head).get("receipt") for incoming in (begin, send, commit)]
     assert receipts == [None, f"in-{number}", str(number)]
-    assert decode(send) == message
+    # Artemis refuses a transaction with an id that it knows: see the function.
+    assert decode(send) == replace(message, dedup_id="")
     assert send.header(b"AMQ_SCHEDULED_DELAY") == ("2500" if delay else "")
 
 

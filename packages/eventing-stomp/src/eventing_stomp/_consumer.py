@@ -130,6 +130,8 @@ class StompConsumer(SocketConsumer[StompGeneration, ArtemisSession]):
         live, self._live = self._live, ""
         generation.subscriptions.pop(live, None)
         generation.put(frame("UNSUBSCRIBE", {"id": live, **headers}))
+        # To acknowledge one of them now would end the connection.
+        self._out.clear()
         self._arrived.clear()
 
     def blamed(self, error: SubscriptionError) -> None:

@@ -21,7 +21,7 @@ _SUBSCRIPTION = re.compile(r"Error creating subscription (\S+)")
 #: RabbitMQ names a queue, an exchange, or a routing key.
 _ADDRESS = re.compile(
     r"permission='\w+'.*? on address (?P<address>\S+)"
-    r"|(?:queue|exchange) '(?P<resource>[^']+)' in vhost|topic '(?P<key>[^']+)' in exchange"
+    r"|topic '(?P<key>.+)' in exchange '|(?:queue|exchange) '(?P<resource>.+)' in vhost"
 )
 
 

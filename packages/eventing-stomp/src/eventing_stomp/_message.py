@@ -7,6 +7,7 @@ and content type, and say what an AMQP sender gave.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from eventing_core.provider import Delivery, Message
 from eventing_core.provider.artemis import Node
@@ -64,8 +65,11 @@ def encode_alone(message: Message, where: bytes, receipt: int, delay: float = 0.
 
     Artemis 2.44 keeps how it routed to an address: in one session, what goes to one queue after what went to all
     reaches all of them. A transaction has a session of its own, which the broker keeps for the transaction's name as
-    long as the connection lasts: so there is one name for each destination, used again and again.
+    long as the connection lasts: so there is one name for each destination, used again and again. And it refuses a
+    transaction with a message that it has already, where it takes a plain one for done: so there is no id to know it
+    by, and what is sent again after a loss may come twice.
     """
+    message = replace(message, dedup_id="")
     transaction = b"transaction:%b\n" % where.partition(b"\n")[0].partition(b":")[2]
     # Only what an error says is of use here: a receipt for it confirms nothing yet.
     own = b"receipt:%b%d\n" % (INNER, receipt)

@@ -161,9 +161,17 @@ class RabbitConsumer(SocketConsumer[StompGeneration, RabbitSession]):
 
     def arrived(self, subscription: str, incoming: Incoming) -> None:
         """Keep a message until all that was read is taken in."""
-        if self._generation is not None:
-            self._arrived.append((subscription, incoming))
-            self._generation.arrivals.add(self)
+        generation, session = self._generation, self._session
+        if generation is None or session is None:
+            return
+        if self._closing is not None and self._ending is None:
+            session.give_back(incoming, live=False)
+            return
+        self._arrived.append((subscription, incoming))
+        generation.arrivals.add(self)
+        if subscription not in self._live:
+            # It was on its way when its subscription ended.
+            self._connection.dirty.add(self)
 
     def hand_over_arrived(self) -> None:
         """Hand over what the window allows."""
@@ -270,8 +278,10 @@ class _Lock:
             return
         if error is None:
             self._then()
-        else:
+        elif "RESOURCE_LOCKED" in error:
             consumer.in_use(consumer.address)
+        else:
+            consumer.blamed(SubscriptionError(error))
 
     def arrived(self, subscription: str, incoming: Incoming) -> None:
         """Nobody sends to it."""

@@ -33,6 +33,9 @@ _INTERNAL = frozenset(
         "content-type",
         "correlation-id",
         "destination",
+        "destination-type",
+        "expires",
+        "id",
         "message-id",
         "persistent",
         "priority",
@@ -41,6 +44,7 @@ _INTERNAL = frozenset(
         "reply-to",
         "subscription",
         "timestamp",
+        "transaction",
         "type",
     }
 )

@@ -11,7 +11,7 @@ from eventing_stomp._frames import Incoming, frame
 from eventing_stomp._generation import StompGeneration
 from eventing_stomp._rabbitmq._address import EXCHANGE, Queue
 
-#: A subscription that gets nothing, see `RabbitSession.settle`.
+#: A subscription that gets nothing, see `_settling_id`.
 _ACKS = "acks"
 
 
@@ -61,11 +61,16 @@ class RabbitSession:
     def unsubscribe(self, subscription: str) -> None:
         """End a subscription. What it had out stays out.
 
-        Nothing should be on its way: RabbitMQ 3.10 answers that by an ERROR frame, which is taken for the connection's
-        end, so that everything goes back.
+        Nothing should be on its way: what RabbitMQ 3.10 has written still comes, before the receipt; for what it hasn't
+        there is an ERROR frame, which is taken for the connection's end, so that everything goes back.
         """
-        self._generation.subscriptions.pop(subscription, None)
-        self._generation.put(frame("UNSUBSCRIBE", {"id": subscription}))
+        generation, receipt = self._generation, f"unsubscribed-{next_number()}"
+
+        def ended(_: str | None) -> None:
+            generation.subscriptions.pop(subscription, None)
+
+        generation.receipts[receipt] = ended
+        generation.put(frame("UNSUBSCRIBE", {"id": subscription, "receipt": receipt}))
 
     def when_done(self, call: Callable[[], None]) -> None:
         """Call when the broker has carried out everything so far."""
