@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from abc import ABC, abstractmethod
@@ -31,7 +32,8 @@ class Warned:
         message = text % arguments
         if message not in self._known:
             self._known.add(message)
-            _log.warning("%s", message)
+            with contextlib.suppress(Exception):  # a logging handler that raises must not keep a queue from being had
+                _log.warning("%s", message)
 
 
 class ArtemisSession(ABC):
