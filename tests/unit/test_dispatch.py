@@ -29,7 +29,7 @@ from eventing_core import (
 )
 from eventing_core._chain import Chain
 from eventing_core._codec import Codec
-from eventing_core._copies import Copies
+from eventing_core._copies import Copies, Failures
 from eventing_core._dispatch import CRASH_LIMIT, SUSPECT, Dispatcher, Incoming
 from eventing_core._dispatch_kinds import LoopDispatcher, ThreadDispatcher
 from eventing_core._listener import describe_listener
@@ -548,7 +548,7 @@ def test_connections_that_a_living_process_loses_are_no_crashes(bench: Callable[
     it = bench(on)
     if not begun:  # what comes queues behind one that runs through all losses
         it.deliver(Plain(2))
-    last = CRASH_LIMIT + 3
+    last = CRASH_LIMIT
     for count in range(last):
         it.deliver(Plain(1, count=count, generation=count + 1))
         if begun or not count:
@@ -559,15 +559,42 @@ def test_connections_that_a_living_process_loses_are_no_crashes(bench: Callable[
             go_on.release()
             assert it.dispatcher.wait_empty(threading.TIMEOUT_MAX)
     go_on.release(3)
-    it.deliver(Plain(1, count=last, generation=last + 1))
-    assert it.dispatcher.wait_empty(threading.TIMEOUT_MAX)
-    assert it.broker.accepted()[-1] == 1
     assert it.broker.sent == []
+    # The broker would soon take it away: a copy replaces it, and isn't counted yet.
+    it.deliver(Plain(1, count=last, generation=last + 1, headers={"eventing-attempts": "1"}))
+    it.broker.wait_for(lambda: 1 in it.broker.accepted())
+    assert it.dispatcher.wait_empty(threading.TIMEOUT_MAX)
+    destination, copy, delay = it.broker.sent[0]
+    assert (destination.kind, destination.group, delay) == ("queue", "Listener", 0)
+    assert copy.dedup_id == f"id1/Listener/lost{last}"
+    assert (copy.message_id, copy.headers) == ("id1", {"eventing-attempts": "1"})
+    assert not begins.acquire(blocking=False)
     # What is settled is forgotten.
     assert not it.dispatcher._returned
     it.deliver(Plain(1, count=CRASH_LIMIT, generation=last + 1))
-    it.broker.wait_for(lambda: len(it.broker.sent) == 1)
-    assert it.broker.sent[0][1].headers["eventing-reason"] == "crash-loop"
+    it.broker.wait_for(lambda: len(it.broker.sent) == 2)
+    assert it.broker.sent[1][1].headers["eventing-reason"] == "crash-loop"
+
+
+def test_an_ordered_listener_keeps_what_was_lost_often_in_its_place(bench: Callable[..., Bench]) -> None:
+    it = bench(lambda _: None, ordered=True)
+    for count in range(CRASH_LIMIT):
+        it.dispatcher._survived.add([Plain(1, count=count)])
+    it.deliver(Plain(1, count=CRASH_LIMIT))
+    it.broker.wait_for(lambda: it.broker.accepted() == [1])
+    assert it.broker.sent == []
+
+
+def test_a_copy_that_is_lost_as_often_gets_another_id(bench: Callable[..., Bench]) -> None:
+    it = bench(lambda _: None)
+    copies, ids, message = it.dispatcher._copies, ["id1"], Plain(1).message()
+    for attempts in range(1, 4):
+        for _ in range(2):
+            message = copies.anew(message, CRASH_LIMIT).message
+            ids.append(message.dedup_id)
+        message = copies.retry(message, Failures(attempts, ""), 0).message
+        ids.append(message.dedup_id)
+    assert len(set(ids)) == len(ids)
 
 
 def test_what_returned_is_settled_while_the_next_one_runs(bench: Callable[..., Bench]) -> None:

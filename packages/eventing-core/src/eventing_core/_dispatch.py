@@ -40,8 +40,9 @@ HOLD_LIMIT = 5.0
 #: From this delivery count on, without what this process survived, a delivery runs alone, with a window of 1.
 SUSPECT = 3
 
-#: From this delivery count on, without what this process survived, a delivery is dead-lettered as a crash loop. Below
-#: 10, at which Artemis takes a message away by default (broker manual, "max-delivery-attempts").
+#: From this delivery count on a delivery is dead-lettered as a crash loop; or, where this process survived enough of
+#: it, replaced by a copy that the broker counts anew, unless the order matters. Below 10, at which Artemis takes a
+#: message away by default (broker manual, "max-delivery-attempts").
 CRASH_LIMIT = 8
 
 #: Settle what has returned when so many have, or after so many seconds.
@@ -353,6 +354,9 @@ class Dispatcher(ABC):
                 "survived: it seems to take its process down"
             )
             self._dead_letter(delivery, Failures.of(delivery.message()), "crash-loop", error)
+            return False
+        if delivery.delivery_count >= CRASH_LIMIT and not self._ordered:  # the broker doesn't know what we survived
+            self._copying.store(delivery, self._copies.anew(delivery.message(), delivery.delivery_count))
             return False
         suspect = crashes >= SUSPECT
         back: list[Delivery] = []
