@@ -20,6 +20,7 @@ import pytest
 from eventing_core import (
     Envelope,
     EventListener,
+    ManagerStoppedError,
     Retry,
     SendRejectedError,
     _copying,
@@ -854,6 +855,24 @@ def test_a_failure_that_we_caused_by_cutting_short_counts_nothing(bench: Callabl
     assert it.dispatcher.wait_idle(threading.TIMEOUT_MAX)
     assert it.broker.sent == []
     assert it.broker.settled == []
+
+
+def test_a_manager_that_stops_beside_this_one_fails_no_attempt(bench: Callable[..., Bench]) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def on(_: int) -> None:
+        begun.set()
+        assert go_on.wait(5)
+        raise ManagerStoppedError
+
+    it = bench(on, retry=Retry(max_attempts=1))
+    it.deliver(Plain(1))
+    assert begun.wait(5)
+    it.dispatcher.pause()
+    go_on.set()
+    assert it.dispatcher.wait_idle(threading.TIMEOUT_MAX)
+    assert it.broker.settled == []  # it goes back when the subscription is closed
+    assert it.broker.sent == []
 
 
 def test_a_failure_after_the_connection_was_lost_makes_no_copy(bench: Callable[..., Bench]) -> None:

@@ -13,6 +13,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any
@@ -1069,18 +1070,59 @@ def test_what_is_sent_while_a_private_broker_drains_is_handled_or_refused(seen: 
     assert begun.wait(5)
     stop = threading.Thread(target=manager.stop)
     stop.start()
+    until(lambda: manager.health().state == "stopping", "the stop", 5)
     confirmed = 0
     try:
         while True:
             manager.send_event(Pong(100 + confirmed))
             confirmed += 1
+            if confirmed == 5:
+                go_on.set()
+            time.sleep(0.01)
     except ManagerStoppedError as error:
         refused.append(str(error))
-    assert manager.health().state == "stopping"
-    go_on.set()
+    assert confirmed >= 5, "it may be work of the listener that runs"
     stop.join(10)
     assert sorted(seen.numbers) == [2, 3, 4, 5, *range(100, 100 + confirmed)]
     assert "the event manager was stopped" in refused[0]
+
+
+@pytest.mark.parametrize("kind", ["plain", "async"])
+def test_a_listener_may_send_from_other_threads_while_a_private_broker_drains(seen: Seen, kind: str) -> None:
+    manager = EventManager(memory(), listeners=[], pipelines=[], retry=Retry(max_attempts=1))
+    begun, go_on = threading.Event(), threading.Event()
+
+    @event_listener(Ping)
+    class Plain(EventListener[Ping]):
+        def on(self, event: Ping) -> None:
+            begun.set()
+            assert go_on.wait(5)
+            pool.submit(manager.send_event, Pong(event.number)).result(5)
+
+    @event_listener(Ping)
+    class Async(EventListener[Ping]):
+        async def on(self, event: Ping) -> None:
+            begun.set()
+            loop = asyncio.get_running_loop()
+            assert await loop.run_in_executor(None, go_on.wait, 5)
+            await loop.run_in_executor(None, manager.send_event, Pong(event.number))
+
+    @event_listener(Pong)
+    class End(EventListener[Pong]):
+        def on(self, event: Pong) -> None:
+            seen.add(event.number)
+
+    manager._listeners = [Plain if kind == "plain" else Async, End]
+    with ThreadPoolExecutor(1) as pool:
+        manager.start()
+        manager.send_event(Ping(1))
+        assert begun.wait(5)
+        stop = threading.Thread(target=manager.stop)
+        stop.start()
+        until(lambda: manager._sender._refusing, "the drain", 5)
+        go_on.set()
+        stop.join(10)
+    assert seen.numbers == [1]
 
 
 def test_a_stop_waits_for_what_a_private_broker_has_not_delivered_yet(seen: Seen, listener: Any) -> None:

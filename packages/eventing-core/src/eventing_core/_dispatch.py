@@ -123,6 +123,11 @@ class Dispatcher(ABC):
         """Take the handle of the subscription."""
         self._handle = handle
 
+    @property
+    def running(self) -> int:
+        """How many tokens there are at this moment."""
+        return self._tokens
+
     def wait_active(self, deadline: float) -> Exception | None:
         """Wait until the subscription is active; the error when it is not."""
         with self._lock:
@@ -464,6 +469,8 @@ class Dispatcher(ABC):
         """An attempt failed: decide on the next one, or on the dead-letter queue."""
         if self._cut or delivery.generation != self._generation:
             return  # given up by us, or void: the broker delivers it again
+        if self._closing and isinstance(error, ManagerStoppedError):
+            return  # a send, by a manager that stops as this one does: no fault of the event's, which goes back
         failures = self._failures.get(delivery) or Failures.of(delivery.message())
         failures.attempts += 1
         if isinstance(error, DecodeError):

@@ -299,9 +299,9 @@ class EventManager:
         No more deliveries are taken; running listeners finish, and may send; then sends are refused and those
         under way are confirmed; then everything is closed. What is unfinished after ``timeout`` goes back to
         the broker, without counting as an attempt where the broker can. Where nothing would keep that, as a memory
-        broker of the manager's own, sends but those of listeners and callbacks are refused at once, and all that was
-        confirmed is handled within ``timeout``. In a listener, and in the constructor of one, it only asks for the
-        stop. A ``KeyboardInterrupt`` meanwhile is raised once the rest is closed in haste.
+        broker of the manager's own, sends are refused as soon as no listener runs, but for those of callbacks, and all
+        that was confirmed is handled within ``timeout``. In a listener, and in the constructor of one, it only asks
+        for the stop. A ``KeyboardInterrupt`` meanwhile is raised once the rest is closed in haste.
 
         Not for signal handlers, which may have interrupted what it then waits for, for ever: use `run`, or have the
         handler set something that the main thread waits for.

@@ -337,7 +337,7 @@ class Sender:
             raise ManagerStoppedError(msg)
 
     def refuse_others(self, is_allowed: Callable[[], bool]) -> None:
-        """Refuse further sends, but for callers that ``is_allowed`` says yes to, and callbacks of futures."""
+        """Refuse further sends, but while ``is_allowed`` says yes, and for callbacks of futures."""
         with self._quiet:
             self._is_allowed = lambda: is_allowed() or self._callbacks.owns_current_thread()
             self._refusing = True
