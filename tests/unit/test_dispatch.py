@@ -712,6 +712,55 @@ def test_an_error_of_our_own_costs_one_delivery_and_not_the_listener(
     assert it.dispatcher.health().error == ""
 
 
+def test_an_error_of_our_own_about_a_suspect_bars_nobody(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = bench(lambda _: None)
+    monkeypatch.setattr(it.dispatcher, "_succeeded", lambda _: fail(0))
+    it.deliver(Plain(1, count=SUSPECT))
+    until(lambda: it.dispatcher.health().error != "", "the error", 5)
+    monkeypatch.undo()
+    assert not it.dispatcher.health().consuming  # it takes up the room of others
+    it.deliver(Plain(2))
+    it.broker.wait_for(lambda: it.broker.accepted() == [2])
+
+
+def test_an_error_of_our_own_beside_a_suspect_gives_that_its_turn(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = bench(lambda _: None)
+    settle = it.broker.settle
+
+    def settle_but_release_nothing(batch: Sequence[Delivery], outcome: Outcome) -> None:
+        if outcome is Outcome.RELEASE:
+            fail(0)
+        settle(batch, outcome)
+
+    monkeypatch.setattr(it.broker, "settle", settle_but_release_nothing)
+    it.deliver(Plain(1, count=SUSPECT), Plain(2))
+    it.broker.wait_for(lambda: it.broker.accepted() == [1])
+    assert it.dispatcher.health().error != ""
+
+
+@pytest.mark.parametrize("by_timer", [False, True])
+def test_a_settlement_that_raises_is_told_and_stops_nobody(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch, *, by_timer: bool
+) -> None:
+    go_on = threading.Event()
+    it = bench(lambda number: number == 2 and go_on.wait(5) and None)
+    monkeypatch.setattr(it.broker, "settle", lambda *_: fail(0))
+    it.deliver(Plain(1), *[Plain(2)] * by_timer)
+    until(lambda: it.dispatcher.health().error != "", "the error", 5)
+    assert it.dispatcher.health().error == "what returned can't be settled: ValueError: no 0"
+    assert not it.dispatcher.health().consuming
+    monkeypatch.undo()
+    go_on.set()
+    it.deliver(Plain(3))
+    it.broker.wait_for(lambda: it.broker.accepted() == [2, 3] if by_timer else [3])
+    it.dispatcher.state(SubscriptionState.ACTIVE, 2, None)
+    assert it.dispatcher.health().consuming
+
+
 @pytest.fixture
 def broken_logging() -> Iterator[None]:
     class Full(logging.Handler):

@@ -225,7 +225,7 @@ class Dispatcher(ABC):
             return ListenerHealth(
                 listener=self.descriptor.name,
                 event=self.descriptor.event.name,
-                consuming=active and self._consuming and not self._closing and not self._credit_flaw,
+                consuming=active and self._consuming and not (self._closing or self._credit_flaw or self._flaw),
                 running=self._tokens,
                 held=len(self._held) + self._waiting,
                 error=self._copying.error or self._credit_flaw or self._flaw or error,
@@ -339,6 +339,11 @@ class Dispatcher(ABC):
         with self._lock:
             self._flaw = f"an unexpected error, and its event stays unsettled: {describe_error(error)}"
             self._give_token_back()
+            if not self._tokens:  # else nobody would give the others their turn
+                if self._suspect is not None:
+                    self._queue.appendleft(self._suspect)
+                self._suspect = self._alone = None
+                self._bar()
             claimed = self._claim()
         for _ in range(claimed):
             self._start_token()
@@ -455,7 +460,12 @@ class Dispatcher(ABC):
                 while True:
                     batch.append(self._done.popleft())
             if batch:
-                self._accept(batch)
+                try:
+                    self._accept(batch)
+                except Exception as error:  # noqa: BLE001 (whoever settles has to go on, and so has the timer)
+                    self._flaw = f"what returned can't be settled: {describe_error(error)}"
+                    with _quietly:
+                        _log.exception("%s: what returned can't be settled", self.descriptor.label)
 
     def wants_copy(self, delivery: Delivery, *, again: bool) -> bool:
         """Whether a copy is still to be sent: not of a void delivery, and no second try while stopping."""
