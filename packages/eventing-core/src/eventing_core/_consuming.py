@@ -170,8 +170,9 @@ class Consumers:
             unfinished = [dispatcher for dispatcher in self._dispatchers if not dispatcher.wait_idle(0.0)]
             for dispatcher in unfinished:
                 dispatcher.cut_short()
-            for dispatcher in unfinished:
-                _log.warning("%s: still running at the end of stop; its event goes back", dispatcher.descriptor.label)
+            with contextlib.suppress(Exception):
+                for label in [dispatcher.descriptor.label for dispatcher in unfinished]:
+                    _log.warning("%s: still running at the end of stop; its event goes back", label)
 
     def _handle_all(self, sender: Sender, deadline: float) -> None:
         """Wait until nothing is left to do: a listener may send to another one."""
