@@ -203,12 +203,15 @@ class Sender:
         if not self._room.acquire(timeout=limit):
             msg = f"{self._options.max_in_flight} submitted events are unconfirmed, and none was confirmed in {limit} s"
             raise SendTimeoutError(msg)
-        room, has_place, handed_over = self._room, True, False
+        handed_over = False
+        place = [self._room]  # taken out by who gives it back
+
+        def give_back() -> None:
+            with suppress(IndexError):
+                place.pop().release()
 
         def done(error: Exception | None) -> None:
-            nonlocal has_place
-            has_place = False
-            room.release()
+            give_back()
             if future.set_running_or_notify_cancel():
                 if error is None:
                     future.set_result(None)
@@ -221,9 +224,8 @@ class Sender:
                 handed_over = True
                 self._hand_over(outgoing, envelope, done, time.monotonic() + limit)
         except BaseException as error:
-            if has_place and not (handed_over and isinstance(error, Exception)):
-                has_place = False
-                room.release()
+            if not (handed_over and isinstance(error, Exception)):
+                give_back()
             raise
         return future
 
