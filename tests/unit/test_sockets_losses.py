@@ -113,7 +113,8 @@ class Peer:
             {"host": "127.0.0.1", "port": self.listening.getsockname()[1], "backoff_initial": 0.01}
         )
         self.taken: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
 
     def _accept(self) -> None:
         while True:
@@ -126,6 +127,7 @@ class Peer:
         # Closing alone doesn't wake who waits in it.
         self.listening.shutdown(socket.SHUT_RDWR)
         self.listening.close()
+        self._thread.join(5)
         for one in self.taken:
             one.close()
 
@@ -164,6 +166,29 @@ def subscribed(line: Line) -> tuple[Consumer, Told]:
     until(lambda: told.states == STATES[:1], "the subscription", 5)
     assert isinstance(consumer, Consumer)
     return consumer, told
+
+
+def test_a_close_leaves_a_thread_that_starts_meanwhile_to_end_by_itself(
+    peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = Line(peer.config, "line")
+    dropped_on: list[str] = []
+    drop, alive = line._drop, line._thread.is_alive
+
+    def dropped() -> None:
+        dropped_on.append(threading.current_thread().name)
+        drop()
+
+    def starts_after_the_look() -> bool:
+        monkeypatch.setattr(line._thread, "is_alive", alive)
+        line.open(lambda *_: None)
+        return False
+
+    monkeypatch.setattr(line, "_drop", dropped)
+    monkeypatch.setattr(line._thread, "is_alive", starts_after_the_look)
+    line.close(1)
+    line._thread.join(5)
+    assert dropped_on == ["line"]
 
 
 @pytest.mark.usefixtures("broken_logging")

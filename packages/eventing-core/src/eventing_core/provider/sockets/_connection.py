@@ -140,7 +140,8 @@ class Connection(ABC, Generic[G, S]):
         """
         self._observer = observer
         self._warn_of_clear_password()
-        self._thread.start()
+        with self._end_lock:
+            self._thread.start()
         try:
             self._opening.result()
         except BrokerConnectionError:
@@ -210,8 +211,10 @@ class Connection(ABC, Generic[G, S]):
     def close(self, timeout: float) -> None:
         """Close in order; returns when the thread has ended, or after ``timeout`` seconds."""
         if not self._thread.is_alive():
-            self._end()
-            return
+            with self._end_lock:
+                if not self._thread.is_alive():  # still: it may have been about to start
+                    self._end()
+                    return
         self.refusing = True
         self.loop.post(self._begin_close, time.monotonic() + timeout)
         if self._thread is not threading.current_thread():
