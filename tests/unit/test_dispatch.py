@@ -527,6 +527,15 @@ def test_a_suspect_that_meets_another_one_waits_for_it(bench: Callable[..., Benc
     assert it.broker.released() == []
 
 
+def test_a_suspect_that_waits_for_another_one_has_not_begun(bench: Callable[..., Bench]) -> None:
+    it = bench(lambda _: None)
+    waiting = Plain(1, count=SUSPECT)
+    it.dispatcher._barred = True
+    assert not it.dispatcher._admit(waiting)
+    assert waiting not in it.dispatcher._returned  # what is given back with others by and by wasn't survived
+    assert [*it.dispatcher._queue] == [waiting]
+
+
 def test_a_crash_loop_is_dead_lettered_without_being_run(bench: Callable[..., Bench]) -> None:
     seen: list[int] = []
     it = bench(seen.append)

@@ -354,33 +354,36 @@ class Dispatcher(ABC):
         """Whether a delivery that was given out before may run beside others."""
         if delivery in self._failures:
             return True
-        with self._lock:
-            crashes = self._survived.crashes(delivery)
-            if delivery.generation == self._generation:
-                self._returned.add(delivery)
-        if crashes >= CRASH_LIMIT:
-            error = CrashLoopError(
-                f"given out {crashes} times and never settled, beside connections that this process has lost and "
-                "survived: it seems to take its process down"
-            )
-            self._dead_letter(delivery, Failures.of(delivery.message()), "crash-loop", error)
-            return False
-        if delivery.delivery_count >= CRASH_LIMIT and not self._ordered:  # the broker doesn't know what we survived
-            self._copying.store(delivery, self._copies.anew(delivery.message(), delivery.delivery_count))
-            return False
-        suspect = crashes >= SUSPECT
         back: list[Delivery] = []
         with self._lock:
+            crashes = self._survived.crashes(delivery)
+            loops = crashes >= CRASH_LIMIT
+            # The broker doesn't know what we survived.
+            leaves = loops or (delivery.delivery_count >= CRASH_LIMIT and not self._ordered)
+            suspect = crashes >= SUSPECT and not leaves
             if suspect and self._barred:  # another one comes first
                 self._queue.appendleft(delivery)
                 return False
-            self._window.restart(1 if suspect else None)
+            if delivery.generation == self._generation:
+                self._returned.add(delivery)
+            if not leaves:
+                self._window.restart(1 if suspect else None)
             if suspect:
                 self._suspect = delivery
                 self._bar()
                 queued = self._drain_queue()
                 back = [queued_one for queued_one in queued if queued_one not in self._failures]
                 self._queue.extend(queued_one for queued_one in queued if queued_one in self._failures)
+        if loops:
+            error = CrashLoopError(
+                f"given out {crashes} times and never settled, beside connections that this process has lost and "
+                "survived: it seems to take its process down"
+            )
+            self._dead_letter(delivery, Failures.of(delivery.message()), "crash-loop", error)
+            return False
+        if leaves:
+            self._copying.store(delivery, self._copies.anew(delivery.message(), delivery.delivery_count))
+            return False
         self._give_credit()
         if back:  # with the window lowered, they don't come back beside the suspect
             self._settle(back, Outcome.RELEASE)
