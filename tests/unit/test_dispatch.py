@@ -765,7 +765,7 @@ def test_a_settlement_that_raises_is_told_and_stops_nobody(
     monkeypatch.undo()
     go_on.set()
     it.deliver(Plain(3))
-    it.broker.wait_for(lambda: it.broker.accepted() == [2, 3] if by_timer else [3])
+    it.broker.wait_for(lambda: it.broker.accepted() == ([2, 3] if by_timer else [3]))
     it.dispatcher.state(SubscriptionState.ACTIVE, 2, None)
     assert it.dispatcher.health().consuming
 

@@ -291,6 +291,7 @@ def test_an_interruption_after_the_hand_over_gives_one_place_back_once(provider:
     assert room.acquire(timeout=1)  # of another send
     with pytest.raises(KeyboardInterrupt):
         manager.submit_event(Note("a"), timeout=1)
+    assert room._value == 0  # it is under way
     provider.confirm()
     assert room._value == 1
     room.release()

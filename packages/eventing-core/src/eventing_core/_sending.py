@@ -221,10 +221,10 @@ class Sender:
         try:
             future = SendFuture(self._callbacks)
             with self._around(outgoing, envelope):
-                handed_over = True
                 self._hand_over(outgoing, envelope, done, time.monotonic() + limit)
-        except BaseException as error:
-            if not (handed_over and isinstance(error, Exception)):
+                handed_over = True
+        except BaseException:
+            if not handed_over:  # else the confirmation gives it back
                 give_back()
             raise
         return future
