@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from eventing_core._chain import Chain
@@ -235,13 +236,17 @@ class Dispatcher(ABC):
 
     def deliver(self, batch: Sequence[Delivery]) -> None:
         """Take deliveries."""
+        # What the broker may soon take away waits for no token: it won't be run, and all may be busy for long.
+        often = [] if self._ordered else [each for each in batch if each.delivery_count >= CRASH_LIMIT]
         with self._lock:
             if self._closing:
                 return  # they go back when the subscription is closed; given back now, they might come again at once
-            self._queue.extend(batch)
+            self._queue.extend([each for each in batch if each not in often] if often else batch)
             tokens = self._claim()
         for _ in range(tokens):
             self._start_token()
+        for each in often:
+            self._timer.call_later(0.0, partial(self._have_leave, each))
 
     def state(self, state: SubscriptionState, generation: int, error: Exception | None) -> None:
         """Learn what the subscription is doing. What belongs to an older generation is void."""
@@ -388,6 +393,15 @@ class Dispatcher(ABC):
         if back:  # with the window lowered, they don't come back beside the suspect
             self._settle(back, Outcome.RELEASE)
         return not suspect
+
+    def _have_leave(self, delivery: Delivery) -> None:
+        """Have one leave that was given out so often, unless it is void, or goes back anyway."""
+        if delivery.generation == self._generation and not self._closing:
+            try:
+                self._admit(delivery)
+            except Exception as error:
+                self._flaw = f"an unexpected error, and its event stays unsettled: {describe_error(error)}"
+                raise  # the timer logs it
 
     # -- what becomes of a delivery ---------------------------------------------------------------------------
 
