@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -23,7 +24,10 @@ from eventing_core import (
     event,
     event_listener,
 )
+from eventing_core.provider import Provider
+from examples.artemis import Artemis
 from tests.support.plain import PlainClient
+from tests.support.proxy import Proxy
 from tests.support.waiting import until
 
 TIMEOUT = 30.0
@@ -137,6 +141,47 @@ def test_what_does_not_decode_keeps_its_body(
     assert letter.properties["eventing-reason"] == "undecodable"
     assert letter.properties["number"] == "7"
     assert case.runs.empty()
+
+
+def test_connections_that_are_lost_during_a_long_on_cost_no_event(
+    artemis: Artemis,
+    make_case: Callable[..., Case],
+    make_manager: Callable[..., EventManager],
+    make_provider: Callable[..., Provider],
+    plain: PlainClient,
+):
+    """The broker takes away what was given out 10 times; a copy is counted anew."""
+    go_on = threading.Event()
+    case = make_case(lambda _: go_on.wait(TIMEOUT))
+    with Proxy(artemis.port) as proxy:
+        provider = make_provider(port=proxy.port, backoff_initial=0.01, backoff_max=0.05)
+        manager = make_manager(case.listener, provider=provider)
+        manager.start()
+        assert manager._consumers is not None
+        (dispatcher,) = manager._consumers._dispatchers
+        manager.send_event(case.event_type("Ada"))
+        case.run()
+        for _ in range(200):  # the broker counts some of them only
+            row = plain.queue(case.queue)
+            if row is not None and row["messagesAdded"] == "2":
+                break
+            generation = provider.health().generation
+            proxy.reset()
+
+            def is_back(generation: int = generation) -> bool:
+                back = [each for each in [*dispatcher._queue] if each.generation > generation]
+                return bool(back or plain.count(case.queue) == 2)
+
+            until(is_back, "it comes again")
+            time.sleep(0.05)
+        go_on.set()
+        assert case.run()[0] == case.event_type("Ada")
+        until(lambda: plain.count(case.queue) == 0, "it is accepted")
+        manager.stop()
+    row = plain.queue(case.queue)
+    assert row
+    assert row["messagesAdded"] == "2"  # the copy took the original's place
+    assert row["messagesKilled"] == "0"
 
 
 def test_late_retries_wait_on_the_broker(

@@ -20,6 +20,7 @@ import pytest
 from eventing_core import (
     Envelope,
     EventListener,
+    ManagerStoppedError,
     Retry,
     SendRejectedError,
     _copying,
@@ -29,7 +30,7 @@ from eventing_core import (
 )
 from eventing_core._chain import Chain
 from eventing_core._codec import Codec
-from eventing_core._copies import Copies
+from eventing_core._copies import Copies, Failures
 from eventing_core._dispatch import CRASH_LIMIT, SUSPECT, Dispatcher, Incoming
 from eventing_core._dispatch_kinds import LoopDispatcher, ThreadDispatcher
 from eventing_core._listener import describe_listener
@@ -526,6 +527,15 @@ def test_a_suspect_that_meets_another_one_waits_for_it(bench: Callable[..., Benc
     assert it.broker.released() == []
 
 
+def test_a_suspect_that_waits_for_another_one_has_not_begun(bench: Callable[..., Bench]) -> None:
+    it = bench(lambda _: None)
+    waiting = Plain(1, count=SUSPECT)
+    it.dispatcher._barred = True
+    assert not it.dispatcher._admit(waiting)
+    assert waiting not in it.dispatcher._returned  # what is given back with others by and by wasn't survived
+    assert [*it.dispatcher._queue] == [waiting]
+
+
 def test_a_crash_loop_is_dead_lettered_without_being_run(bench: Callable[..., Bench]) -> None:
     seen: list[int] = []
     it = bench(seen.append)
@@ -548,7 +558,7 @@ def test_connections_that_a_living_process_loses_are_no_crashes(bench: Callable[
     it = bench(on)
     if not begun:  # what comes queues behind one that runs through all losses
         it.deliver(Plain(2))
-    last = CRASH_LIMIT + 3
+    last = CRASH_LIMIT
     for count in range(last):
         it.deliver(Plain(1, count=count, generation=count + 1))
         if begun or not count:
@@ -558,16 +568,44 @@ def test_connections_that_a_living_process_loses_are_no_crashes(bench: Callable[
         if begun:
             go_on.release()
             assert it.dispatcher.wait_empty(threading.TIMEOUT_MAX)
-    go_on.release(3)
-    it.deliver(Plain(1, count=last, generation=last + 1))
-    assert it.dispatcher.wait_empty(threading.TIMEOUT_MAX)
-    assert it.broker.accepted()[-1] == 1
     assert it.broker.sent == []
+    # The broker would soon take it away: a copy replaces it, and isn't counted yet.
+    it.deliver(Plain(1, count=last, generation=last + 1, headers={"eventing-attempts": "1"}))
+    # Beside what still runs; what ran before was void.
+    it.broker.wait_for(lambda: it.broker.accepted() == [1] * (1 + last * begun))
+    go_on.release(3)
+    assert it.dispatcher.wait_empty(threading.TIMEOUT_MAX)
+    destination, copy, delay = it.broker.sent[0]
+    assert (destination.kind, destination.group, delay) == ("queue", "Listener", 0)
+    assert copy.dedup_id == f"id1/Listener/lost{last}"
+    assert (copy.message_id, copy.headers) == ("id1", {"eventing-attempts": "1"})
+    assert not begins.acquire(blocking=False)
     # What is settled is forgotten.
     assert not it.dispatcher._returned
     it.deliver(Plain(1, count=CRASH_LIMIT, generation=last + 1))
-    it.broker.wait_for(lambda: len(it.broker.sent) == 1)
-    assert it.broker.sent[0][1].headers["eventing-reason"] == "crash-loop"
+    it.broker.wait_for(lambda: len(it.broker.sent) == 2)
+    assert it.broker.sent[1][1].headers["eventing-reason"] == "crash-loop"
+
+
+def test_an_ordered_listener_keeps_what_was_lost_often_in_its_place(bench: Callable[..., Bench]) -> None:
+    it = bench(lambda _: None, ordered=True)
+    for count in range(CRASH_LIMIT):
+        it.dispatcher._survived.add([Plain(1, count=count)])
+    it.deliver(Plain(1, count=CRASH_LIMIT))
+    it.broker.wait_for(lambda: it.broker.accepted() == [1])
+    assert it.broker.sent == []
+
+
+def test_a_copy_that_is_lost_as_often_gets_another_id(bench: Callable[..., Bench]) -> None:
+    it = bench(lambda _: None)
+    copies, ids, message = it.dispatcher._copies, ["id1"], Plain(1).message()
+    for attempts in range(1, 4):
+        for _ in range(2):
+            message = copies.anew(message, CRASH_LIMIT).message
+            ids.append(message.dedup_id)
+        message = copies.retry(message, Failures(attempts, ""), 0).message
+        ids.append(message.dedup_id)
+    assert len(set(ids)) == len(ids)
 
 
 def test_what_returned_is_settled_while_the_next_one_runs(bench: Callable[..., Bench]) -> None:
@@ -682,6 +720,55 @@ def test_an_error_of_our_own_costs_one_delivery_and_not_the_listener(
     )
     it.dispatcher.state(SubscriptionState.ACTIVE, 2, None)  # the broker delivers it again
     assert it.dispatcher.health().error == ""
+
+
+def test_an_error_of_our_own_about_a_suspect_bars_nobody(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = bench(lambda _: None)
+    monkeypatch.setattr(it.dispatcher, "_succeeded", lambda _: fail(0))
+    it.deliver(Plain(1, count=SUSPECT))
+    until(lambda: it.dispatcher.health().error != "", "the error", 5)
+    monkeypatch.undo()
+    assert not it.dispatcher.health().consuming  # it takes up the room of others
+    it.deliver(Plain(2))
+    it.broker.wait_for(lambda: it.broker.accepted() == [2])
+
+
+def test_an_error_of_our_own_beside_a_suspect_gives_that_its_turn(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = bench(lambda _: None)
+    settle = it.broker.settle
+
+    def settle_but_release_nothing(batch: Sequence[Delivery], outcome: Outcome) -> None:
+        if outcome is Outcome.RELEASE:
+            fail(0)
+        settle(batch, outcome)
+
+    monkeypatch.setattr(it.broker, "settle", settle_but_release_nothing)
+    it.deliver(Plain(1, count=SUSPECT), Plain(2))
+    it.broker.wait_for(lambda: it.broker.accepted() == [1])
+    assert it.dispatcher.health().error != ""
+
+
+@pytest.mark.parametrize("by_timer", [False, True])
+def test_a_settlement_that_raises_is_told_and_stops_nobody(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch, *, by_timer: bool
+) -> None:
+    go_on = threading.Event()
+    it = bench(lambda number: number == 2 and go_on.wait(5) and None)
+    monkeypatch.setattr(it.broker, "settle", lambda *_: fail(0))
+    it.deliver(Plain(1), *[Plain(2)] * by_timer)
+    until(lambda: it.dispatcher.health().error != "", "the error", 5)
+    assert it.dispatcher.health().error == "what returned can't be settled: ValueError: no 0"
+    assert not it.dispatcher.health().consuming
+    monkeypatch.undo()
+    go_on.set()
+    it.deliver(Plain(3))
+    it.broker.wait_for(lambda: it.broker.accepted() == ([2, 3] if by_timer else [3]))
+    it.dispatcher.state(SubscriptionState.ACTIVE, 2, None)
+    assert it.dispatcher.health().consuming
 
 
 @pytest.fixture
@@ -827,6 +914,24 @@ def test_a_failure_that_we_caused_by_cutting_short_counts_nothing(bench: Callabl
     assert it.dispatcher.wait_idle(threading.TIMEOUT_MAX)
     assert it.broker.sent == []
     assert it.broker.settled == []
+
+
+def test_a_manager_that_stops_beside_this_one_fails_no_attempt(bench: Callable[..., Bench]) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def on(_: int) -> None:
+        begun.set()
+        assert go_on.wait(5)
+        raise ManagerStoppedError
+
+    it = bench(on, retry=Retry(max_attempts=1))
+    it.deliver(Plain(1))
+    assert begun.wait(5)
+    it.dispatcher.pause()
+    go_on.set()
+    assert it.dispatcher.wait_idle(threading.TIMEOUT_MAX)
+    assert it.broker.settled == []  # it goes back when the subscription is closed
+    assert it.broker.sent == []
 
 
 def test_a_failure_after_the_connection_was_lost_makes_no_copy(bench: Callable[..., Bench]) -> None:

@@ -13,6 +13,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any
@@ -39,6 +40,7 @@ from eventing_core import (
     event,
     event_listener,
 )
+from eventing_core._consuming import Consumers
 from eventing_core._dispatch import Dispatcher
 from eventing_core._signals import SignalWaiter
 from eventing_core.memory import MemoryBroker, MemoryProvider
@@ -616,6 +618,79 @@ def test_a_subscription_that_can_not_be_closed_keeps_no_other_from_it(
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("eventing")]
 
 
+def test_a_logging_handler_that_raises_keeps_nothing_from_being_closed(
+    monkeypatch: pytest.MonkeyPatch, listener: type[EventListener[Ping]]
+) -> None:
+    class Full(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise OSError("the disk is full")
+
+    def broken(*_: object) -> None:
+        raise RuntimeError
+
+    provider = memory()
+    manager = EventManager(provider, listeners=[listener], pipelines=[])
+    manager.start()
+    monkeypatch.setattr(Consumers, "drain", broken)
+    handler = Full()
+    logging.getLogger("eventing").addHandler(handler)
+    try:
+        manager.stop()
+    finally:
+        logging.getLogger("eventing").removeHandler(handler)
+    assert not provider.health().connected
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("eventing")]
+
+
+def test_a_stop_while_a_listener_is_made_ends_the_start() -> None:
+    class Made(EventListener[Ping]):
+        def __init__(self) -> None:
+            threading.Thread(target=manager.stop, args=(0.1,)).start()
+            until(lambda: manager.health().state == "stopping", "the stop", 5)
+
+        def on(self, event: Ping) -> None: ...
+
+    event_listener(Ping)(Made)
+    provider = memory()
+    manager = EventManager(provider, listeners=[Made], pipelines=[])
+    manager.send_event(Ping(1))  # it is open: no connect ends the start
+    provider.broker.cut()
+    began = time.monotonic()
+    with pytest.raises(ManagerStoppedError):
+        manager.start()
+    assert time.monotonic() - began < 5
+
+
+def test_a_stop_sees_a_connect_that_is_about_to_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = threading.Event()
+
+    class Slow(MemoryProvider):
+        def open(self, observer: Observer) -> None:
+            ended.append(closed.wait(5))
+            raise BrokerConnectionError("closed while it was connecting")
+
+        def close(self, timeout: float) -> None:
+            closed.set()
+
+    def look(cause: Exception | None = None) -> None:
+        refuse(cause)
+        if manager._open_lock.locked() and not stopping.ident:
+            stopping.start()
+            stopping.join(0.2)
+
+    ended: list[bool] = []
+    manager = EventManager(Slow("here"), listeners=[], pipelines=[])
+    refuse = manager._refuse_if_stopping
+    monkeypatch.setattr(manager, "_refuse_if_stopping", look)
+    stopping = threading.Thread(target=manager.stop)
+    with pytest.raises(ManagerStoppedError):
+        manager.start()
+    stopping.join(5)
+    # It was closed before it was opened, and then again.
+    assert ended == [True]
+    assert not stopping.is_alive()
+
+
 def test_run_is_for_the_main_thread(listener: type[EventListener[Ping]]) -> None:
     manager = EventManager(memory(), listeners=[listener], pipelines=[])
     errors: list[BaseException] = []
@@ -657,6 +732,24 @@ def test_a_signal_while_run_starts_ends_the_start(number: signal.Signals) -> Non
         signals=number,
     )
     assert (code, out, err) == (0, "opening\ndone stopped\n", "")
+
+
+def test_a_signal_just_before_the_start_ends_it() -> None:
+    code, out, err = run_script(
+        """
+        class Late(EventManager):
+            def start(self):
+                os.kill(os.getpid(), signal.SIGTERM)
+                threading.Event().wait(0.3)
+                super().start()
+
+        provider = MemoryProvider("here")
+        manager = Late(provider, listeners=[Slow])
+        manager.run()
+        print("done", manager.health().state, provider.health().generation)
+        """
+    )
+    assert (code, out, err) == (0, "done stopped 0\n", "")
 
 
 def test_a_signal_while_a_listener_is_made_lets_that_finish() -> None:
@@ -1069,18 +1162,59 @@ def test_what_is_sent_while_a_private_broker_drains_is_handled_or_refused(seen: 
     assert begun.wait(5)
     stop = threading.Thread(target=manager.stop)
     stop.start()
+    until(lambda: manager.health().state == "stopping", "the stop", 5)
     confirmed = 0
     try:
         while True:
             manager.send_event(Pong(100 + confirmed))
             confirmed += 1
+            if confirmed == 5:
+                go_on.set()
+            time.sleep(0.01)
     except ManagerStoppedError as error:
         refused.append(str(error))
-    assert manager.health().state == "stopping"
-    go_on.set()
+    assert confirmed >= 5, "it may be work of the listener that runs"
     stop.join(10)
     assert sorted(seen.numbers) == [2, 3, 4, 5, *range(100, 100 + confirmed)]
     assert "the event manager was stopped" in refused[0]
+
+
+@pytest.mark.parametrize("kind", ["plain", "async"])
+def test_a_listener_may_send_from_other_threads_while_a_private_broker_drains(seen: Seen, kind: str) -> None:
+    manager = EventManager(memory(), listeners=[], pipelines=[], retry=Retry(max_attempts=1))
+    begun, go_on = threading.Event(), threading.Event()
+
+    @event_listener(Ping)
+    class Plain(EventListener[Ping]):
+        def on(self, event: Ping) -> None:
+            begun.set()
+            assert go_on.wait(5)
+            pool.submit(manager.send_event, Pong(event.number)).result(5)
+
+    @event_listener(Ping)
+    class Async(EventListener[Ping]):
+        async def on(self, event: Ping) -> None:
+            begun.set()
+            loop = asyncio.get_running_loop()
+            assert await loop.run_in_executor(None, go_on.wait, 5)
+            await loop.run_in_executor(None, manager.send_event, Pong(event.number))
+
+    @event_listener(Pong)
+    class End(EventListener[Pong]):
+        def on(self, event: Pong) -> None:
+            seen.add(event.number)
+
+    manager._listeners = [Plain if kind == "plain" else Async, End]
+    with ThreadPoolExecutor(1) as pool:
+        manager.start()
+        manager.send_event(Ping(1))
+        assert begun.wait(5)
+        stop = threading.Thread(target=manager.stop)
+        stop.start()
+        until(lambda: manager._sender._refusing, "the drain", 5)
+        go_on.set()
+        stop.join(10)
+    assert seen.numbers == [1]
 
 
 def test_a_stop_waits_for_what_a_private_broker_has_not_delivered_yet(seen: Seen, listener: Any) -> None:
@@ -1114,6 +1248,27 @@ def test_a_stop_waits_for_a_private_broker_no_longer_than_it_may(
     manager.stop(0.1)
     assert 0.1 <= time.monotonic() - began < 5
     assert "unexpected" not in caplog.text
+
+
+def test_a_stop_waits_for_no_work_of_others_who_use_a_private_broker(caplog: pytest.LogCaptureFixture) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    @event_listener(Ping)
+    class Hangs(EventListener[Ping]):
+        def on(self, event: Ping) -> None:
+            begun.set()
+            assert go_on.wait(5)
+
+    provider = MemoryProvider("here")
+    with EventManager(MemoryProvider("there", provider.broker), listeners=[Hangs], pipelines=[]):
+        manager = EventManager(provider, listeners=[], pipelines=[])
+        manager.start()
+        manager.send_event(Ping(1))
+        assert begun.wait(5)
+        manager.stop(60)
+        assert not go_on.is_set()
+        go_on.set()
+    assert "not handled" not in caplog.text
 
 
 def test_what_a_private_broker_loses_is_told(caplog: pytest.LogCaptureFixture) -> None:

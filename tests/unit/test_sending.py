@@ -280,6 +280,24 @@ def test_an_interruption_before_the_hand_over_gives_the_place_back(provider: Wit
     manager.stop()
 
 
+def test_an_interruption_after_the_hand_over_gives_one_place_back_once(provider: Withholding) -> None:
+    class Interrupted(EnvelopePipeline):
+        def send(self, envelope: Envelope, event_descriptor: EventDescriptor) -> Iterator[None]:
+            yield
+            raise KeyboardInterrupt
+
+    manager = EventManager(provider, listeners=[], pipelines=[Interrupted], options=Options(max_in_flight=2))
+    room = manager._sender._room
+    assert room.acquire(timeout=1)  # of another send
+    with pytest.raises(KeyboardInterrupt):
+        manager.submit_event(Note("a"), timeout=1)
+    assert room._value == 0  # it is under way
+    provider.confirm()
+    assert room._value == 1
+    room.release()
+    manager.stop()
+
+
 def test_a_header_that_is_set_after_the_yield_is_too_late(provider: Withholding) -> None:
     class Late(EnvelopePipeline):
         def send(self, envelope: Envelope, event_descriptor: EventDescriptor) -> Iterator[None]:

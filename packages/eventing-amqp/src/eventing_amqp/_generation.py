@@ -248,7 +248,8 @@ class AmqpGeneration(Generation):
                         try:
                             send.done(send.index, None)
                         except Exception:  # noqa: BLE001 (must not end the I/O thread)
-                            _log.exception("the confirmation of a send could not be handed over")
+                            with contextlib.suppress(Exception):
+                                _log.exception("the confirmation of a send could not be handed over")
                     elif outcome > State.RECEIVED or lib.pn_delivery_settled(delivery):
                         self._refuse(delivery, send, outcome)
                 elif delivery not in received:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 
 from eventing_amqp._engine import State
@@ -113,5 +114,6 @@ class AmqpProducer(ArtemisProducer[AmqpGeneration]):
         if not was_usable:
             self.give_up(f"the broker refuses a sender ({reason})")
             return
-        _log.warning("%s: the broker closed the sender (%s); attaching again", self.destination, reason)
         self.begin_again()
+        with contextlib.suppress(Exception):
+            _log.warning("%s: the broker closed the sender (%s); attaching again", self.destination, reason)

@@ -150,15 +150,15 @@ class Consumers:
             with _told(dispatcher, "could not be paused"):
                 dispatcher.pause()
 
-    def drain(self, sender: Sender, deadline: float) -> bool:
+    def drain(self, sender: Sender, deadline: float) -> None:
         """Take no more and let running listeners finish; cut short what does not by the deadline.
 
-        Where the provider doesn't keep what is left, nobody but listeners sends any more, and all that was sent is
-        handled first.
+        Where the provider doesn't keep what is left, nobody sends any more but while a listener runs, and all that was
+        sent is handled first.
         """
         try:
             if not self._provider.capabilities.retains:
-                sender.refuse_others(self._own_current_call)
+                sender.refuse_others(self._may_be_a_listeners)
                 self._handle_all(sender, deadline)
             self.pause()
             for dispatcher in self._dispatchers:
@@ -170,15 +170,13 @@ class Consumers:
             unfinished = [dispatcher for dispatcher in self._dispatchers if not dispatcher.wait_idle(0.0)]
             for dispatcher in unfinished:
                 dispatcher.cut_short()
-            for dispatcher in unfinished:
-                _log.warning("%s: still running at the end of stop; its event goes back", dispatcher.descriptor.label)
-        return not unfinished
+            with contextlib.suppress(Exception):
+                for label in [dispatcher.descriptor.label for dispatcher in unfinished]:
+                    _log.warning("%s: still running at the end of stop; its event goes back", label)
 
     def _handle_all(self, sender: Sender, deadline: float) -> None:
         """Wait until nothing is left to do: a listener may send to another one."""
-        while all(dispatcher.wait_empty(deadline) for dispatcher in self._dispatchers):
-            if sender.refuse_when(self._nothing_is_left):
-                return
+        while not sender.refuse_when(self._nothing_is_left):
             left = deadline - time.monotonic()
             if left <= 0:
                 return
@@ -187,9 +185,10 @@ class Consumers:
     def _nothing_is_left(self) -> bool:
         return not self._provider.unhandled() and all(dispatcher.wait_empty(0.0) for dispatcher in self._dispatchers)
 
-    def _own_current_call(self) -> bool:
-        """Whether the caller is a listener, or what an asynchronous one has done in another thread."""
-        return self.owns_current_thread() or (self._loop is not None and self._loop.owns_current_context())
+    def _may_be_a_listeners(self) -> bool:
+        """Whether the caller may do the work of a listener: one that runs has any thread do it, and waits for that."""
+        running = any(dispatcher.running for dispatcher in self._dispatchers)
+        return running or (self._loop is not None and self._loop.owns_current_context())
 
     def close(self, deadline: float) -> None:
         """Unsubscribe and end the threads."""

@@ -1,4 +1,4 @@
-"""Retry copies and dead letters: send a copy, have it confirmed, then accept the original.
+"""Retry copies, dead letters and the like: send a copy, have it confirmed, then accept the original.
 
 No provider writes this part. A copy goes under a ``dedup_id`` of its own: sent under the original's, a
 broker that removes duplicates would confirm and not store it, and accepting the original would lose
@@ -90,6 +90,10 @@ class Copies:
         return Copy(
             self._copy(message, headers, f"retry{failures.attempts}", durable=message.durable), self._queue, delay
         )
+
+    def anew(self, message: Message, count: int) -> Copy:
+        """A copy for the listener's own queue, whose deliveries the broker counts anew; no attempt has failed."""
+        return Copy(self._copy(message, {**message.headers}, f"lost{count}", durable=message.durable), self._queue)
 
     def dead_letter(self, message: Message, failures: Failures, reason: str, error: BaseException) -> Copy:
         """A copy, with the reason in its headers, for the dead-letter queue."""

@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from eventing_core._chain import Chain
@@ -40,8 +41,9 @@ HOLD_LIMIT = 5.0
 #: From this delivery count on, without what this process survived, a delivery runs alone, with a window of 1.
 SUSPECT = 3
 
-#: From this delivery count on, without what this process survived, a delivery is dead-lettered as a crash loop. Below
-#: 10, at which Artemis takes a message away by default (broker manual, "max-delivery-attempts").
+#: From this delivery count on a delivery is dead-lettered as a crash loop; or, where this process survived enough of
+#: it, replaced by a copy that the broker counts anew, unless the order matters. Below 10, at which Artemis takes a
+#: message away by default (broker manual, "max-delivery-attempts").
 CRASH_LIMIT = 8
 
 #: Settle what has returned when so many have, or after so many seconds.
@@ -121,6 +123,11 @@ class Dispatcher(ABC):
     def attach(self, handle: Handle) -> None:
         """Take the handle of the subscription."""
         self._handle = handle
+
+    @property
+    def running(self) -> int:
+        """How many tokens there are at this moment."""
+        return self._tokens
 
     def wait_active(self, deadline: float) -> Exception | None:
         """Wait until the subscription is active; the error when it is not."""
@@ -219,7 +226,7 @@ class Dispatcher(ABC):
             return ListenerHealth(
                 listener=self.descriptor.name,
                 event=self.descriptor.event.name,
-                consuming=active and self._consuming and not self._closing and not self._credit_flaw,
+                consuming=active and self._consuming and not (self._closing or self._credit_flaw or self._flaw),
                 running=self._tokens,
                 held=len(self._held) + self._waiting,
                 error=self._copying.error or self._credit_flaw or self._flaw or error,
@@ -229,13 +236,17 @@ class Dispatcher(ABC):
 
     def deliver(self, batch: Sequence[Delivery]) -> None:
         """Take deliveries."""
+        # What the broker may soon take away waits for no token: it won't be run, and all may be busy for long.
+        often = [] if self._ordered else [each for each in batch if each.delivery_count >= CRASH_LIMIT]
         with self._lock:
             if self._closing:
                 return  # they go back when the subscription is closed; given back now, they might come again at once
-            self._queue.extend(batch)
+            self._queue.extend([each for each in batch if each not in often] if often else batch)
             tokens = self._claim()
         for _ in range(tokens):
             self._start_token()
+        for each in often:
+            self._timer.call_later(0.0, partial(self._have_leave, each))
 
     def state(self, state: SubscriptionState, generation: int, error: Exception | None) -> None:
         """Learn what the subscription is doing. What belongs to an older generation is void."""
@@ -333,6 +344,11 @@ class Dispatcher(ABC):
         with self._lock:
             self._flaw = f"an unexpected error, and its event stays unsettled: {describe_error(error)}"
             self._give_token_back()
+            if not self._tokens:  # else nobody would give the others their turn
+                if self._suspect is not None:
+                    self._queue.appendleft(self._suspect)
+                self._suspect = self._alone = None
+                self._bar()
             claimed = self._claim()
         for _ in range(claimed):
             self._start_token()
@@ -343,34 +359,49 @@ class Dispatcher(ABC):
         """Whether a delivery that was given out before may run beside others."""
         if delivery in self._failures:
             return True
-        with self._lock:
-            crashes = self._survived.crashes(delivery)
-            if delivery.generation == self._generation:
-                self._returned.add(delivery)
-        if crashes >= CRASH_LIMIT:
-            error = CrashLoopError(
-                f"given out {crashes} times and never settled, beside connections that this process has lost and "
-                "survived: it seems to take its process down"
-            )
-            self._dead_letter(delivery, Failures.of(delivery.message()), "crash-loop", error)
-            return False
-        suspect = crashes >= SUSPECT
         back: list[Delivery] = []
         with self._lock:
+            crashes = self._survived.crashes(delivery)
+            loops = crashes >= CRASH_LIMIT
+            # The broker doesn't know what we survived.
+            leaves = loops or (delivery.delivery_count >= CRASH_LIMIT and not self._ordered)
+            suspect = crashes >= SUSPECT and not leaves
             if suspect and self._barred:  # another one comes first
                 self._queue.appendleft(delivery)
                 return False
-            self._window.restart(1 if suspect else None)
+            if delivery.generation == self._generation:
+                self._returned.add(delivery)
+            if not leaves:
+                self._window.restart(1 if suspect else None)
             if suspect:
                 self._suspect = delivery
                 self._bar()
                 queued = self._drain_queue()
                 back = [queued_one for queued_one in queued if queued_one not in self._failures]
                 self._queue.extend(queued_one for queued_one in queued if queued_one in self._failures)
+        if loops:
+            error = CrashLoopError(
+                f"given out {crashes} times and never settled, beside connections that this process has lost and "
+                "survived: it seems to take its process down"
+            )
+            self._dead_letter(delivery, Failures.of(delivery.message()), "crash-loop", error)
+            return False
+        if leaves:
+            self._copying.store(delivery, self._copies.anew(delivery.message(), delivery.delivery_count))
+            return False
         self._give_credit()
         if back:  # with the window lowered, they don't come back beside the suspect
             self._settle(back, Outcome.RELEASE)
         return not suspect
+
+    def _have_leave(self, delivery: Delivery) -> None:
+        """Have one leave that was given out so often, unless it is void, or goes back anyway."""
+        if delivery.generation == self._generation and not self._closing:
+            try:
+                self._admit(delivery)
+            except Exception as error:
+                self._flaw = f"an unexpected error, and its event stays unsettled: {describe_error(error)}"
+                raise  # the timer logs it
 
     # -- what becomes of a delivery ---------------------------------------------------------------------------
 
@@ -446,7 +477,12 @@ class Dispatcher(ABC):
                 while True:
                     batch.append(self._done.popleft())
             if batch:
-                self._accept(batch)
+                try:
+                    self._accept(batch)
+                except Exception as error:  # noqa: BLE001 (whoever settles has to go on, and so has the timer)
+                    self._flaw = f"what returned can't be settled: {describe_error(error)}"
+                    with _quietly:
+                        _log.exception("%s: what returned can't be settled", self.descriptor.label)
 
     def wants_copy(self, delivery: Delivery, *, again: bool) -> bool:
         """Whether a copy is still to be sent: not of a void delivery, and no second try while stopping."""
@@ -460,6 +496,8 @@ class Dispatcher(ABC):
         """An attempt failed: decide on the next one, or on the dead-letter queue."""
         if self._cut or delivery.generation != self._generation:
             return  # given up by us, or void: the broker delivers it again
+        if self._closing and isinstance(error, ManagerStoppedError):
+            return  # a send, by a manager that stops as this one does: no fault of the event's, which goes back
         failures = self._failures.get(delivery) or Failures.of(delivery.message())
         failures.attempts += 1
         if isinstance(error, DecodeError):

@@ -17,10 +17,12 @@ class ListenerHealth:
     Attributes:
         listener: its name.
         event: the event's name.
-        consuming: its queue is attached in the current generation, and credit was given.
+        consuming: its queue is attached in the current generation, credit was given, and nothing takes up room for
+            ever: an event that an unexpected error left unsettled does, until the next generation.
         running: runs of ``on`` at this moment.
         held: deliveries that wait for another attempt.
-        error: what is wrong: why it isn't attached, or why a copy can't be stored.
+        error: what is wrong: why it isn't attached, why a copy can't be stored, or what unexpected error left an
+            event unsettled; empty for nothing.
     """
 
     listener: str

@@ -285,6 +285,7 @@ class EventManager:
             self._retry,
         )
         self._consumers = consumers
+        self._refuse_if_stopping()  # while a listener was made
         self._open()
         consumers.subscribe()
         with self._lock:
@@ -299,9 +300,9 @@ class EventManager:
         No more deliveries are taken; running listeners finish, and may send; then sends are refused and those
         under way are confirmed; then everything is closed. What is unfinished after ``timeout`` goes back to
         the broker, without counting as an attempt where the broker can. Where nothing would keep that, as a memory
-        broker of the manager's own, sends but those of listeners and callbacks are refused at once, and all that was
-        confirmed is handled within ``timeout``. In a listener, and in the constructor of one, it only asks for the
-        stop. A ``KeyboardInterrupt`` meanwhile is raised once the rest is closed in haste.
+        broker of the manager's own, sends are refused as soon as no listener runs, but for those of callbacks, and all
+        that was confirmed is handled within ``timeout``. In a listener, and in the constructor of one, it only asks
+        for the stop. A ``KeyboardInterrupt`` meanwhile is raised once the rest is closed in haste.
 
         Not for signal handlers, which may have interrupted what it then waits for, for ever: use `run`, or have the
         handler set something that the main thread waits for.
@@ -333,7 +334,10 @@ class EventManager:
             self._stopped.wait(max(0.0, deadline - time.monotonic()))
 
     def _stop_start(self) -> None:
-        """Stop, if this manager is still starting. Doesn't wait for it."""
+        """Stop, if this manager is still starting, which isn't waited for, or is about to start."""
+        if self._state is _State.NEW:
+            self.stop()
+            return
         with self._lock:
             if self._state is not _State.STARTING:
                 return
@@ -364,7 +368,8 @@ class EventManager:
                 try:
                     step()
                 except Exception:  # noqa: BLE001 (see above)
-                    _log.exception("an unexpected error while stopping")
+                    with contextlib.suppress(Exception):
+                        _log.exception("an unexpected error while stopping")
                 except BaseException as error:  # noqa: BLE001 (KeyboardInterrupt: the rest gets no more time)
                     interruption = interruption or error
                     deadline = time.monotonic()
@@ -470,9 +475,9 @@ class EventManager:
 
     def _connect(self) -> None:
         """Call it with the lock."""
-        self._refuse_if_stopping()
-        self._connecting = True
         try:
+            self._connecting = True  # first: a stop that comes after the look has to see it
+            self._refuse_if_stopping()
             self._provider.open(self._observe)
             self._opened = True
         except BrokerConnectionError as error:

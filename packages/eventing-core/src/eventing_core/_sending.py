@@ -203,12 +203,15 @@ class Sender:
         if not self._room.acquire(timeout=limit):
             msg = f"{self._options.max_in_flight} submitted events are unconfirmed, and none was confirmed in {limit} s"
             raise SendTimeoutError(msg)
-        room, has_place, handed_over = self._room, True, False
+        handed_over = False
+        place = [self._room]  # taken out by who gives it back
+
+        def give_back() -> None:
+            with suppress(IndexError):
+                place.pop().release()
 
         def done(error: Exception | None) -> None:
-            nonlocal has_place
-            has_place = False
-            room.release()
+            give_back()
             if future.set_running_or_notify_cancel():
                 if error is None:
                     future.set_result(None)
@@ -218,12 +221,11 @@ class Sender:
         try:
             future = SendFuture(self._callbacks)
             with self._around(outgoing, envelope):
-                handed_over = True
                 self._hand_over(outgoing, envelope, done, time.monotonic() + limit)
-        except BaseException as error:
-            if has_place and not (handed_over and isinstance(error, Exception)):
-                has_place = False
-                room.release()
+                handed_over = True
+        except BaseException:
+            if not handed_over:  # else the confirmation gives it back
+                give_back()
             raise
         return future
 
@@ -337,7 +339,7 @@ class Sender:
             raise ManagerStoppedError(msg)
 
     def refuse_others(self, is_allowed: Callable[[], bool]) -> None:
-        """Refuse further sends, but for callers that ``is_allowed`` says yes to, and callbacks of futures."""
+        """Refuse further sends, but while ``is_allowed`` says yes, and for callbacks of futures."""
         with self._quiet:
             self._is_allowed = lambda: is_allowed() or self._callbacks.owns_current_thread()
             self._refusing = True

@@ -123,6 +123,11 @@ class Engine:
             except TimeoutError:
                 return
 
+    def serves_others(self, connection: Connection | None) -> bool:
+        """Whether another connection is open."""
+        with self._lock:
+            return any(other is not connection for other in self._connections)
+
     def is_up(self, connection: Connection) -> bool:
         """Whether sends and deliveries go on."""
         return self._running and connection.open

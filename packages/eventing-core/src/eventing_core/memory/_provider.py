@@ -36,7 +36,8 @@ class MemoryProvider(Provider):
     Args:
         server_name: this process's name in the cluster.
         broker: shared with other providers; one of its own when None. What is left in that when the provider is
-            closed is lost, and a warning says how much; so its manager lets listeners handle everything first.
+            closed is lost, unless another one uses it, and a warning says how much; so its manager lets listeners
+            handle everything first.
         max_messages: bound of each queue of a broker of its own.
 
     Raises:
@@ -118,15 +119,19 @@ class MemoryProvider(Provider):
 
     def unhandled(self) -> int:
         """How many events end with the broker, which is private."""
-        return sum(self.broker.engine.unhandled().values()) if self._is_private else 0
+        return sum(self.broker.engine.unhandled().values()) if self._ends_with_us() else 0
 
     def close(self, timeout: float) -> None:
         """Close the connection; sends that wait for room may have it for so many seconds."""
         if self.connection is not None:
             self.broker.engine.disconnect_for_good(self.connection, timeout)
-            lost = self.broker.engine.unhandled() if self._is_private else {}
+            lost = self.broker.engine.unhandled() if self._ends_with_us() else {}
             for queue, count in lost.items():
                 _log.warning("memory: %d events for %s were not handled, and are lost with their broker", count, queue)
+
+    def _ends_with_us(self) -> bool:
+        """Whether nobody else uses the broker, so that what is left in it isn't handled by anyone."""
+        return self._is_private and not self.broker.engine.serves_others(self.connection)
 
     def abandon(self) -> None:
         """In a child: forget the parent's connection. The child's broker is empty, also where it is shared by name."""

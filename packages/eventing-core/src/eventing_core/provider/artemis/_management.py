@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import logging
@@ -115,11 +116,12 @@ class Management(ABC):
 
     def deny(self, reason: object) -> None:
         """There is no management for us in this generation."""
-        _log.debug("no access to the broker's management: %s", reason)
         self._denied = True
         self.waiting.clear()
         for number in [*self._asked]:
             self.answer(number, Reply("denied"))
+        with contextlib.suppress(Exception):
+            _log.debug("no access to the broker's management: %s", reason)
 
     def lost(self) -> None:
         """The connection is gone: nobody is answered any more."""

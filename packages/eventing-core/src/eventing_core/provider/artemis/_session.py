@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from abc import ABC, abstractmethod
@@ -31,7 +32,8 @@ class Warned:
         message = text % arguments
         if message not in self._known:
             self._known.add(message)
-            _log.warning("%s", message)
+            with contextlib.suppress(Exception):  # a logging handler that raises must not keep a queue from being had
+                _log.warning("%s", message)
 
 
 class ArtemisSession(ABC):
@@ -98,6 +100,7 @@ class ArtemisSession(ABC):
             queue = self.node(destination).queue if destination else None
             if queue is not None:
                 self.forget_queue(queue)
+                self._attached.discard(queue.name)
 
     def ensure(self, queue: Queue, ready: Ready) -> None:
         """Make a queue, unless it was made in this generation."""
@@ -116,19 +119,18 @@ class ArtemisSession(ABC):
             self._queues[queue] = known
             self._create(queue)
 
-    def _create(self, queue: Queue) -> None:
+    def _create(self, queue: Queue, *, again: bool = False) -> None:
         arguments = (queue.configuration(), True)
-        self.management.call("broker", "createQueue", arguments, lambda reply: self._made(queue, reply))
+        self.management.call("broker", "createQueue", arguments, lambda reply: self._made(queue, reply, again=again))
 
     def forget_queue(self, queue: Queue) -> None:
         """Make a queue again when it is needed next."""
         for known in [known for known in self._queues if known.name == queue.name]:
             if self._queues[known] is None:
                 del self._queues[known]
-        self._attached.discard(queue.name)
         self._routed.discard(queue.address)
 
-    def _made(self, queue: Queue, reply: Reply) -> None:
+    def _made(self, queue: Queue, reply: Reply, *, again: bool) -> None:
         if reply.kind == "denied":
             self._attach_instead(queue)
         elif reply.kind != "done":
@@ -137,7 +139,7 @@ class ArtemisSession(ABC):
             self._settle(queue, None)
         else:
             # Where the name is taken, the broker says so by leaving the id out, and by nothing else.
-            self._look(queue, lambda row, why: self._there(queue, row, why))
+            self._look(queue, lambda row, why: self._there(queue, row, why, again=again))
 
     def consumers(self, queue: Queue, answer: Callable[[int], None]) -> None:
         """How many consumers a queue has; 0 where that can't be told."""
@@ -157,14 +159,16 @@ class ArtemisSession(ABC):
 
         self.management.call("broker", "listQueues", (query, 1, 10), listed)
 
-    def _there(self, queue: Queue, row: dict[str, Any], why: str) -> None:
+    def _there(self, queue: Queue, row: dict[str, Any], why: str, *, again: bool) -> None:
         if why:
             self._settle(queue, _errors.of_unseen(queue, why))
         elif row:
             self._compare(queue, row)
+        elif again:
+            self._settle(queue, _errors.of_unseen(queue, "the broker lists no queue of that name"))
         else:
             # It went in between.
-            self._create(queue)
+            self._create(queue, again=True)
 
     def _compare(self, queue: Queue, row: dict[str, Any]) -> None:
         """The queue was there. Refuse what would lose events; make it stricter; say what can't be had."""

@@ -25,7 +25,7 @@ from eventing_core.provider.sockets._config import SocketConfig
 from eventing_core.provider.sockets._connecting import Connector, close_silently
 from eventing_core.provider.sockets._consumer import SocketConsumer
 from eventing_core.provider.sockets._generation import Generation
-from eventing_core.provider.sockets._loop import Loop, Timer
+from eventing_core.provider.sockets._loop import Loop, Timer, quietly
 from eventing_core.provider.sockets._producer import SocketProducer
 from eventing_core.provider.sockets._send import Send
 
@@ -140,7 +140,8 @@ class Connection(ABC, Generic[G, S]):
         """
         self._observer = observer
         self._warn_of_clear_password()
-        self._thread.start()
+        with self._end_lock:
+            self._thread.start()
         try:
             self._opening.result()
         except BrokerConnectionError:
@@ -153,7 +154,8 @@ class Connection(ABC, Generic[G, S]):
     def _warn_of_clear_password(self) -> None:
         config = self.config
         if config.password.get_secret_value() and not config.tls and not _is_loopback(config.host):
-            _log.warning("%s: the password travels in clear; tls = true encrypts the connection", self._place)
+            with quietly:
+                _log.warning("%s: the password travels in clear; tls = true encrypts the connection", self._place)
 
     def hand_over(self, take: Callable[[list[Send]], None], sends: list[Send]) -> None:
         """Give sends to the I/O thread.
@@ -209,8 +211,10 @@ class Connection(ABC, Generic[G, S]):
     def close(self, timeout: float) -> None:
         """Close in order; returns when the thread has ended, or after ``timeout`` seconds."""
         if not self._thread.is_alive():
-            self._end()
-            return
+            with self._end_lock:
+                if not self._thread.is_alive():  # still: it may have been about to start
+                    self._end()
+                    return
         self.refusing = True
         self.loop.post(self._begin_close, time.monotonic() + timeout)
         if self._thread is not threading.current_thread():
@@ -238,8 +242,9 @@ class Connection(ABC, Generic[G, S]):
                 try:
                     self._turn()
                 except Exception as error:  # noqa: BLE001 (the thread has to live)
-                    _log.exception("%s: the connection is given up after an internal error", self._place)
                     self._lose(BrokerConnectionError(f"{self._place}: internal error: {type(error).__name__}"))
+                    with quietly:
+                        _log.exception("%s: the connection is given up after an internal error", self._place)
         finally:
             self._end()
 
@@ -320,8 +325,9 @@ class Connection(ABC, Generic[G, S]):
             self._generation = generation = self.make_generation(sock, self.generation_number + 1)
         except Exception as problem:  # noqa: BLE001 (whatever it is: whoever waits for the connection has to be told)
             sock.close()
-            _log.exception("%s: the connection can't be used", self._place)
             self._lose(BrokerConnectionError(f"{self._place}: internal error: {type(problem).__name__}"))
+            with quietly:
+                _log.exception("%s: the connection can't be used", self._place)
             return
         self._handshake = self.loop.call_at(self._deadline, generation.silent)
 
@@ -356,7 +362,6 @@ class Connection(ABC, Generic[G, S]):
             self._opening.set_exception(error)
             return
         if was_connected:
-            _log.warning("%s; connecting again", error)
             if time.monotonic() - self._opened_at > _STABLE:
                 self._backoff.reset()
             self._observe(connected=False, error=error)
@@ -366,6 +371,9 @@ class Connection(ABC, Generic[G, S]):
             self._finish()
         else:
             self.loop.call_in(self._backoff.next(), self._connect)
+        if was_connected:
+            with quietly:
+                _log.warning("%s; connecting again", error)
 
     def _drop(self) -> None:
         generation, self._generation = self._generation, None
@@ -385,7 +393,8 @@ class Connection(ABC, Generic[G, S]):
         try:
             self._observer(connected, error)
         except Exception:  # noqa: BLE001 (must not end the I/O thread)
-            _log.exception("the state of the connection could not be handed over")
+            with quietly:
+                _log.exception("the state of the connection could not be handed over")
 
     # -- producers and consumers --------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from eventing_core.errors import (
 from eventing_core.provider._interface import Delivery, Handle, Outcome, Subscriber, Subscription, SubscriptionState
 from eventing_core.provider.sockets._backoff import Backoff
 from eventing_core.provider.sockets._generation import Generation
+from eventing_core.provider.sockets._loop import quietly
 
 if TYPE_CHECKING:
     from eventing_core.provider.sockets._connection import Connection, Session
@@ -119,7 +120,8 @@ class SocketConsumer(Handle, Generic[G, S]):
         try:
             self._subscriber.deliver(batch)
         except Exception:  # noqa: BLE001 (must not end the I/O thread)
-            _log.exception("%s: deliveries could not be handed over", self.subscription.destination)
+            with quietly:
+                _log.exception("%s: deliveries could not be handed over", self.subscription.destination)
 
     # -- attaching ----------------------------------------------------------------------------------------------------
 
@@ -197,9 +199,10 @@ class SocketConsumer(Handle, Generic[G, S]):
             # A queue may have been deleted.
             if self._session is not None:
                 self._session.forget(self.subscription)
-            _log.warning("%s; attaching again", error)
             self._tell(SubscriptionState.INACTIVE, error)
             self._again(self._retry.next())
+            with quietly:
+                _log.warning("%s; attaching again", error)
 
     def in_use(self, queue: str) -> None:
         """Someone has the queue: a second process of that name, or what the broker takes for a living predecessor."""
@@ -258,7 +261,8 @@ class SocketConsumer(Handle, Generic[G, S]):
         try:
             self._subscriber.state(state, self._attachment, error)
         except Exception:  # noqa: BLE001 (must not end the I/O thread)
-            _log.exception("%s: its state could not be handed over", self.subscription.destination)
+            with quietly:
+                _log.exception("%s: its state could not be handed over", self.subscription.destination)
 
 
 def _resolve(future: Future[None]) -> None:

@@ -15,6 +15,9 @@ from typing import Any
 
 _log = logging.getLogger("eventing.sockets")
 
+#: Around what is logged, once everything else is done: a logging handler that raises must not stop the I/O thread.
+quietly = contextlib.suppress(Exception)
+
 
 class Timer:
     """A call at a time of `time.monotonic`."""
@@ -129,7 +132,8 @@ class Loop:
             try:
                 call(argument)
             except Exception:  # noqa: BLE001 (one command must not end the thread)
-                _log.exception("a command failed")
+                with quietly:
+                    _log.exception("a command failed")
 
     def run_timers(self) -> None:
         """Fire the timers that are due."""

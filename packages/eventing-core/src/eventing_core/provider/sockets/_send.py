@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from eventing_core.errors import SendError
 from eventing_core.provider._interface import Done
+from eventing_core.provider.sockets._loop import quietly
 
 if TYPE_CHECKING:
     from eventing_core.provider.sockets._producer import SocketProducer
@@ -47,4 +48,5 @@ class Send:
         try:
             self.done(self.index, error)
         except Exception:  # noqa: BLE001 (see above)
-            _log.exception("what became of a send could not be handed over")
+            with quietly:
+                _log.exception("what became of a send could not be handed over")

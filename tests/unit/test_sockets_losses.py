@@ -1,0 +1,222 @@
+"""What becomes of consumers when a connection is lost, on a protocol that says nothing."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from eventing_core.errors import BrokerConnectionError, SubscriptionError
+from eventing_core.provider import Delivery, Destination, Outcome, Subscription, SubscriptionState
+from eventing_core.provider.sockets import Connection, Generation, SocketConfig, SocketConsumer, SocketProducer
+from tests.support.waiting import until
+
+STATES = [SubscriptionState.ACTIVE, SubscriptionState.INACTIVE, SubscriptionState.ACTIVE]
+
+
+class Mute(Generation):
+    """Is open at once, and lost when the peer closes."""
+
+    def read(self) -> bool:
+        if not self.sock.recv(10):
+            self.fail(BrokerConnectionError("lost"))
+        return False
+
+    def pump(self) -> None:
+        pass
+
+    def write(self) -> None:
+        pass
+
+    def tick(self) -> None:
+        self.next_tick = time.monotonic() + 0.05
+        if not self.is_open:
+            self.is_open = True
+            self._opened()
+
+    def close(self) -> None:
+        self.closed = True
+
+    def free(self) -> None:
+        self.sock.close()
+
+    def silent(self) -> None:
+        self.fail(BrokerConnectionError("silent"))
+
+
+class Nothing:
+    """Has nothing to prepare."""
+
+    def prepare(self, subscription: Subscription, ready: Callable[[Any], None]) -> None:
+        ready(None)
+
+    def forget(self, subscription: Subscription) -> None:
+        pass
+
+    def lost(self) -> None:
+        pass
+
+
+class Consumer(SocketConsumer[Mute, Nothing]):
+    def attach_now(self, generation: Mute, session: Nothing) -> None:
+        self.attached()
+
+    def detach_now(self, generation: Mute) -> bool:
+        return False
+
+    def settle_now(self, batch: Sequence[Delivery], outcome: Outcome) -> None:
+        pass
+
+    def flush(self) -> None:
+        pass
+
+    def forget(self) -> None:
+        pass
+
+
+class Line(Connection[Mute, Nothing]):
+    def make_generation(self, sock: socket.socket, number: int) -> Mute:
+        return Mute(sock, number, self.session_open)
+
+    def make_session(self, generation: Mute) -> Nothing:
+        return Nothing()
+
+    def make_producer(self, destination: Destination) -> SocketProducer[Mute, Nothing]:
+        raise NotImplementedError
+
+    def make_consumer(self, subscription: Subscription, subscriber: Any) -> Consumer:
+        return Consumer(self, subscription, subscriber)
+
+
+class Told:
+    def __init__(self) -> None:
+        self.states: list[SubscriptionState] = []
+
+    def deliver(self, batch: Sequence[Delivery]) -> None:
+        pass
+
+    def state(self, state: SubscriptionState, generation: int, error: Exception | None) -> None:
+        self.states.append(state)
+
+
+class Peer:
+    """Takes connections, and closes them."""
+
+    def __init__(self) -> None:
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.config = SocketConfig.of(
+            {"host": "127.0.0.1", "port": self.listening.getsockname()[1], "backoff_initial": 0.01}
+        )
+        self.taken: list[socket.socket] = []
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                self.taken.append(self.listening.accept()[0])
+            except OSError:
+                return
+
+    def close(self) -> None:
+        # Closing alone doesn't wake who waits in it.
+        self.listening.shutdown(socket.SHUT_RDWR)
+        self.listening.close()
+        self._thread.join(5)
+        for one in self.taken:
+            one.close()
+
+
+@pytest.fixture
+def peer() -> Iterator[Peer]:
+    made = Peer()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def line(peer: Peer) -> Iterator[Line]:
+    made = Line(peer.config, "line")
+    made.open(lambda *_: None)
+    yield made
+    made.close(1)
+    assert not made._thread.is_alive()
+
+
+@pytest.fixture
+def broken_logging() -> Iterator[None]:
+    class Full(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise OSError("the disk is full")
+
+    handler = Full()
+    logging.getLogger("eventing.sockets").addHandler(handler)
+    yield
+    logging.getLogger("eventing.sockets").removeHandler(handler)
+
+
+def subscribed(line: Line) -> tuple[Consumer, Told]:
+    told = Told()
+    consumer = line.subscribe(Subscription(destination=Destination("t", "g", kind="queue")), told)
+    until(lambda: told.states == STATES[:1], "the subscription", 5)
+    assert isinstance(consumer, Consumer)
+    return consumer, told
+
+
+def test_a_close_leaves_a_thread_that_starts_meanwhile_to_end_by_itself(
+    peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = Line(peer.config, "line")
+    dropped_on: list[str] = []
+    drop, alive = line._drop, line._thread.is_alive
+
+    def dropped() -> None:
+        dropped_on.append(threading.current_thread().name)
+        drop()
+
+    def starts_after_the_look() -> bool:
+        monkeypatch.setattr(line._thread, "is_alive", alive)
+        line.open(lambda *_: None)
+        return False
+
+    monkeypatch.setattr(line, "_drop", dropped)
+    monkeypatch.setattr(line._thread, "is_alive", starts_after_the_look)
+    line.close(1)
+    line._thread.join(5)
+    assert dropped_on == ["line"]
+
+
+@pytest.mark.usefixtures("broken_logging")
+def test_a_log_line_that_raises_keeps_nobody_from_being_told_of_a_loss(line: Line, peer: Peer) -> None:
+    _, told = subscribed(line)
+    peer.taken[0].close()
+    until(lambda: told.states == STATES, "the next generation", 5)
+    assert line.health().connected
+
+
+@pytest.mark.usefixtures("broken_logging")
+def test_a_log_line_that_raises_does_not_end_a_thread_that_had_an_error(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, told = subscribed(line)
+
+    def broken(_: Mute) -> None:
+        monkeypatch.undo()
+        raise RuntimeError
+
+    monkeypatch.setattr(Mute, "tick", broken)
+    until(lambda: told.states == STATES, "the next generation", 5)
+    assert line.health().connected
+
+
+@pytest.mark.usefixtures("broken_logging")
+def test_a_log_line_that_raises_keeps_no_consumer_from_attaching_again(line: Line) -> None:
+    consumer, told = subscribed(line)
+    line.loop.post(consumer.detached, SubscriptionError("the queue was deleted"))
+    until(lambda: told.states == STATES, "the next attachment", 5)
+    assert line.generation_number == 1
