@@ -220,3 +220,27 @@ def test_a_log_line_that_raises_keeps_no_consumer_from_attaching_again(line: Lin
     line.loop.post(consumer.detached, SubscriptionError("the queue was deleted"))
     until(lambda: told.states == STATES, "the next attachment", 5)
     assert line.generation_number == 1
+
+
+def test_a_refusal_that_ends_the_connection_is_not_met_again_at_once(
+    line: Line, peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    consumer, told = subscribed(line)
+    tries: list[float] = []
+
+    def attach_now(self: Consumer, generation: Mute, session: Nothing) -> None:
+        tries.append(time.monotonic())
+        if len(tries) == 1:
+            # As STOMP has it: whoever is refused loses the connection, too.
+            self.in_use("t::g")
+            generation.fail(BrokerConnectionError("refused"))
+        else:
+            self.attached()
+
+    monkeypatch.setattr(Consumer, "attach_now", attach_now)
+    peer.taken[0].close()
+    until(lambda: told.states[-1] is SubscriptionState.ACTIVE and len(tries) > 1, "it is had again", 5)
+    # Meanwhile the connection is there for others.
+    assert line.generation_number == 3
+    assert tries[1] - tries[0] > 0.5
+    assert consumer.subscription.destination.topic == "t"

@@ -62,6 +62,7 @@ class SocketConsumer(Handle, Generic[G, S]):
         self._attachment = 0
         self._retry = Backoff(*_RETRY)
         self._in_use_since = 0.0
+        self._not_before = 0.0
         self._size = 0
         self._closing: Future[None] | None = None
 
@@ -129,7 +130,12 @@ class SocketConsumer(Handle, Generic[G, S]):
         """There is a connection."""
         self._generation = generation
         self._session = session
-        self._begin()
+        wait = self._not_before - time.monotonic()
+        if wait > 0:
+            # Where a refusal ends the connection, to try again at once would end each one.
+            self._again(wait)
+        else:
+            self._begin()
 
     def lost(self, error: Exception) -> None:
         """The connection is gone, and all that was out is void."""
@@ -226,6 +232,7 @@ class SocketConsumer(Handle, Generic[G, S]):
 
     def _again(self, delay: float) -> None:
         attempt = self._attempt
+        self._not_before = time.monotonic() + delay
         self._connection.loop.call_in(delay, lambda: self._begin() if attempt == self._attempt else None)
 
     # -- the end ------------------------------------------------------------------------------------------------------
