@@ -132,3 +132,32 @@ def test_header_and_body_of_an_error_are_told_once():
     assert errors.text_of("gone", "gone\n") == "gone"
     assert errors.text_of("gone", "for good") == "gone for good"
     assert errors.text_of("", "") == ""
+
+
+@pytest.mark.parametrize(
+    ("settings", "mend"),
+    [({}, 'set broker = "rabbitmq"'), ({"broker": "rabbitmq", "virtual_host": "x"}, "virtual_host")],
+)
+def test_a_virtual_host_that_is_refused_is_no_wrong_password(settings: dict[str, Any], mend: str):
+    told = "Bad CONNECT Virtual host '127.0.0.1' access denied"
+    error = errors.of_handshake(config(user="u", password=SECRET, **settings), b"ERROR\n", told)
+    assert type(error) is BrokerConnectionError
+    assert mend in str(error)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        (
+            "RESOURCE_LOCKED - cannot obtain exclusive access to locked queue 'it's::L.owner' in vhost '/'.",
+            "it's::L.owner",
+        ),
+        (
+            "ACCESS_REFUSED - write access to topic 'Event' in exchange 'amq.topic' in vhost '/' refused for user 'u'",
+            "Event",
+        ),
+        ("ACCESS_REFUSED - write access to exchange 'amq.default' in vhost '/' refused for user 'u'", "amq.default"),
+    ],
+)
+def test_what_rabbitmq_names(text: str, name: str):
+    assert errors.address_of(text) == name

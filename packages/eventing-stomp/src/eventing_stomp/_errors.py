@@ -56,6 +56,9 @@ def of_handshake(config: StompConfig, heard: bytes, text: str) -> BrokerConnecti
 def of_refusal(config: StompConfig, text: str) -> BrokerConnectionError:
     """For an ERROR frame instead of CONNECTED."""
     lower = text.lower()
+    if "virtual host" in lower:
+        mend = "set virtual_host" if config.broker == "rabbitmq" else 'on RabbitMQ set broker = "rabbitmq"'
+        return BrokerConnectionError(f"{config.place}: the broker refuses the virtual host: {mend} ({text})")
     if "security" in lower or "access refused" in lower or "password" in lower or "bad connect" in lower:
         if config.user:
             why = "the broker refuses user or password"

@@ -75,13 +75,12 @@ class RabbitConsumer(SocketConsumer[StompGeneration, RabbitSession]):
                 self.blamed(SubscriptionError(error))
 
         # Without any there would be no answer; one message may come, and waits for the window.
-        generation.receipts[self._subscribe(generation, session, 1)] = agreed
+        generation.receipts[self._subscribe(session, 1)] = agreed
 
-    def _subscribe(self, generation: StompGeneration, session: RabbitSession, prefetch: int) -> str:
+    def _subscribe(self, session: RabbitSession, prefetch: int) -> str:
         subscription = str(next_number())
         self._live[subscription] = prefetch
-        generation.subscriptions[subscription] = self
-        return session.subscribe(self._queue, subscription, prefetch)
+        return session.subscribe(self._queue, subscription, prefetch, self)
 
     def blamed(self, error: SubscriptionError) -> None:
         """The broker refuses, and ends the connection for it."""
@@ -218,7 +217,7 @@ class RabbitConsumer(SocketConsumer[StompGeneration, RabbitSession]):
             free = size - allowed - ended
             # Less than a quarter waits until there is more, or until nothing is left to come.
             if free > 0 and (free * 4 >= size or not allowed):
-                self._subscribe(generation, session, free)
+                self._subscribe(session, free)
         self.hand_over_arrived()
 
     def _give_back_beyond(self, session: RabbitSession, room: int) -> int:

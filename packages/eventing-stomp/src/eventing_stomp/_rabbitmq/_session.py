@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
+from eventing_core.errors import SubscriptionError
 from eventing_core.provider import Subscription
 from eventing_core.provider.sockets import Loop, next_number
 from eventing_stomp._frames import Incoming, frame
-from eventing_stomp._generation import StompGeneration
-from eventing_stomp._rabbitmq._address import EXCHANGE, Queue
+from eventing_stomp._generation import StompGeneration, SubscriptionHandler
+from eventing_stomp._rabbitmq._address import Queue
 
 #: A subscription that gets nothing, see `_settling_id`.
 _ACKS = "acks"
@@ -25,12 +27,7 @@ class RabbitSession:
     def __init__(self, generation: StompGeneration, loop: Loop) -> None:
         self.call_in = loop.call_in
         self._generation = generation
-        headers = {
-            "id": _ACKS,
-            "destination": f"/exchange/{EXCHANGE}/eventing.{_ACKS}.{next_number()}",
-            "ack": "client-individual",
-        }
-        generation.put(frame("SUBSCRIBE", headers))
+        self._can_settle = False
 
     def lost(self) -> None:
         """Nobody waits for anything."""
@@ -42,8 +39,12 @@ class RabbitSession:
     def forget(self, subscription: Subscription) -> None:
         """There is nothing that is known of queues."""
 
-    def subscribe(self, queue: Queue, subscription: str, prefetch: int) -> str:
+    def subscribe(self, queue: Queue, subscription: str, prefetch: int, handler: SubscriptionHandler) -> str:
         """Subscribe with so many messages on their way at most; returns the receipt's id."""
+        if not self._can_settle:
+            self._can_settle = True
+            _Acks(self._generation, handler)
+        self._generation.subscriptions[subscription] = handler
         receipt = f"subscribed-{subscription}"
         headers = {
             "id": subscription,
@@ -98,3 +99,30 @@ def _settling_id(incoming: Incoming, *, live: bool) -> bytes:
     start = head.index(b"\nack:") + 5
     raw = head[start : head.index(b"\n", start)]
     return raw if live else b"T_%b%b" % (_ACKS.encode(), raw[raw.index(b"@@") :])
+
+
+class _Acks:
+    """The subscription that never ends: to a queue of the connection's own, which nothing comes to."""
+
+    gives_back = False
+
+    def __init__(self, generation: StompGeneration, first: SubscriptionHandler) -> None:
+        self.address = f"eventing.{_ACKS}.{uuid4().hex}"
+        self._first = first
+        generation.subscriptions[_ACKS] = self
+        headers = {
+            "id": _ACKS,
+            "destination": f"/queue/{self.address}",
+            "durable": "false",
+            "exclusive": "true",
+            "auto-delete": "true",
+            "ack": "client-individual",
+        }
+        generation.put(frame("SUBSCRIBE", headers))
+
+    def arrived(self, subscription: str, incoming: Incoming) -> None:
+        """Nobody sends to it."""
+
+    def blamed(self, error: SubscriptionError) -> None:
+        """The user may not have it: no listener can be served."""
+        self._first.blamed(error)
