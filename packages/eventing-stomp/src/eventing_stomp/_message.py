@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from eventing_core.provider import Delivery, Message
+from eventing_core.provider import Message
 from eventing_core.provider.artemis import Node
+from eventing_stomp._delivery import PROTOCOLS_OWN, FrameDelivery
 from eventing_stomp._frames import Incoming, escape, lines, read_headers
 
 #: Artemis drops a second message of one id to one address (user manual, "Duplicate Message Detection").
@@ -25,29 +26,8 @@ _AMQP_CONTENT_TYPE = "JMS_AMQP_ContentType"
 #: In milliseconds.
 _DELAY = "AMQ_SCHEDULED_DELAY"
 
-#: Headers that are the protocol's or the broker's; `Envelope.set` refuses most of them.
+#: Headers that are the broker's; `Envelope.set` refuses most of them.
 _INTERNAL_PREFIXES = ("_AMQ", "AMQ_", "JMS", "NATIVE_MESSAGE_ID")
-_INTERNAL = frozenset(
-    {
-        "ack",
-        "content-length",
-        "content-type",
-        "correlation-id",
-        "destination",
-        "destination-type",
-        "expires",
-        "message-id",
-        "persistent",
-        "priority",
-        "receipt",
-        "redelivered",
-        "reply-to",
-        "subscription",
-        "timestamp",
-        "transaction",
-        "type",
-    }
-)
 
 _BEGIN = b"SEND\nreceipt:"
 
@@ -110,7 +90,7 @@ def decode(frame: Incoming) -> Message:
     headers = {
         key: value
         for key, value in everything.items()
-        if key not in _INTERNAL and not key.startswith(_INTERNAL_PREFIXES)
+        if key not in PROTOCOLS_OWN and not key.startswith(_INTERNAL_PREFIXES)
     }
     native = everything.get(_MESSAGE_ID, "")
     return Message(
@@ -123,23 +103,10 @@ def decode(frame: Incoming) -> Message:
     )
 
 
-class StompDelivery(Delivery):
-    """A frame and a number; holds nothing of the connection.
+class StompDelivery(FrameDelivery):
+    """A MESSAGE frame of Artemis's."""
 
-    Attributes:
-        number: unique in the process's life, so that a stale settlement finds nothing.
-        frame: as it came.
-    """
-
-    __slots__ = ("frame", "number")
-
-    def __init__(self, frame: Incoming, number: int, generation: int) -> None:
-        self.frame = frame
-        self.number = number
-        self.generation = generation
-        head = frame.head
-        # The first: a property of the sender's may be named so.
-        self.delivery_count = 1 if head.startswith(b"\nredelivered:true\n", head.find(b"\nredelivered:")) else 0
+    __slots__ = ()
 
     def message(self) -> Message:
         """Decode the message."""

@@ -58,7 +58,7 @@ class RabbitMQ:
             raise ValueError(msg)
         name = queue_name(self._template, destination)
         if destination.kind == "dead":
-            return Queue(name=name, source=f"/queue/{_quoted(name)}", target=f"/queue/{_quoted(name)}")
+            return Queue(name=name, source=f"/queue/{quoted(name)}", target=f"/queue/{quoted(name)}")
         settings = {
             "durable": str(destination.durable).lower(),
             "auto-delete": "false",
@@ -69,15 +69,16 @@ class RabbitMQ:
         return Queue(
             name=name,
             source=self._topic(destination),
-            target=f"/queue/{_quoted(name)}",
+            target=f"/queue/{quoted(name)}",
             settings=tuple(settings.items()),
             lock=f"{name}.owner" if destination.member else "",
         )
 
     @staticmethod
     def _topic(destination: Destination) -> str:
-        return f"/exchange/{EXCHANGE}/{_quoted(destination.topic)}"
+        return f"/exchange/{EXCHANGE}/{quoted(destination.topic)}"
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """A name as a part of a destination."""
     return name.replace("/", "%2F")

@@ -16,6 +16,7 @@ from eventing_core.provider import Delivery, Outcome, Subscriber, Subscription
 from eventing_core.provider.sockets import SocketConsumer, Timer, next_number
 from eventing_stomp._frames import Incoming, frame
 from eventing_stomp._generation import StompGeneration
+from eventing_stomp._rabbitmq._address import quoted
 from eventing_stomp._rabbitmq._message import RabbitDelivery
 from eventing_stomp._rabbitmq._session import RabbitSession
 
@@ -263,7 +264,7 @@ class _Lock:
         generation.receipts[self._subscription] = self._answered
         headers = {
             "id": self._subscription,
-            "destination": f"/queue/{name.replace('/', '%2F')}",
+            "destination": f"/queue/{quoted(name)}",
             "durable": "false",
             "exclusive": "true",
             "auto-delete": "true",

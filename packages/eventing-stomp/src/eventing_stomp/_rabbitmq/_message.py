@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from eventing_core.provider import Delivery, Message
+from eventing_core.provider import Message
+from eventing_stomp._delivery import PROTOCOLS_OWN, FrameDelivery
 from eventing_stomp._frames import Incoming, lines, read_headers
 
 _MESSAGE_ID = "amqp-message-id"
@@ -25,29 +26,7 @@ _MEANINGFUL = frozenset(
 _ESCAPE = "eventing-as-is-"
 
 #: What a MESSAGE frame has beside the headers that were sent.
-_INTERNAL = frozenset(
-    {
-        *_MEANINGFUL,
-        "ack",
-        "content-length",
-        "content-type",
-        "correlation-id",
-        "destination",
-        "destination-type",
-        "expires",
-        "id",
-        "message-id",
-        "persistent",
-        "priority",
-        "receipt",
-        "redelivered",
-        "reply-to",
-        "subscription",
-        "timestamp",
-        "transaction",
-        "type",
-    }
-)
+_INTERNAL = PROTOCOLS_OWN | _MEANINGFUL | {"id"}
 
 
 def encode(message: Message, where: bytes, receipt: int) -> bytes:
@@ -87,21 +66,10 @@ def decode(frame: Incoming) -> Message:
     )
 
 
-class RabbitDelivery(Delivery):
-    """A frame and a number; holds nothing of the connection.
+class RabbitDelivery(FrameDelivery):
+    """A MESSAGE frame of RabbitMQ's."""
 
-    Attributes:
-        number: unique in the process's life, so that a stale settlement finds nothing.
-        frame: as it came.
-    """
-
-    __slots__ = ("frame", "number")
-
-    def __init__(self, frame: Incoming, number: int, generation: int) -> None:
-        self.frame = frame
-        self.number = number
-        self.generation = generation
-        self.delivery_count = 1 if b"\nredelivered:true\n" in frame.head else 0
+    __slots__ = ()
 
     def message(self) -> Message:
         """Decode the message."""

@@ -1,0 +1,48 @@
+"""What MESSAGE frames of all brokers have in common. Pure."""
+
+from __future__ import annotations
+
+from eventing_core.provider import Delivery
+from eventing_stomp._frames import Incoming
+
+#: Headers that have a meaning of their own in SEND or MESSAGE frames; `Envelope.set` refuses most of them.
+PROTOCOLS_OWN = frozenset(
+    {
+        "ack",
+        "content-length",
+        "content-type",
+        "correlation-id",
+        "destination",
+        "destination-type",
+        "expires",
+        "message-id",
+        "persistent",
+        "priority",
+        "receipt",
+        "redelivered",
+        "reply-to",
+        "subscription",
+        "timestamp",
+        "transaction",
+        "type",
+    }
+)
+
+
+class FrameDelivery(Delivery):
+    """A frame and a number; holds nothing of the connection. A broker's own says how to decode it.
+
+    Attributes:
+        number: unique in the process's life, so that a stale settlement finds nothing.
+        frame: as it came.
+    """
+
+    __slots__ = ("frame", "number")
+
+    def __init__(self, frame: Incoming, number: int, generation: int) -> None:
+        self.frame = frame
+        self.number = number
+        self.generation = generation
+        head = frame.head
+        # The first: a property of the sender's may be named so.
+        self.delivery_count = 1 if head.startswith(b"\nredelivered:true\n", head.find(b"\nredelivered:")) else 0
