@@ -594,27 +594,32 @@ def test_an_interruption_of_the_stop_lets_nothing_more_begin(monkeypatch: pytest
     go_on.set()
 
 
-def test_a_subscription_that_can_not_be_closed_keeps_no_other_from_it(
-    listener: type[EventListener[Ping]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(("step", "told"), [("pause", "paused"), ("close", "closed")])
+def test_a_subscription_that_can_not_be_ended_keeps_no_other_from_it(
+    listener: type[EventListener[Ping]],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    step: str,
+    told: str,
 ) -> None:
     @event_listener(Ping)
     class Other(EventListener[Ping]):
         def on(self, event: Ping) -> None: ...
 
-    closed: list[str] = []
+    ended: list[str] = []
 
-    def close(dispatcher: Dispatcher) -> None:
-        closed.append(dispatcher.descriptor.name)
-        if len(closed) == 1:
+    def end(dispatcher: Dispatcher) -> None:
+        ended.append(dispatcher.descriptor.name)
+        if len(ended) == 1:
             msg = "a provider's bug"
             raise RuntimeError(msg)
 
     manager = EventManager(memory(), listeners=[listener, Other], pipelines=[])
     manager.start()
-    monkeypatch.setattr(Dispatcher, "close", close)
+    monkeypatch.setattr(Dispatcher, step, end)
     manager.stop()
-    assert closed == ["PingListener", "Other"]
-    assert "PingListener on Ping: could not be closed" in caplog.text
+    assert ended == ["PingListener", "Other"]
+    assert f"PingListener on Ping: could not be {told}" in caplog.text
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("eventing")]
 
 
