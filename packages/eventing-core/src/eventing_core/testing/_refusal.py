@@ -64,5 +64,10 @@ class RefusalTests:
             manager.send_event(kind(1))
             until(lambda: bool(manager.health().listeners[0].error), "health says that a dead letter can't be stored")
             manager.stop()
-        assert len(kit.read(queue)) == 1, "an event stays where it is until its copy is confirmed"
+        kept = kit.read(queue)
+        assert {message.body for message in kept} == {b'{"number":1,"text":""}'}, (
+            "an event stays where it is until its copy is confirmed"
+        )
+        # A refusal can end the connection before the send itself is confirmed: it is sent again.
+        assert len(kept) == 1 or not kit.claims("dedup"), "and it is there once, where the broker drops duplicates"
         assert kit.read(dead_letters_of(queue)) == []
