@@ -11,11 +11,12 @@ import socket
 import ssl
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
-from eventing_core.errors import BrokerConnectionError, SendRejectedError, SubscriptionError
-from eventing_core.provider.sockets import Buffer, Generation, Send, is_hangup, of_socket, reader, writer
+from eventing_core.errors import BrokerConnectionError, SendRejectedError
+from eventing_core.provider.sockets import Buffer, Generation, Send, is_hangup, next_number, of_socket, reader, writer
 from eventing_stomp import _driver, _errors
 from eventing_stomp._config import StompConfig
 from eventing_stomp._frames import BrokenFrameError, Incoming, Splitter, frame, receipt_of
@@ -35,18 +36,16 @@ _OUTPUT_LIMIT = 1 << 20
 #: Enough to tell another protocol.
 _HEARD_LIMIT = 16
 
-_CLOSED = b"closed"
-
 
 class Sender(Protocol):
     """Whose a `Send` is.
 
     Attributes:
-        address: where it sends to, as an ERROR frame names it.
+        names: what an ERROR frame may name that is about its sends.
     """
 
     @property
-    def address(self) -> str: ...
+    def names(self) -> frozenset[str]: ...
 
     def confirmed(self, send: Send) -> None:
         """The receipt has come."""
@@ -56,18 +55,34 @@ class SubscriptionHandler(Protocol):
     """Whose a STOMP subscription is.
 
     Attributes:
-        address: what it needs a right to, beside its queue.
+        names: what an ERROR frame may name that refuses it.
         gives_back: it has messages that go back to the broker, uncounted, when it ends in order.
     """
 
-    address: str
-    gives_back: bool
+    @property
+    def names(self) -> frozenset[str]: ...
+
+    @property
+    def gives_back(self) -> bool: ...
+
+    def answered(self, subscription: str, error: str | None) -> None:
+        """The broker agrees; or it refuses with that text, and ends the connection for it. Called once at most."""
 
     def arrived(self, subscription: str, incoming: Incoming) -> None:
         """A message came."""
 
-    def blamed(self, error: SubscriptionError) -> None:
-        """The broker refuses the subscription, and ends the connection for it."""
+
+@dataclass(slots=True)
+class _Asked:
+    """A subscription that the broker hasn't agreed to yet.
+
+    Attributes:
+        before: the sends that were written before it and had no answer then, by their receipts.
+    """
+
+    subscription: str
+    handler: SubscriptionHandler
+    before: frozenset[bytes]
 
 
 class StompGeneration(Generation):
@@ -75,7 +90,6 @@ class StompGeneration(Generation):
 
     Attributes:
         subscriptions: by their ids.
-        receipts: who waits for a receipt that confirms no send; told the error's text, or None.
         arrivals: who has something to hand over once all that was read is taken in.
     """
 
@@ -83,7 +97,9 @@ class StompGeneration(Generation):
         super().__init__(sock, number, opened)
         self.sends: dict[bytes, Send] = {}
         self.subscriptions: dict[str, SubscriptionHandler] = {}
-        self.receipts: dict[str, Callable[[str | None], None]] = {}
+        #: By their receipts.
+        self._asked: dict[str, _Asked] = {}
+        self._requests: dict[str, Callable[[str | None], None]] = {}
         self.arrivals: set[Any] = set()
         self._config = config
         self._tls = config.tls
@@ -157,6 +173,28 @@ class StompGeneration(Generation):
     def put(self, data: bytes) -> None:
         """Have bytes written."""
         self._output += data
+
+    def subscribe(self, handler: SubscriptionHandler, headers: Mapping[str, str]) -> str:
+        """Subscribe; returns the id."""
+        subscription = str(next_number())
+        receipt = f"subscribed-{subscription}"
+        self.subscriptions[subscription] = handler
+        self._asked[receipt] = _Asked(subscription, handler, frozenset(self.sends))
+        self.put(frame("SUBSCRIBE", {"id": subscription, **headers, "receipt": receipt}))
+        return subscription
+
+    def unsubscribe(self, subscription: str) -> None:
+        """End a subscription; what still comes by it is passed over."""
+        self.subscriptions.pop(subscription, None)
+        self.put(frame("UNSUBSCRIBE", {"id": subscription}))
+
+    def request(
+        self, command: str, headers: Mapping[str, str], then: Callable[[str | None], None], body: bytes = b""
+    ) -> None:
+        """Write a frame; ``then`` is told when the broker has carried it out, or the error's text."""
+        receipt = f"{command.lower()}-{next_number()}"
+        self._requests[receipt] = then
+        self.put(frame(command, {**headers, "receipt": receipt}, body))
 
     def write_sends(self, waiting: deque[Send], *, unrouted: bool) -> bool:
         """Write sends, the first ones first, while there is room. False: some wait for the socket to take these."""
@@ -252,11 +290,13 @@ class StompGeneration(Generation):
             self.arrivals.pop().hand_over_arrived()
 
     def _answer(self, receipt: str, error: str | None) -> bool:
-        waiting = self.receipts.pop(receipt, None)
-        if waiting is None:
-            return False
-        waiting(error)
-        return True
+        """Tell who asked for that receipt; False: nobody that is known."""
+        asked, request = self._asked.pop(receipt, None), self._requests.pop(receipt, None)
+        if asked is not None:
+            asked.handler.answered(asked.subscription, error)
+        elif request is not None:
+            request(error)
+        return asked is not None or request is not None
 
     def on_connected(self, connected: Any) -> None:
         """The broker agrees."""
@@ -281,25 +321,41 @@ class StompGeneration(Generation):
             mismatch = _errors.of_version(self._place, error.headers.get("version", _errors.VERSION))
             self.fail(mismatch or _errors.of_handshake(self._config, self._heard, text))
             return
-        receipt = error.headers.get("receipt-id", "")
-        if not _errors.is_loss(text) and not self._answer(receipt, text):
-            self._blame(receipt.encode().removeprefix(INNER), text)
+        if not _errors.is_loss(text):
+            self._blame(error.headers.get("receipt-id", ""), text)
         self.fail(_errors.of_loss(self._place, text))
 
-    def _blame(self, receipt: bytes, text: str) -> None:
-        subscription, address = _errors.subscription_of(text), _errors.address_of(text)
-        for key, send in [*self.sends.items()]:
-            if key == receipt or (address and cast("Sender", send.producer).address == address):
-                del self.sends[key]
-                where = send.producer.destination
-                send.tell(SendRejectedError(f"{where}: refused by the broker ({text})", in_doubt=send.in_doubt))
-        about = {
-            handler
-            for key, handler in self.subscriptions.items()
-            if key == subscription or (address and handler.address == address)
-        }
-        for handler in about:
-            handler.blamed(SubscriptionError(f"refused by the broker ({text})"))
+    def _blame(self, receipt: str, text: str) -> None:
+        """Fail what an ERROR frame is about: what its receipt or its text names."""
+        if self._answer(receipt, text):
+            return
+        subscription, own = _errors.subscription_of(text), receipt.encode().removeprefix(INNER)
+        sends = [own] if own in self.sends else []
+        asked = [key for key, asked in self._asked.items() if asked.subscription == subscription]
+        if not asked:
+            more, asked = self._named(text, sending=True if sends else _errors.is_of_sending(text))
+            sends += more
+        for key in dict.fromkeys(sends):
+            send = self.sends.pop(key)
+            where = send.producer.destination
+            send.tell(SendRejectedError(f"{where}: refused by the broker ({text})", in_doubt=send.in_doubt))
+        for waiting in asked:
+            self._answer(waiting, text)
+
+    def _named(self, text: str, *, sending: bool | None) -> tuple[list[bytes], list[str]]:
+        """Sends or subscriptions without answer that an error names; not both, since it is about one frame."""
+        for name in _errors.names_of(text):
+            sends = [] if sending is False else [key for key, send in self.sends.items() if _has(send.producer, name)]
+            asked = [] if sending else [key for key, asked in self._asked.items() if name in asked.handler.names]
+            if sends and asked:
+                # The broker reads in order: it is about whichever was first.
+                if self._asked[asked[0]].before.isdisjoint(sends):
+                    sends = []
+                else:
+                    asked = []
+            if sends or asked:
+                return sends, asked
+        return [], []
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
@@ -314,8 +370,7 @@ class StompGeneration(Generation):
             if handler.gives_back:
                 self.put(frame("UNSUBSCRIBE", {"id": subscription}))
         self.subscriptions.clear()
-        self.receipts[_CLOSED.decode()] = self._closed
-        self.put(frame("DISCONNECT", {"receipt": _CLOSED.decode()}))
+        self.request("DISCONNECT", {}, self._closed)
 
     def _closed(self, _: str | None) -> None:
         self.closed = True
@@ -325,5 +380,10 @@ class StompGeneration(Generation):
         with contextlib.suppress(OSError):
             self.sock.close()
         self.subscriptions.clear()
-        self.receipts.clear()
+        self._asked.clear()
+        self._requests.clear()
         self.arrivals.clear()
+
+
+def _has(producer: object, name: str) -> bool:
+    return name in cast("Sender", producer).names

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from eventing_core.errors import SubscriptionError
 from eventing_core.provider.artemis import ADDRESS, SUCCEEDED, Management
-from eventing_core.provider.sockets import Loop, next_number
-from eventing_stomp._frames import Incoming, frame
+from eventing_core.provider.sockets import Loop
+from eventing_stomp._errors import is_of_rights
+from eventing_stomp._frames import Incoming
 from eventing_stomp._generation import StompGeneration
 
 #: Where answers come: an address for each connection begins so.
@@ -50,26 +50,25 @@ class StompManagement(Management):
         """Send what is waiting."""
         while self.waiting:
             call = self.waiting.popleft()
-            receipt = f"asked-{next_number()}"
             headers = {
                 "destination": ADDRESS,
-                "receipt": receipt,
                 "reply-to": self._replies,
                 "correlation-id": call.number,
                 **call.headers,
             }
-            self._generation.receipts[receipt] = self._sent
             # Without a length it is text, which management wants.
-            self._generation.put(frame("SEND", headers, call.body.encode()))
+            self._generation.request("SEND", headers, self._sent, call.body.encode())
 
     def _sent(self, error: str | None) -> None:
         if error is not None:
-            self._access.asking = False
+            if is_of_rights(error):
+                self._access.asking = False
             self.deny(error)
 
-    def refused(self, error: SubscriptionError) -> None:
+    def refused(self, error: str) -> None:
         """The user may not have a queue for answers. The connection is over; the next one does without."""
-        self._access.temporary = False
+        if is_of_rights(error):
+            self._access.temporary = False
         self.deny(error)
 
 
@@ -79,29 +78,16 @@ class _Replies:
     gives_back = False
 
     def __init__(self, address: str, generation: StompGeneration, management: StompManagement) -> None:
-        self.address = address
+        self.names = frozenset((address,))
         self._management = management
-        subscription = f"replies-{next_number()}"
-        generation.subscriptions[subscription] = self
-        generation.receipts[subscription] = self._made
-        headers = {
-            "destination": address,
-            "subscription-type": "MULTICAST",
-            "id": subscription,
-            "ack": "auto",
-            "receipt": subscription,
-        }
-        generation.put(frame("SUBSCRIBE", headers))
+        generation.subscribe(self, {"destination": address, "subscription-type": "MULTICAST", "ack": "auto"})
 
-    def _made(self, error: str | None) -> None:
+    def answered(self, subscription: str, error: str | None) -> None:  # noqa: ARG002 (a handler's signature)
+        """The queue is there; or the user lacks a right."""
         if error is not None:
-            self.blamed(SubscriptionError(error))
+            self._management.refused(error)
 
     def arrived(self, subscription: str, incoming: Incoming) -> None:  # noqa: ARG002 (a handler's signature)
         """An answer came."""
         succeeded = incoming.header(SUCCEEDED.encode()) == "true"
         self._management.answered(incoming.header(b"correlation-id"), incoming.body, succeeded=succeeded)
-
-    def blamed(self, error: SubscriptionError) -> None:
-        """The user lacks a right."""
-        self._management.refused(error)

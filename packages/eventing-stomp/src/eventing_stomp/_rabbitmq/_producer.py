@@ -9,7 +9,7 @@ from eventing_core.provider import Destination, Message
 from eventing_core.provider.sockets import Send, SocketProducer, next_number
 from eventing_stomp._frames import lines
 from eventing_stomp._generation import StompGeneration
-from eventing_stomp._rabbitmq._address import DEFAULT_EXCHANGE
+from eventing_stomp._rabbitmq._address import DEFAULT_EXCHANGE, EXCHANGE
 from eventing_stomp._rabbitmq._message import encode
 from eventing_stomp._rabbitmq._session import RabbitSession
 
@@ -21,13 +21,13 @@ class RabbitProducer(SocketProducer[StompGeneration, RabbitSession]):
     """SEND frames, each with a receipt, which RabbitMQ gives when it has the message.
 
     Attributes:
-        address: the routing key or exchange that an error names.
+        names: routing key, queue and exchange, as an error may name them.
     """
 
     def __init__(self, connection: RabbitConnection, destination: Destination) -> None:
         super().__init__(connection, destination)
         queue = None if destination.kind == "topic" else connection.model.queue(destination)
-        self.address = DEFAULT_EXCHANGE if queue else destination.topic
+        self.names = frozenset((queue.name, DEFAULT_EXCHANGE) if queue else (destination.topic, EXCHANGE))
         self._where = lines(
             {"destination": connection.model.target(destination), **dict(queue.settings if queue else ())}
         )

@@ -22,11 +22,6 @@ class ArtemisProducer(SocketProducer[G, ArtemisSession]):
     #: A topic's queues: None: ask; False: it had none a moment ago, which holds for one round of writing.
     _routed: bool | None = None
 
-    @property
-    def address(self) -> str:
-        """Where it sends to, without the queue."""
-        return self._node.address.partition("::")[0]
-
     @abstractmethod
     def can_write(self, generation: G) -> bool:
         """Whether the broker takes messages now; `flush` is called again when that changes."""
