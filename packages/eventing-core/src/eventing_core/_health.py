@@ -19,6 +19,7 @@ class ListenerHealth:
         event: the event's name.
         consuming: its queue is attached in the current generation, credit was given, and nothing takes up room for
             ever: an event that an unexpected error left unsettled does, until the next generation.
+        paused: it would consume, and tries single events only: almost everything failed (`Retry.pause_after`).
         running: runs of ``on`` at this moment.
         held: deliveries that wait for another attempt.
         error: what is wrong: why it isn't attached, why a copy can't be stored, or what unexpected error left an
@@ -30,6 +31,7 @@ class ListenerHealth:
     consuming: bool
     running: int
     held: int
+    paused: bool = False
     error: str = ""
 
 
