@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -25,7 +26,7 @@ from eventing_core._circuit import Circuit
 from eventing_core._codec import Codec
 from eventing_core._copies import Copies, Failures, describe_error
 from eventing_core._copying import Copying
-from eventing_core._health import ListenerHealth
+from eventing_core._health import ListenerHealth, StuckRun
 from eventing_core._listener import EventListener, EventListenerDescriptor
 from eventing_core._retry import Retry
 from eventing_core._survived import Survived
@@ -70,6 +71,7 @@ class Incoming:
     copies: Copies
     capabilities: Capabilities
     timer: Timer
+    stuck_after: float = math.inf
 
 
 class Dispatcher(ABC):
@@ -83,6 +85,7 @@ class Dispatcher(ABC):
         self._timer = incoming.timer
         self._concurrency = incoming.descriptor.concurrency
         self._ordered = incoming.descriptor.ordered
+        self._stuck_after = incoming.descriptor.timeout or incoming.stuck_after
         self._spare = max(1, incoming.descriptor.prefetch // 2)
         self._handle: Handle | None = None
         self._queue: deque[Delivery] = deque()
@@ -226,6 +229,7 @@ class Dispatcher(ABC):
 
     def health(self) -> ListenerHealth:
         """How the listener is. Thread-safe."""
+        stuck = self.stuck(time.monotonic() - self._stuck_after)
         with self._lock:
             active = self._state is SubscriptionState.ACTIVE
             paused = self._circuit.is_open
@@ -239,6 +243,7 @@ class Dispatcher(ABC):
                 paused=active and self._consuming and not flawed and paused,
                 running=self._tokens,
                 held=len(self._held) + self._waiting,
+                stuck=stuck,
                 error=self._copying.error or self._credit_flaw or self._flaw or error or ours,
             )
 
@@ -283,6 +288,10 @@ class Dispatcher(ABC):
         elif state is SubscriptionState.FAILED and consuming:
             with _quietly:
                 _log.error("%s: not consuming: %s", self.descriptor.label, error)
+
+    @abstractmethod
+    def stuck(self, since: float) -> tuple[StuckRun, ...]:
+        """The runs that began before that, of `time.monotonic`."""
 
     # -- tokens -----------------------------------------------------------------------------------------------
 

@@ -104,6 +104,10 @@ class DecodeError(EventingError, ValueError):
     """A body is no valid event of the listener's type. Trying again can't mend it."""
 
 
+class HandlerTimeoutError(EventingError, TimeoutError):
+    """A listener's ``async def on`` took longer than its ``timeout``, and was cancelled: a failed attempt."""
+
+
 class CrashLoopError(EventingError):
     """A delivery was given out so often, without ever being settled, that it must be killing its process."""
 
