@@ -60,7 +60,7 @@ def test_the_keys_and_defaults_of_the_retry_table():
     manager = EventManager.from_config(provider="memory")
     table = documented("`[retry]`")
     assert table == {key: shown(getattr(manager._retry, key)) for key in table}
-    assert table.keys() == {"max_attempts", "initial", "factor", "max_delay", "jitter"}
+    assert table.keys() == {"max_attempts", "initial", "factor", "max_delay", "jitter", "pause_after"}
 
 
 def test_the_keys_and_defaults_of_the_memory_table():
