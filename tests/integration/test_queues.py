@@ -303,3 +303,21 @@ def test_a_send_right_after_the_first_listener_is_not_unrouted(bench: Bench):
     [(_, error)] = bench.send("somebody").wait(1)
     assert error is None
     recorder.wait(1)
+
+
+def test_a_broker_that_takes_events_away_too_early_is_told_of(
+    make_artemis: Callable[..., Artemis], caplog: pytest.LogCaptureFixture
+):
+    broker = make_artemis(address_settings={"max-delivery-attempts": "5"})
+    with opened(broker, "early") as bench:
+        bench.listen_active()
+        until(lambda: "after 5 deliveries (max-delivery-attempts)" in caplog.text, "a warning")
+        bench.provider.close(5.0)
+    assert "Event-early" in caplog.text
+
+
+def test_a_broker_with_its_usual_settings_is_not_complained_of(bench: Bench, caplog: pytest.LogCaptureFixture):
+    bench.listen_active()
+    # Answers come in order: that about the settings has come before this one.
+    bench.put("x")
+    assert "max-delivery-attempts" not in caplog.text

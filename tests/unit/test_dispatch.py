@@ -8,6 +8,7 @@ import logging
 import sys
 import threading
 import time
+import traceback
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextvars import ContextVar
 from functools import partial
@@ -26,9 +27,10 @@ from eventing_core import (
     event_listener,
 )
 from eventing_core._copies import Failures
-from eventing_core._dispatch import CRASH_LIMIT, SUSPECT, Dispatcher
+from eventing_core._dispatch import SUSPECT, Dispatcher
 from eventing_core._dispatch_kinds import LoopDispatcher
 from eventing_core.provider import (
+    CRASH_LIMIT,
     Delivery,
     Message,
     Outcome,
@@ -1018,3 +1020,16 @@ def test_headers_set_by_a_failing_attempt_are_gone_in_the_next() -> None:
     envelope = Envelope(message.body, message.headers)
     envelope.set("a", "2")
     assert message.headers == {"a": "1"}
+
+
+def test_a_logged_traceback_begins_with_the_listeners_own_code(
+    bench: Callable[..., Bench], caplog: pytest.LogCaptureFixture
+) -> None:
+    it = bench(fail, retry=Retry(max_attempts=1))
+    it.deliver(Plain(1))
+    it.broker.wait_for(lambda: it.broker.accepted() == [1])
+    (record,) = [record for record in caplog.records if "dead letters" in record.getMessage()]
+    assert record.exc_info is not None
+    frames = [frame.f_globals["__name__"] for frame, _ in traceback.walk_tb(record.exc_info[2])]
+    assert frames
+    assert not any(name.startswith("eventing_core.") for name in frames)

@@ -100,6 +100,20 @@ def test_a_time_limit_that_is_none_is_refused(timeout: Any):
         EventManager.from_config(provider="memory", listeners=[Slow], pipelines=[]).start()
 
 
+def test_a_body_that_is_too_large_is_dead_lettered(kit: Kit):
+    kind, handled = kit.event(), Log[str]()
+    listener = kit.listener(kind, lambda event: handled.add(event.text))
+    manager = kit.manager(listener, max_body_bytes=100)
+    manager.send_event(kind(1, "x" * 100))
+    manager.send_event(kind(2, "fits"))
+    assert handled.wait(1, "what is small enough is handled") == ["fits"]
+    dead = dead_letters_of(kit.queue(listener=listener))
+    manager.stop()
+    (letter,) = kit.read(dead)
+    assert letter.headers["eventing-reason"] == "undecodable"
+    assert "max_body_bytes" in letter.headers["eventing-error-message"]
+
+
 # -- what is stuck ----------------------------------------------------------------------------------------------------
 
 

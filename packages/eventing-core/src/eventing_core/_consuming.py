@@ -61,7 +61,7 @@ class Consumers:
             self._check_workers(descriptor)
             self._check_capabilities(descriptor)
         chain = Chain(pipelines, "handle")
-        codecs = {d.event.event_type: Codec(d.event) for d in descriptors}
+        codecs = {d.event.event_type: Codec(d.event, options.max_body_bytes) for d in descriptors}
         name = f"eventing-{next(_numbers)}"
         self._timer = Timer(name)
         self._workers = Workers(options.workers, name) if any(not d.is_async for d in descriptors) else None

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -34,6 +35,8 @@ _DIGITS = 10
 
 #: Characters of an exception's text that a dead letter keeps.
 _MESSAGE_LIMIT = 1000
+
+_PACKAGE = __name__.partition(".")[0] + "."
 
 
 @dataclass(slots=True)
@@ -155,6 +158,14 @@ def describe_error(error: BaseException) -> str:
     """Type and text of an error, for a log line."""
     kind, text = type(error).__qualname__, _text_of(error)
     return f"{kind}: {text}" if text else kind
+
+
+def traceback_of(error: BaseException) -> tuple[type[BaseException], BaseException, TracebackType | None]:
+    """For a log line's ``exc_info``: the traceback from where the user's own code begins."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith(_PACKAGE):
+        trace = trace.tb_next
+    return type(error), error, trace or error.__traceback__
 
 
 def _type_of(error: BaseException) -> str:

@@ -24,7 +24,7 @@ from typing import Any
 from eventing_core._chain import Chain
 from eventing_core._circuit import Circuit
 from eventing_core._codec import Codec
-from eventing_core._copies import Copies, Failures, describe_error
+from eventing_core._copies import Copies, Failures, describe_error, traceback_of
 from eventing_core._copying import Copying
 from eventing_core._health import ListenerHealth, StuckRun
 from eventing_core._listener import EventListener, EventListenerDescriptor
@@ -33,7 +33,7 @@ from eventing_core._survived import Survived
 from eventing_core._window import SlowStart
 from eventing_core._workers import Timer
 from eventing_core.errors import CrashLoopError, DecodeError, ManagerStoppedError, SubscriptionError
-from eventing_core.provider import Capabilities, Delivery, Handle, Outcome, SubscriptionState
+from eventing_core.provider import CRASH_LIMIT, Capabilities, Delivery, Handle, Outcome, SubscriptionState
 
 _log = logging.getLogger("eventing")
 
@@ -42,11 +42,6 @@ HOLD_LIMIT = 5.0
 
 #: From this delivery count on, without what this process survived, a delivery runs alone, with a window of 1.
 SUSPECT = 3
-
-#: From this delivery count on a delivery is dead-lettered as a crash loop; or, where this process survived enough of
-#: it, replaced by a copy that the broker counts anew, unless the order matters. Below 10, at which Artemis takes a
-#: message away by default (broker manual, "max-delivery-attempts").
-CRASH_LIMIT = 8
 
 #: Settle what has returned when so many have, or after so many seconds.
 _FLUSH_COUNT = 64
@@ -573,10 +568,11 @@ class Dispatcher(ABC):
             attempt, delay = failures.attempts, self._retry.delay(failures.attempts)
             self._try_again(delivery, failures, delay)
             with _quietly:
+                trace = traceback_of(error) if _log.isEnabledFor(logging.DEBUG) else None
                 _log.warning(
                     "%s: attempt %d of %d of event %s failed, the next in %.1f s: %s",
                     self.descriptor.label, attempt, self._retry.max_attempts, delivery.message().message_id,
-                    delay, describe_error(error), exc_info=error if _log.isEnabledFor(logging.DEBUG) else None,
+                    delay, describe_error(error), exc_info=trace,
                 )  # fmt: skip
 
     # -- pausing ----------------------------------------------------------------------------------------------
@@ -711,7 +707,7 @@ class Dispatcher(ABC):
             _log.error(
                 "%s: event %s goes to the dead letters as %s, after %d attempts: %s",
                 self.descriptor.label, delivery.message().message_id, reason, failures.attempts, describe_error(error),
-                exc_info=None if isinstance(error, DecodeError | CrashLoopError) else error,
+                exc_info=None if isinstance(error, DecodeError | CrashLoopError) else traceback_of(error),
             )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ The tree::
     ├── HeaderNotFoundError           (also a KeyError)
     ├── SerializationError            an event that can't be serialised; nothing was sent
     ├── DecodeError                   a body that isn't the event; never succeeds by retrying
+    ├── HandlerTimeoutError           (also a TimeoutError)
     ├── CrashLoopError                a delivery that took its process down again and again
     ├── BrokerConnectionError         no usable connection
     │   ├── HostNotFoundError

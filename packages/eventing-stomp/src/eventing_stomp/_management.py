@@ -19,18 +19,26 @@ from eventing_stomp._generation import StompGeneration
 #: Where answers come: an address for each connection begins so.
 _REPLIES = "eventing.replies."
 
+#: One refusal may have another reason than that the user lacks the right.
+_REFUSALS = 2
+
 
 class Access:
     """What the user may not do; learnt once for all generations, since a refusal ends the connection.
 
     Attributes:
-        asking: it may ask management.
+        refusals: questions to management that were refused, since one was taken. Artemis doesn't say why.
         temporary: it may have a temporary queue.
     """
 
     def __init__(self) -> None:
-        self.asking = True
+        self.refusals = 0
         self.temporary = True
+
+    @property
+    def asking(self) -> bool:
+        """It may ask management."""
+        return self.refusals < _REFUSALS
 
 
 class StompManagement(Management):
@@ -60,9 +68,10 @@ class StompManagement(Management):
             self._generation.request("SEND", headers, self._sent, call.body.encode())
 
     def _sent(self, error: str | None) -> None:
-        if error is not None:
-            if is_of_rights(error):
-                self._access.asking = False
+        if error is None:
+            self._access.refusals = 0
+        else:
+            self._access.refusals += 1
             self.deny(error)
 
     def refused(self, error: str) -> None:
