@@ -105,3 +105,13 @@ def test_every_decision_is_listed():
 
 def test_the_readme_stays_short():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 200
+
+
+def test_the_tests_that_are_named_are_there():
+    text = (ROOT / "docs" / "explanation" / "lessons.md").read_text(encoding="utf-8")
+    named = re.findall(r"`([\w/.]+)::(\w+)`", text)
+    assert len(named) > 20
+    kit = ROOT / "packages" / "eventing-core" / "src" / "eventing_core" / "testing"
+    for place, name in named:
+        files = sorted(kit.glob("*.py")) if place == "kit" else [ROOT / place]
+        assert any(re.search(rf"(def|class) {name}\b", file.read_text(encoding="utf-8")) for file in files), name
