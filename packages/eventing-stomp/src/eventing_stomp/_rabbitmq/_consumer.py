@@ -84,7 +84,9 @@ class RabbitConsumer(FrameConsumer[RabbitSession]):
     def denied(self, error: str) -> None:
         """It can't be had."""
         mend = ""
-        if "inequivalent arg" in error:
+        if "inequivalent arg 'x-expires'" in error:
+            mend = "; it was made with another member_expiry: set that one, or delete it, so that it is made anew"
+        elif "inequivalent arg" in error:
             mend = "; it is there with other settings: give it these, or delete it, so that it is made anew"
         self.refused(SubscriptionError(f"queue {self.queue.name!r}: refused ({error}){mend}"))
 
@@ -256,8 +258,9 @@ class _Lock:
             self._then()
         elif "RESOURCE_LOCKED" in error:
             consumer.in_use(consumer.queue.name)
-        else:
+        elif "NOT_FOUND" not in error:
             consumer.denied(error)
+        # Else this connection had it before, and RabbitMQ makes a queue once in a connection. This one has ended now.
 
     def arrived(self, subscription: str, incoming: Incoming) -> None:
         """Nobody sends to it."""
