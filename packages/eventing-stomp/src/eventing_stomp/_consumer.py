@@ -93,6 +93,7 @@ class StompConsumer(FrameConsumer[ArtemisSession]):
             # The broker would refuse a second consumer by ending the whole connection.
             if attempt == self._attempt:
                 if consumers:
+                    self._raced = False
                     self.in_use(queue.name)
                 else:
                     self._subscribe(generation, first)
@@ -116,7 +117,8 @@ class StompConsumer(FrameConsumer[ArtemisSession]):
             self._raced = True
             self.in_use(queue.name)
         else:
-            self.refused(of_refusal(queue, "", error))
+            more = "; Artemis says no more: the user may lack the right to consume" if subscription_of(error) else ""
+            self.refused(of_refusal(queue, "", error + more))
 
     def _subscribe(self, generation: StompGeneration, size: int) -> None:
         """Subscribe, with that many bytes on their way; 0: one message at a time."""
