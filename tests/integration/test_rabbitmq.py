@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from eventing_core import EventManager, Retry, errors
-from eventing_core.provider import Destination
+from eventing_core.provider import Destination, SubscriptionState
 from eventing_stomp import StompProvider
 from examples.artemis import Artemis
 from tests.support.bench import Bench, accepting, failure_of, opened
@@ -23,6 +23,7 @@ from tests.support.waiting import until
 from tests.support.workers import event_named, listener_of
 
 TIMEOUT = 30.0
+INACTIVE = SubscriptionState.INACTIVE
 
 #: What is refused is refused within this time, in seconds: nobody waits for a deadline.
 SOON = 10.0
@@ -328,6 +329,19 @@ def test_a_server_name_in_use(manager_on: Callable[..., EventManager], unique: C
     until(lambda: handled["third"] == [2], "the third has taken over")
     other = manager_on(listener(abs), server_name="other")
     other.start()
+
+
+def test_of_two_that_start_at_once_one_has_the_name(bench_of: Callable[..., Bench], unique: Callable[[str], str]):
+    benches = [bench_of(server_name_timeout=0) for _ in range(2)]
+    for number in range(20):
+        queue = Destination(unique(f"Raced{number}"), "Listener", "same", "queue", durable=True)
+        recorders = [bench.listen(queue, window=10) for bench in benches]
+        outcomes = [
+            recorder.states.until(lambda states: bool(states) and states[-1][0] is not INACTIVE, "it is told")[-1][2]
+            for recorder in recorders
+        ]
+        assert sorted(type(outcome) is errors.ServerNameInUseError for outcome in outcomes) == [False, True], outcomes
+        assert None in outcomes
 
 
 def test_a_server_takes_over_from_a_half_open_predecessor(
