@@ -480,6 +480,19 @@ def test_a_member_expiry_that_has_changed(bench_of: Callable[..., Bench], unique
 # -- load -------------------------------------------------------------------------------------------------------------
 
 
+def test_a_window_that_grows_one_by_one_is_filled_each_time(
+    bench_of: Callable[..., Bench], unique: Callable[[str], str]
+):
+    bench = bench_of()
+    recorder = bench.listen_active(queue_of(unique("Growing")), window=8)
+    bench.put(*map(str, range(60)), to=topic_of(unique("Growing")))
+    # As a listener's window does with each delivery that waits for its retry.
+    for size in range(8, 50):
+        recorder.handle.window(size)
+        recorder.wait(size)
+    assert recorder.bodies() == list(map(str, range(49)))
+
+
 def test_all_workers_are_busy_while_retries_wait(manager_on: Callable[..., EventManager], unique: Callable[[str], str]):
     event_type = event_named(unique("Held"))
     together, met = threading.Barrier(8), []
@@ -495,7 +508,7 @@ def test_all_workers_are_busy_while_retries_wait(manager_on: Callable[..., Event
     manager = manager_on(listener_of(event_type, "Listener", on, concurrency=8, retry=late))
     manager.start()
     manager.send_events([event_type(number=number) for number in range(20)])
-    until(lambda: manager.health().listeners[0].held == 20, lambda: str(manager.health()))
+    until(lambda: manager.health().listeners[0].held == 20, lambda: str(manager.health()), 8)
     manager.send_events([event_type(number=number) for number in range(20, 36)])
     until(lambda: len(met) == 16, lambda: f"eight at once, twice: {met}")
 
