@@ -244,3 +244,20 @@ def test_a_refusal_that_ends_the_connection_is_not_met_again_at_once(
     assert line.generation_number == 3
     assert tries[1] - tries[0] > 0.5
     assert consumer.subscription.destination.topic == "t"
+
+
+def test_why_it_can_not_be_had_is_told_beyond_a_loss(line: Line, peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+    consumer, told = subscribed(line)
+    monkeypatch.setattr(line, "config", line.config.model_copy(update={"server_name_timeout": 0.0}))
+
+    def attach_now(self: Consumer, generation: Mute, session: Nothing) -> None:
+        self.in_use("t::g")
+        generation.fail(BrokerConnectionError("refused"))
+
+    monkeypatch.setattr(Consumer, "attach_now", attach_now)
+    peer.taken[0].close()
+    until(lambda: line.generation_number >= 2 and not line.health().connected, "it is refused")
+    until(lambda: line.generation_number >= 3, "the connection is there again")
+    active, inactive, failed = SubscriptionState.ACTIVE, SubscriptionState.INACTIVE, SubscriptionState.FAILED
+    assert told.states == [active, inactive, failed]
+    assert consumer.subscription.destination.topic == "t"

@@ -105,7 +105,8 @@ def test_what_is_written_is_read(frames: list[tuple[str, dict[str, str], bytes]]
     assert split(*cut(raw, places)) == expected
 
 
-def test_a_large_body_is_not_copied_with_every_piece(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("length", [b"content-length:1000000\n", b""], ids=["length", "no length"])
+def test_a_large_body_is_not_copied_with_every_piece(length: bytes, monkeypatch: pytest.MonkeyPatch):
     looked: list[bytes] = []
     real = _frames._content_length
 
@@ -114,12 +115,12 @@ def test_a_large_body_is_not_copied_with_every_piece(monkeypatch: pytest.MonkeyP
         return real(head)
 
     monkeypatch.setattr(_frames, "_content_length", look)
-    splitter, body = Splitter(), b"\0\n" * 500_000
-    data = b"MESSAGE\ncontent-length:1000000\n\n" + body + b"\0\nRECEIPT\n\n\0"
+    splitter, body = Splitter(), (b"\0\n" if length else b"x\n") * 500_000
+    data = b"MESSAGE\n%b\n%b\0\nRECEIPT\n\n\0" % (length, body)
     pieces = [data[at : at + 1000] for at in range(0, len(data), 1000)]
     found = [incoming for piece in pieces for incoming in splitter.feed(piece)]
     assert [incoming.body for incoming in found] == [body, b""]
-    # The first piece tells the length; the next look is at the end, and each of them copies what is there.
+    # The first piece tells the length, or that there is none; the next look is at the end. Each copies what is there.
     assert len(looked) <= 4
 
 

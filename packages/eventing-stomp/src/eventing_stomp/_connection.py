@@ -26,7 +26,7 @@ class StompConnection(StompLink[ArtemisSession]):
 
     def make_known_session(self, generation: StompGeneration) -> ArtemisSession:
         """Queues and addresses of the broker."""
-        if not self._access.temporary:
+        if not self._access.temporary.given:
             self._warned.once(
                 "%s: this user may not have temporary queues: on eventing.replies.# it needs the permissions "
                 "createAddress, createNonDurableQueue, consume and send. Without them there is no management, and when "

@@ -5,7 +5,7 @@ there is one STOMP subscription, whose setting follows from the window, and what
 a window of 1 it is exact: one message at a time.
 
 The setting can't be changed, so the STOMP subscription is made anew, which gives back what waits here: at a moment at
-which nothing is out. Where it is far too small for the window, that moment is brought about.
+which nothing is out. Where it is too small for the window, that moment is brought about.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ _LEAST = 4096
 #: How large a message is taken to be before one has come, in bytes.
 _GUESS = 8192
 
+#: So many messages tell how large one is; earlier ones count for half.
+_REMEMBERED = 64
+
 
 class StompConsumer(FrameConsumer[ArtemisSession]):
     """A STOMP subscription to one queue, made again in each generation."""
@@ -41,6 +44,8 @@ class StompConsumer(FrameConsumer[ArtemisSession]):
     def __init__(self, connection: StompConnection, subscription: Subscription, subscriber: Subscriber) -> None:
         super().__init__(connection, subscription, subscriber)
         self._limit = connection.settings.prefetch_bytes
+        #: Of bytes, for a window of more than one.
+        self._most = max(_LEAST, self._limit)
         #: Nobody else may have what waits here; given back, an exclusive queue's would go to another consumer.
         self._alone = subscription.exclusive or bool(subscription.destination.member)
         self._node: Node | None = None
@@ -49,7 +54,7 @@ class StompConsumer(FrameConsumer[ArtemisSession]):
         #: The id of the STOMP subscription; empty where there is none.
         self._live = ""
         self._bytes = 0
-        #: What came by this STOMP subscription: how many, and their bytes.
+        #: What came by this STOMP subscription: how many, and their bytes; the later ones count for more.
         self._came = self._came_bytes = 0
         #: A message's size by the STOMP subscription before: one large message is not to count for ever.
         self._mean = _GUESS
@@ -88,6 +93,7 @@ class StompConsumer(FrameConsumer[ArtemisSession]):
             # The broker would refuse a second consumer by ending the whole connection.
             if attempt == self._attempt:
                 if consumers:
+                    self._raced = False
                     self.in_use(queue.name)
                 else:
                     self._subscribe(generation, first)
@@ -111,7 +117,8 @@ class StompConsumer(FrameConsumer[ArtemisSession]):
             self._raced = True
             self.in_use(queue.name)
         else:
-            self.refused(of_refusal(queue, "", error))
+            more = "; Artemis says no more: the user may lack the right to consume" if subscription_of(error) else ""
+            self.refused(of_refusal(queue, "", error + more))
 
     def _subscribe(self, generation: StompGeneration, size: int) -> None:
         """Subscribe, with that many bytes on their way; 0: one message at a time."""
@@ -165,6 +172,9 @@ class StompConsumer(FrameConsumer[ArtemisSession]):
     def arrived(self, subscription: str, incoming: Incoming) -> None:
         """Keep a message until all that was read is taken in."""
         if subscription == self._live:
+            if self._came >= _REMEMBERED:
+                self._came //= 2
+                self._came_bytes //= 2
             self._came += 1
             self._came_bytes += _size_of(incoming)
             super().arrived(subscription, incoming)
@@ -179,48 +189,49 @@ class StompConsumer(FrameConsumer[ArtemisSession]):
         generation = self._generation
         if generation is None or not self._active:
             return
-        if not self._alone:
-            if not self._out:
-                self._fit(generation)
-            elif self._starves():
-                self._draining = True
+        if not (self._alone or self._out):
+            self._fit(generation)
         self.hand_over_arrived()
 
     def hand_over_arrived(self) -> None:
-        """Hand over what the window allows."""
+        """Hand over what the window allows, and see whether that is all it could have."""
         if not self._draining:
             super().hand_over_arrived()
+            self._draining = not self._alone and self._starves()
 
     def _fit(self, generation: StompGeneration) -> None:
-        """Nothing is out: subscribe anew, where the window asks for something else."""
-        wanted = self._wanted()
-        if wanted and self._draining:
-            # So that this is seldom needed while the window grows.
-            wanted = min(wanted * 2, self._limit)
+        """Nothing is out: subscribe anew, where the window asks for something else.
+
+        It gets twice what it takes, and keeps that while it is enough, and not far too much.
+        """
         self._draining = False
-        if wanted is None:
+        needed = self._needed()
+        if needed is None:
             if self._live:
                 self._unsubscribe(generation)
         elif not self._live:
-            self._subscribe(generation, wanted)
-        elif (wanted == 0) != (self._bytes == 0) or not self._bytes <= wanted * 4 <= self._bytes * 8:
+            self._subscribe(generation, min(needed * 2, self._most))
+        elif not needed <= self._bytes <= needed * 4:
             self._unsubscribe(generation)
-            self._subscribe(generation, wanted)
+            self._subscribe(generation, min(needed * 2, self._most))
 
     def _starves(self) -> bool:
-        """Whether the window could take more, and only the bytes keep the broker from sending it."""
-        wanted = self._wanted()
-        if not wanted or len(self._out) >= self._size or wanted < self._bytes * 2:
-            return False
-        return sum(_size_of(incoming) for _, incoming in self._out.values()) >= self._bytes
+        """Whether the window could take more, and only the bytes keep the broker from sending it.
 
-    def _wanted(self) -> int | None:
-        """How many bytes may be on their way; 0: one message at a time; None: nothing at all."""
+        The broker counts the bytes of frames, and stops once it has sent as many as it may.
+        """
+        needed = self._needed()
+        if needed is None or needed <= self._bytes or len(self._out) >= self._size:
+            return False
+        return bool(self._out) and sum(_size_of(incoming) for _, incoming in self._out.values()) >= self._bytes
+
+    def _needed(self) -> int | None:
+        """How many bytes the window takes; 0: one message at a time; None: nothing at all."""
         if self._size == 0:
             return None
         if self._size == 1:
             return 0
-        return min(max(_LEAST, self._size * self._message_size()), max(_LEAST, self._limit))
+        return min(max(_LEAST, self._size * self._message_size()), self._most)
 
     def _message_size(self) -> int:
         """Of a message, on average, in bytes."""

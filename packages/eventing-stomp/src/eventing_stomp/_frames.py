@@ -100,6 +100,8 @@ class Splitter:
         self._size = 0
         #: What is waited for before it is worth while to look again.
         self._wanted = 0
+        #: A body without a length has begun: only NUL ends it.
+        self._endless = False
 
     def feed(self, data: bytes) -> list[Incoming]:
         """Take bytes in; return the frames that are complete. Heartbeats are passed over.
@@ -109,10 +111,11 @@ class Splitter:
         """
         self._rest.append(data)
         self._size += len(data)
-        if self._size < self._wanted:
+        if self._size < self._wanted or (self._endless and b"\0" not in data):
             return []
         buffer = b"".join(self._rest)
         self._wanted = 0
+        self._endless = False
         found: list[Incoming] = []
         at, size = 0, len(buffer)
         while True:
@@ -145,8 +148,8 @@ class Splitter:
         length = _content_length(head)
         stop = buffer.find(b"\0", start) if length is None else start + length
         if stop < 0 or stop >= len(buffer):
-            # Without a length there is nothing to wait for but the next byte.
-            self._wanted = 0 if stop < 0 else stop + 1
+            self._endless = length is None
+            self._wanted = 0 if length is None else stop + 1
             return None
         if buffer[stop] != 0:
             raise BrokenFrameError

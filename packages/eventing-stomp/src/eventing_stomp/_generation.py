@@ -353,6 +353,9 @@ class StompGeneration(Generation):
                     sends = []
                 else:
                     asked = []
+                    # Or it has them, and their receipts are late: RabbitMQ confirms when they are on its disk.
+                    for key in sends:
+                        self.sends[key].in_doubt = True
             if sends or asked:
                 return sends, asked
         return [], []

@@ -19,26 +19,45 @@ from eventing_stomp._generation import StompGeneration
 #: Where answers come: an address for each connection begins so.
 _REPLIES = "eventing.replies."
 
-#: One refusal may have another reason than that the user lacks the right.
-_REFUSALS = 2
+
+#: So many refusals in a row are taken for a missing right.
+_REFUSALS = 3
 
 
-class Access:
-    """What the user may not do; learnt once for all generations, since a refusal ends the connection.
+class Right:
+    """What a user may do, or may not: learnt over the generations, since a refusal ends the connection.
 
-    Attributes:
-        refusals: questions to management that were refused, since one was taken. Artemis doesn't say why.
-        temporary: it may have a temporary queue.
+    Artemis mostly doesn't say why it refuses ("Error sending message"): one refusal may have any reason.
     """
 
     def __init__(self) -> None:
-        self.refusals = 0
-        self.temporary = True
+        self._refusals = 0
 
     @property
-    def asking(self) -> bool:
-        """It may ask management."""
-        return self.refusals < _REFUSALS
+    def given(self) -> bool:
+        """It is worth while to try."""
+        return self._refusals < _REFUSALS
+
+    def refused(self, error: str) -> None:
+        """The broker did not let it."""
+        self._refusals = _REFUSALS if is_of_rights(error) else self._refusals + 1
+
+    def used(self) -> None:
+        """The broker let it."""
+        self._refusals = 0
+
+
+class Access:
+    """A user's rights.
+
+    Attributes:
+        asking: to ask management.
+        temporary: to have a temporary queue.
+    """
+
+    def __init__(self) -> None:
+        self.asking = Right()
+        self.temporary = Right()
 
 
 class StompManagement(Management):
@@ -49,9 +68,9 @@ class StompManagement(Management):
         self._generation = generation
         self._access = access
         self._replies = f"{_REPLIES}{uuid4().hex}"
-        if access.temporary:
+        if access.temporary.given:
             _Replies(self._replies, generation, self)
-        if not (access.temporary and access.asking):
+        if not (access.temporary.given and access.asking.given):
             self.deny("refused before")
 
     def flush(self) -> None:
@@ -68,17 +87,27 @@ class StompManagement(Management):
             self._generation.request("SEND", headers, self._sent, call.body.encode())
 
     def _sent(self, error: str | None) -> None:
+        if error is not None:
+            self._refused(self._access.asking, error)
+
+    def had(self, error: str | None) -> None:
+        """There is a queue for answers; or why there is none."""
         if error is None:
-            self._access.refusals = 0
+            self._access.temporary.used()
         else:
-            self._access.refusals += 1
+            self._refused(self._access.temporary, error)
+
+    def _refused(self, right: Right, error: str) -> None:
+        """The connection is over. While the right may be given, all that was asked is asked again over the next one."""
+        right.refused(error)
+        if not right.given:
             self.deny(error)
 
-    def refused(self, error: str) -> None:
-        """The user may not have a queue for answers. The connection is over; the next one does without."""
-        if is_of_rights(error):
-            self._access.temporary = False
-        self.deny(error)
+    def came(self, incoming: Incoming) -> None:
+        """An answer came."""
+        self._access.asking.used()
+        succeeded = incoming.header(SUCCEEDED.encode()) == "true"
+        self.answered(incoming.header(b"correlation-id"), incoming.body, succeeded=succeeded)
 
 
 class _Replies:
@@ -93,10 +122,8 @@ class _Replies:
 
     def answered(self, subscription: str, error: str | None) -> None:  # noqa: ARG002 (a handler's signature)
         """The queue is there; or the user lacks a right."""
-        if error is not None:
-            self._management.refused(error)
+        self._management.had(error)
 
     def arrived(self, subscription: str, incoming: Incoming) -> None:  # noqa: ARG002 (a handler's signature)
         """An answer came."""
-        succeeded = incoming.header(SUCCEEDED.encode()) == "true"
-        self._management.answered(incoming.header(b"correlation-id"), incoming.body, succeeded=succeeded)
+        self._management.came(incoming)

@@ -53,6 +53,8 @@ class RabbitConsumer(FrameConsumer[RabbitSession]):
         self._ending: _Ending | None = None
         #: There was a window, in this attachment: before, the first subscription is no more than it should be.
         self._given = False
+        #: The window is wider than the subscriptions, by too little for one more of them.
+        self._lacks = False
 
     @property
     def names(self) -> frozenset[str]:
@@ -84,7 +86,9 @@ class RabbitConsumer(FrameConsumer[RabbitSession]):
     def denied(self, error: str) -> None:
         """It can't be had."""
         mend = ""
-        if "inequivalent arg" in error:
+        if "inequivalent arg 'x-expires'" in error:
+            mend = "; it was made with another member_expiry: set that one, or delete it, so that it is made anew"
+        elif "inequivalent arg" in error:
             mend = "; it is there with other settings: give it these, or delete it, so that it is made anew"
         self.refused(SubscriptionError(f"queue {self.queue.name!r}: refused ({error}){mend}"))
 
@@ -120,9 +124,13 @@ class RabbitConsumer(FrameConsumer[RabbitSession]):
         self._end_if_full(session)
 
     def _end_if_full(self, session: RabbitSession) -> None:
-        counts = Counter(subscription for subscription, _ in self._unsettled())
-        if all(counts[subscription] >= prefetch for subscription, prefetch in self._live.items()):
+        if self._is_full():
             self._end_now(session)
+
+    def _is_full(self) -> bool:
+        """Each subscription has all out that it may have."""
+        counts = Counter(subscription for subscription, _ in self._unsettled())
+        return all(counts[subscription] >= prefetch for subscription, prefetch in self._live.items())
 
     def _unsettled(self) -> list[Arrived]:
         withheld = self._ending.accepted if self._ending is not None else []
@@ -173,6 +181,8 @@ class RabbitConsumer(FrameConsumer[RabbitSession]):
         """Hand over what the window allows."""
         if self._ending is not None and self._session is not None:
             self._end_if_full(self._session)
+        elif self._lacks and self._is_full():
+            self._connection.dirty.add(self)
         if self._closing is None:
             super().hand_over_arrived()
 
@@ -197,9 +207,13 @@ class RabbitConsumer(FrameConsumer[RabbitSession]):
         elif self._ending is None:
             ended = self._give_back_beyond(session, size - allowed)
             free = size - allowed - ended
-            # Where there are many already, less than a quarter waits until there is more.
             if free > 0 and (free * 4 >= size or len(self._live) < _MANY):
                 self._subscribe(session, free)
+                free = 0
+            elif free > 0 and self._is_full():
+                # There are many already: one takes their place.
+                self._end_subscriptions(session, lambda: self._connection.dirty.add(self))
+            self._lacks = free > 0
         self.hand_over_arrived()
 
     def _give_back_beyond(self, session: RabbitSession, room: int) -> int:
@@ -256,8 +270,9 @@ class _Lock:
             self._then()
         elif "RESOURCE_LOCKED" in error:
             consumer.in_use(consumer.queue.name)
-        else:
+        elif "NOT_FOUND" not in error:
             consumer.denied(error)
+        # Else this connection had it before, and RabbitMQ makes a queue once in a connection. This one has ended now.
 
     def arrived(self, subscription: str, incoming: Incoming) -> None:
         """Nobody sends to it."""

@@ -143,7 +143,8 @@ class SocketConsumer(Handle, Generic[G, S]):
         self._generation = self._session = None
         if self._closing is not None:
             self._end()
-        elif not self._failed or self._was_active:
+        elif not self._failed:
+            # Else why it can't be had is more telling: over STOMP the loss is the refusal's.
             self._tell(SubscriptionState.INACTIVE, error)
 
     def _detach(self) -> None:
