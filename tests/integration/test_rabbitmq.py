@@ -504,7 +504,7 @@ def test_all_workers_are_busy_while_retries_wait(manager_on: Callable[..., Event
         met.append(number)
 
     # They wait here, since RabbitMQ can't delay.
-    late = Retry(max_attempts=2, initial=600, max_delay=600)
+    late = Retry(max_attempts=2, initial=600, max_delay=600, pause_after=0)
     manager = manager_on(listener_of(event_type, "Listener", on, concurrency=8, retry=late))
     manager.start()
     manager.send_events([event_type(number=number) for number in range(20)])

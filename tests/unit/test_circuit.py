@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+import pytest
+
 from eventing_core import Retry
 from eventing_core._circuit import Circuit
 from eventing_core.provider import Outcome, SubscriptionState
@@ -73,12 +75,20 @@ def test_successes_need_not_be_told_when_the_last_failure_is_old():
     assert not circuit.watching
 
 
-def test_waits_between_probes_grow_and_begin_anew():
-    circuit = Circuit(Retry(initial=1, factor=3, max_delay=20, jitter=0))
-    assert [circuit.wait() for _ in range(4)] == [1, 3, 9, 20]
+@pytest.mark.parametrize(
+    ("retry", "waits"),
+    [
+        (Retry(initial=0.5, factor=3, max_delay=9, jitter=0), [0.5, 1.5, 4.5, 9]),
+        (Retry(initial=600, max_delay=3600, jitter=0), [1, 2, 4, 8, 16, 30, 30]),
+        (Retry(initial=0, jitter=0), [0.1, 0.1]),
+        (Retry(initial=0.2, factor=1, jitter=0), [0.2, 0.4, 0.8]),
+    ],
+)
+def test_waits_between_probes_are_those_of_retries_and_no_long_ones(retry: Retry, waits: list[float]):
+    circuit = Circuit(retry)
+    assert [circuit.wait() for _ in waits] == waits
     circuit.close()
-    assert circuit.wait() == 1
-    assert Circuit(Retry(initial=0)).wait() > 0
+    assert circuit.wait() == waits[0]
 
 
 class Dependency:

@@ -1027,8 +1027,12 @@ def test_a_logged_traceback_begins_with_the_listeners_own_code(
 ) -> None:
     it = bench(fail, retry=Retry(max_attempts=1))
     it.deliver(Plain(1))
-    it.broker.wait_for(lambda: it.broker.accepted() == [1])
-    (record,) = [record for record in caplog.records if "dead letters" in record.getMessage()]
+
+    def told() -> list[logging.LogRecord]:
+        return [record for record in caplog.records if "dead letters" in record.getMessage()]
+
+    until(lambda: bool(told()), "it is logged")
+    (record,) = told()
     assert record.exc_info is not None
     frames = [frame.f_globals["__name__"] for frame, _ in traceback.walk_tb(record.exc_info[2])]
     assert frames

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from dataclasses import replace
 
 from eventing_core._retry import Retry
 
@@ -12,8 +13,8 @@ _SHARE = 0.9
 #: Where one event comes after the other, each with all its attempts, so many are enough.
 _ORDERED = 3
 
-#: A probe comes no sooner, in seconds, whatever retries wait.
-_LEAST_WAIT = 0.1
+#: Whatever retries wait, in seconds: no probe comes sooner; the first one comes within, and each later one.
+_LEAST, _FIRST, _LONGEST = 0.1, 1.0, 30.0
 
 
 class Circuit:
@@ -26,12 +27,17 @@ class Circuit:
         error: the last failure.
     """
 
-    __slots__ = ("_events", "_failed", "_probes", "_retry", "error", "is_open", "probing", "watching")
+    __slots__ = ("_events", "_failed", "_probes", "_waits", "error", "is_open", "probing", "watching")
 
     def __init__(self, retry: Retry, *, ordered: bool = False) -> None:
         self.is_open = self.probing = self.watching = False
         self.error = ""
-        self._retry = retry
+        self._waits = replace(
+            retry,
+            initial=min(retry.initial, _FIRST),
+            factor=max(retry.factor, 2),
+            max_delay=min(retry.max_delay, _LONGEST),
+        )
         self._events = min(retry.pause_after, _ORDERED) if ordered else retry.pause_after
         self._probes = 0
         #: The last events, by when they came, from the first that failed: whether the last attempt has.
@@ -63,7 +69,7 @@ class Circuit:
         """Begin to wait for the next probe; how long, in seconds."""
         self.probing = False
         self._probes += 1
-        return max(_LEAST_WAIT, self._retry.delay(self._probes))
+        return max(_LEAST, self._waits.delay(self._probes))
 
     def close(self) -> None:
         """A probe has returned."""

@@ -21,9 +21,9 @@ class Retry:
         jitter: share of each wait that is drawn at random, from 0 (none) to 1.
         fatal: exception types that are dead-lettered at once, without another attempt.
         pause_after: when a listener has failed with its last so many events, or nine of ten of them, it pauses:
-            something that it needs is down. It tries single events then, with these waits in between, until one
-            succeeds. What fails meanwhile doesn't count as an attempt, and is dead-lettered only where it can't be
-            decoded or its error is fatal. For an ordered listener 3 is the most. 0: it never pauses.
+            something that it needs is down. It tries single events then, after waits like these, from 1 s at most to
+            30 s at most, until one succeeds. What fails meanwhile doesn't count as an attempt, and is dead-lettered only
+            where it can't be decoded or its error is fatal. For an ordered listener 3 is the most. 0: it never pauses.
     """
 
     max_attempts: int = 5
