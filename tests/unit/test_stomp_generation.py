@@ -42,9 +42,13 @@ class FakeProducer:
         self.destination = name
         self.names = frozenset((name,))
         self.results: list[tuple[int, Exception | None]] = []
+        self.refusals: list[str] = []
 
     def confirmed(self, send: Send) -> None:
         send.tell(None)
+
+    def hold_back(self, reason: str) -> None:
+        self.refusals.append(reason)
 
     def send(self, peer: Peer, receipt: int) -> None:
         peer.generation.sends[b"%d" % receipt] = Send(
@@ -115,6 +119,10 @@ class Peer:
         return [(incoming.command, read_headers(incoming.head)) for incoming in self._splitter.feed(self.raw())]
 
     def failure(self) -> BrokerConnectionError:
+        """Why it is over, at the latest when the broker closes the connection."""
+        if self.generation.failure is None:
+            self.theirs.close()
+            self.generation.read()
         assert self.generation.failure is not None
         return self.generation.failure
 
@@ -518,7 +526,7 @@ def test_an_error_about_the_connection_fails_nobody(peer: Peer, sides: Any, earl
     peer.say_raw(earlier + b"".join(errors))
     assert one.results == two.results == first.errors == second.errors == told == []
     assert len(peer.generation.sends) == 2
-    assert peer.generation.failure is not None
+    assert peer.failure()
 
 
 def test_errors_about_several_sends_fail_each(peer: Peer, sides: Any):
@@ -537,12 +545,40 @@ def test_an_error_answers_who_waits_for_its_receipt(peer: Peer, sides: Any):
     peer.say("ERROR", {"message": "no right", "receipt-id": asked["receipt"]})
     assert told == ["no right"]
     assert all(not side.results for side in sides[:2])
-    assert peer.generation.failure is not None
+    assert peer.failure()
 
 
 def test_an_error_of_any_bytes_ends_it_in_order(peer: Peer):
     peer.say_raw(b"ERROR\nmessage:\xff\n\n\xff\xfe\0")
-    assert peer.generation.failure is not None
+    assert peer.failure()
+
+
+def test_after_an_error_the_broker_closes_the_connection_first(peer: Peer, clock: Clock, sides: Any):
+    """Artemis 2.44 can lock itself up where both close at once. Nothing more is written, as nobody would read it."""
+    one, *_ = sides
+    peer.frames()
+    peer.say("ERROR", {"message": "full", "receipt-id": "1"})
+    assert one.results
+    assert one.refusals
+    peer.generation.put(frame("ACK", {"id": "1"}))
+    peer.say("MESSAGE", {"subscription": "1"}, b"late")
+    peer.generation.tick()
+    assert peer.raw() == b""
+    assert peer.generation.failure is None
+    peer.theirs.close()
+    peer.generation.read()
+    assert "full" in str(peer.generation.failure)
+    assert peer.generation.refused
+
+
+def test_a_broker_that_does_not_close_the_connection_after_an_error_is_not_waited_for_long(peer: Peer, clock: Clock):
+    peer.say("ERROR", {"message": "full"})
+    peer.generation.tick()
+    assert peer.generation.failure is None
+    clock.now = peer.generation.next_tick
+    peer.generation.tick()
+    assert "full" in str(peer.generation.failure)
+    assert not peer.generation.refused
 
 
 def test_receipts_before_an_error_hold(peer: Peer, sides: Any):

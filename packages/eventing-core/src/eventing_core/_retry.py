@@ -22,8 +22,8 @@ class Retry:
         fatal: exception types that are dead-lettered at once, without another attempt.
         pause_after: when a listener has failed with its last so many events, or nine of ten of them, it pauses:
             something that it needs is down. It tries single events then, after waits like these, from 1 s at most to
-            30 s at most, until one succeeds. What fails meanwhile doesn't count as an attempt, and is dead-lettered only
-            where it can't be decoded or its error is fatal. For an ordered listener 3 is the most. 0: it never pauses.
+            30 s at most, until one succeeds. What fails meanwhile doesn't count as an attempt, and is dead-lettered
+            only where it can't be decoded or its error is fatal. For an ordered listener 3 is the most. 0: never.
     """
 
     max_attempts: int = 5

@@ -36,6 +36,9 @@ _OUTPUT_LIMIT = 1 << 20
 #: Enough to tell another protocol.
 _HEARD_LIMIT = 16
 
+#: How long the broker may take to close the connection after an ERROR frame, in seconds.
+_LAST_WORD = 1.0
+
 
 class Sender(Protocol):
     """Whose a `Send` is.
@@ -49,6 +52,9 @@ class Sender(Protocol):
 
     def confirmed(self, send: Send) -> None:
         """The receipt has come."""
+
+    def hold_back(self, reason: str) -> None:
+        """The broker refused a send of it, and ends the connection for it."""
 
 
 class SubscriptionHandler(Protocol):
@@ -107,6 +113,8 @@ class StompGeneration(Generation):
         self._closing = False
         self._heard = b""
         self._error = ""
+        #: What to fail with once the broker has closed the connection, as it does after an ERROR frame.
+        self._loss: BrokerConnectionError | None = None
         self._splitter = Splitter()
         self._frames: list[Incoming] = []
         self._output = bytearray()
@@ -163,16 +171,19 @@ class StompGeneration(Generation):
         self.pump()
         if self._closing:
             self.closed = True
+        elif self._loss is not None:
+            self.fail(self._loss)
         elif self.is_open:
-            self.fail(of_socket(problem, self._place) if problem else _errors.of_loss(self._place, self._error))
+            self.fail(of_socket(problem, self._place) if problem else _errors.of_loss(self._place, ""))
         elif problem is None or self._heard or is_hangup(problem):
             self.fail(_errors.of_handshake(self._config, self._heard, self._error))
         else:
             self.fail(of_socket(problem, self._place))
 
     def put(self, data: bytes) -> None:
-        """Have bytes written."""
-        self._output += data
+        """Have bytes written; after an ERROR frame nobody would read them."""
+        if self._loss is None:
+            self._output += data
 
     def subscribe(self, handler: SubscriptionHandler, headers: Mapping[str, str]) -> str:
         """Subscribe; returns the id."""
@@ -242,6 +253,9 @@ class StompGeneration(Generation):
         now = time.monotonic()
         if now < self.next_tick:
             return
+        if self._loss is not None:
+            self.fail(self._loss)
+            return
         sending, hearing = self._heartbeat
         times = []
         if sending:
@@ -269,7 +283,7 @@ class StompGeneration(Generation):
         frames, self._frames = self._frames, []
         sends, subscriptions = self.sends, self.subscriptions
         for incoming in frames:
-            if self.failure is not None and incoming.command != b"ERROR":
+            if (self.failure or self._loss) is not None and incoming.command != b"ERROR":
                 # After one only more of them can be relied on: RabbitMQ gives a receipt for what it has just refused.
                 continue
             if incoming.command == b"MESSAGE":
@@ -316,14 +330,20 @@ class StompGeneration(Generation):
         told = error.headers.get("message", "")
         detail = error.body.decode("utf-8", "replace") if isinstance(error.body, bytes) else str(error.body or "")
         self._error = text = _errors.text_of(told, detail)
-        if not self.is_open:
+        if not self.is_open and self._loss is None:
             # Where a broker names versions here, it names all that it speaks.
             mismatch = _errors.of_version(self._place, error.headers.get("version", _errors.VERSION))
             self.fail(mismatch or _errors.of_handshake(self._config, self._heard, text))
             return
         if not _errors.is_loss(text):
             self._blame(error.headers.get("receipt-id", ""), text)
-        self.fail(_errors.of_loss(self._place, text))
+        if self._loss is not None:
+            return
+        self.is_open = False
+        self._output.clear()
+        self._loss = _errors.of_loss(self._place, text)
+        # The broker has the first word: Artemis 2.44 can lock itself up where both close at once.
+        self.next_tick = time.monotonic() + _LAST_WORD
 
     def _blame(self, receipt: str, text: str) -> None:
         """Fail what an ERROR frame is about: what its receipt or its text names."""
@@ -335,10 +355,13 @@ class StompGeneration(Generation):
         if not asked:
             more, asked = self._named(text, sending=True if sends else _errors.is_of_sending(text))
             sends += more
-        for key in dict.fromkeys(sends):
-            send = self.sends.pop(key)
+        self.refused = self.refused or bool(sends or asked)
+        refused = [self.sends.pop(key) for key in dict.fromkeys(sends)]
+        for send in refused:
             where = send.producer.destination
             send.tell(SendRejectedError(f"{where}: refused by the broker ({text})", in_doubt=send.in_doubt))
+        for producer in {send.producer for send in refused}:
+            cast("Sender", producer).hold_back(f"refused by the broker ({text})")
         for waiting in asked:
             self._answer(waiting, text)
 

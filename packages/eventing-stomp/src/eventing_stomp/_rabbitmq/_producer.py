@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from eventing_core.errors import CapabilityError
 from eventing_core.provider import Destination, Message
-from eventing_core.provider.sockets import Send, SocketProducer, next_number
+from eventing_core.provider.sockets import SocketProducer, next_number
 from eventing_stomp._frames import lines
 from eventing_stomp._generation import StompGeneration
 from eventing_stomp._rabbitmq._address import DEFAULT_EXCHANGE, EXCHANGE
@@ -42,9 +42,7 @@ class RabbitProducer(SocketProducer[StompGeneration, RabbitSession]):
     def flush(self) -> None:
         """Write what there is room for."""
         generation = self._generation
-        if generation is not None and not generation.write_sends(self._waiting, unrouted=False):
+        if not self._waiting or generation is None or self.must_wait():
+            return
+        if not generation.write_sends(self._waiting, unrouted=False):
             self._connection.dirty.add(self)
-
-    def confirmed(self, send: Send) -> None:
-        """The broker has taken a message."""
-        send.tell(None)

@@ -355,6 +355,7 @@ class Connection(ABC, Generic[G, S]):
     def _lose(self, error: Exception) -> None:
         """The one way out of every loss: drop the generation as a whole, and connect again."""
         was_connected, self._connected = self._connected, False
+        refused = self._generation is not None and self._generation.refused
         self._error = error
         self._drop()
         if not self._was_open:
@@ -370,7 +371,7 @@ class Connection(ABC, Generic[G, S]):
         if self._said_goodbye:
             self._finish()
         else:
-            self.loop.call_in(self._backoff.next(), self._connect)
+            self.loop.call_in(self.config.backoff_initial if refused else self._backoff.next(), self._connect)
         if was_connected:
             with quietly:
                 _log.warning("%s; connecting again", error)

@@ -229,7 +229,7 @@ class SocketConsumer(Handle, Generic[G, S]):
             )
             self._tell(SubscriptionState.FAILED, ServerNameInUseError(text))
         if self._was_active:
-            self._again(_KNOCK)
+            self._again(self._retry.next())
 
     def _again(self, delay: float) -> None:
         attempt = self._attempt
