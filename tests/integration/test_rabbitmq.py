@@ -200,6 +200,23 @@ def test_sends_without_the_right_to_their_key_fail_alone(bench_of: Callable[...,
     assert listening[0].bodies() == ["d"]
 
 
+def test_many_sends_without_the_right_to_their_key_end_soon_and_others_go_on(
+    bench_of: Callable[..., Bench], unique: Callable[[str], str]
+):
+    bench = bench_of("topic-write")
+    closed, other = unique("Closed"), unique("Open")
+    neighbour = accepting(bench.listen_active(queue_of(other), window=10))
+    for _ in range(3):
+        began = time.monotonic()
+        refused = bench.send(*map(str, range(2_000)), to=topic_of(closed))
+        confirmed = bench.send("a", to=topic_of(other))
+        assert all(isinstance(error, errors.SendRejectedError) for _, error in refused.wait(2_000))
+        assert confirmed.wait(1)[0][1] is None
+        assert time.monotonic() - began < SOON
+    neighbour.wait(3)
+    assert connections(bench) <= 1 + 3 * 2
+
+
 def test_sends_without_the_right_to_the_exchange_fail_and_listeners_go_on(
     bench_of: Callable[..., Bench], unique: Callable[[str], str]
 ):

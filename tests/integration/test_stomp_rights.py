@@ -106,6 +106,23 @@ def test_sends_without_the_right_to_it_fail_alone(narrow: Artemis, unique: Calla
         assert connections(bench) <= 3
 
 
+def test_many_sends_without_the_right_to_it_end_soon_and_others_go_on(narrow: Artemis, unique: Callable[[str], str]):
+    closed, other = unique("Closed.Event"), unique("Open.Event")
+    with opened(narrow, "admin") as admin, opened(narrow, "reader", user="reader", password="secret") as bench:
+        admin.listen_active(queue_of(closed))
+        neighbour = accepting(bench.listen_active(queue_of(other), window=10))
+        for _ in range(3):
+            began = time.monotonic()
+            refused = bench.send(*map(str, range(2_000)), to=topic_of(closed))
+            confirmed = bench.send("a", to=topic_of(other))
+            assert all(isinstance(error, errors.SendRejectedError) for _, error in refused.wait(2_000))
+            assert confirmed.wait(1)[0][1] is None
+            assert time.monotonic() - began < SOON
+        neighbour.wait(3)
+        # One connection for each of two refusals, of each round.
+        assert connections(bench) <= 1 + 3 * 2
+
+
 def test_a_listener_without_the_right_to_it_fails_alone(narrow: Artemis, unique: Callable[[str], str]):
     closed, first, second = unique("Closed.Event"), unique("Open.Event"), unique("Other.Event")
     with opened(narrow, "writer", user="writer", password="secret") as bench:
