@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self, cast
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from eventing_core.errors import AuthenticationError, ConfigError
 from eventing_core.provider._interface import ProviderConfig
 from eventing_core.provider.sockets._naming import QUEUE_NAME, check_queue_name
+from eventing_core.provider.sockets._password import ask_for_password, read_password
+from eventing_core.provider.sockets._places import place_of, read_place
 
 
 class SocketConfig(ProviderConfig):
@@ -17,8 +21,15 @@ class SocketConfig(ProviderConfig):
     Attributes:
         host: name or address of the broker.
         port: of its protocol; the provider sets the default.
+        failover: further brokers that have the same queues, as ``host`` or ``host:port`` (an IPv6 address in brackets;
+            without a port it is ``port``), with the same credentials and TLS. They are tried in that order.
         user: empty: the broker has to let guests in, or a client certificate says who it is.
-        password: of the user. It is sent as it is: use TLS outside of trusted networks.
+        password: of the user. It is sent as it is: use TLS outside of trusted networks. In Python it may be a function
+            that returns it, which becomes ``password_source``.
+        password_file: holds the password instead, and is read anew for each connection; a line break at its end is no
+            part of it.
+        password_source: called instead for each connection, on a thread that does nothing else meanwhile. It has
+            ``connect_timeout``, together with the rest of connecting.
         tls: encrypt the connection, and verify the broker's certificate.
         ca_file: PEM file with the authorities to trust; by default the system's.
         cert_file: PEM file with the client's certificate, where the broker asks for one.
@@ -37,8 +48,11 @@ class SocketConfig(ProviderConfig):
 
     host: str = Field(default="localhost", min_length=1)
     port: int = Field(ge=1, le=65535)
+    failover: tuple[str, ...] = ()
     user: str = ""
     password: SecretStr = SecretStr("")
+    password_file: Path | None = None
+    password_source: Callable[[], str] | None = Field(default=None, repr=False, exclude=True)
     tls: bool = False
     ca_file: Path | None = None
     cert_file: Path | None = None
@@ -51,6 +65,21 @@ class SocketConfig(ProviderConfig):
     queue_name: str = QUEUE_NAME
     member_expiry: float = Field(default=86_400.0, ge=0)
     server_name_timeout: float = Field(default=65.0, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _takes_a_function(cls, settings: Any) -> Any:
+        if not (isinstance(settings, Mapping) and callable(settings.get("password"))):
+            return settings
+        given = dict(cast("Mapping[str, Any]", settings))
+        return {**given, "password_source": given.pop("password")}
+
+    @field_validator("failover")
+    @classmethod
+    def _are_places(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for entry in value:
+            read_place(entry, 1)
+        return value
 
     @field_validator("queue_name")
     @classmethod
@@ -69,8 +98,12 @@ class SocketConfig(ProviderConfig):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if self.password.get_secret_value() and not self.user:
-            msg = "password is set, and user is not"
+        given = self._password_keys()
+        if len(given) > 1:
+            msg = f"{' and '.join(given)} are set: one says what the password is"
+            raise ValueError(msg)
+        if given and not self.user:
+            msg = f"{given[0]} is set, and user is not"
             raise ValueError(msg)
         if not self.tls and (self.ca_file or self.cert_file or self.key_file):
             msg = "ca_file, cert_file and key_file need tls = true"
@@ -80,7 +113,48 @@ class SocketConfig(ProviderConfig):
             raise ValueError(msg)
         return self
 
+    def _password_keys(self) -> list[str]:
+        values = {
+            "password": self.password.get_secret_value(),
+            "password_file": self.password_file,
+            "password_source": self.password_source,
+        }
+        return [key for key, value in values.items() if value]
+
     @property
     def place(self) -> str:
         """Host and port, for messages."""
-        return f"{self.host}:{self.port}"
+        return place_of(self.host, self.port)
+
+    @property
+    def has_password(self) -> bool:
+        """Whether a password is sent, wherever it comes from."""
+        return bool(self._password_keys())
+
+    def of_each_broker(self) -> tuple[Self, ...]:
+        """The settings for one broker each: that of ``host``, then those of ``failover``; none of them twice."""
+        places = [(self.host, self.port), *(read_place(entry, self.port) for entry in self.failover)]
+        return tuple(
+            self.model_copy(update={"host": host, "port": port, "failover": ()}) for host, port in dict.fromkeys(places)
+        )
+
+    def with_password(self) -> Self:
+        """The settings for one connection: with the password that holds now. May block.
+
+        Raises:
+            AuthenticationError: it can't be had, or is none that the protocol can carry. Shows nothing of it.
+        """
+        if self.password_file:
+            password = read_password(self.password_file, self.place)
+        elif self.password_source:
+            password = ask_for_password(self.password_source, self.place)
+        else:
+            return self
+        given = {key: getattr(self, key) for key in self.model_fields_set}
+        replaced = {"password": SecretStr(password), "password_file": None, "password_source": None}
+        try:
+            # Whatever holds for a password that is set holds for this one.
+            return self.of({**given, **replaced})
+        except ConfigError as error:
+            msg = f"{self.place}: {error}"
+        raise AuthenticationError(msg)

@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 import ssl
+from collections.abc import Sequence
 
 from eventing_core.errors import (
     BrokerConnectionError,
@@ -38,6 +39,17 @@ def of_socket(error: Exception, place: str) -> BrokerConnectionError:
     if isinstance(error, OSError) and error.errno in _BARRED:
         return ConnectionRefusedByHostError(f"{place}: {_reason(error)}")
     return BrokerConnectionError(f"{place}: {_reason(error)}")
+
+
+def of_all(errors: Sequence[Exception]) -> Exception:
+    """For several brokers of which none could be had: what each says, of their type where all have the same."""
+    if len(errors) == 1:
+        return errors[0]
+    kinds = {type(error) for error in errors}
+    kind = kinds.pop() if len(kinds) == 1 else BrokerConnectionError
+    together = kind("; ".join(map(str, errors)))
+    together.__cause__ = ExceptionGroup("no broker could be had", errors)
+    return together
 
 
 def _reason(error: Exception) -> str:
