@@ -32,6 +32,7 @@ from eventing_core.errors import (
 from eventing_core.provider import Provider
 from examples.artemis import Artemis, Tls, User
 from tests.support.bench import PROVIDERS, Bench, opened
+from tests.support.handshakes import frame, introduction
 from tests.support.tls import Authority
 
 pytestmark = pytest.mark.usefixtures("kind")
@@ -212,29 +213,6 @@ def test_tls_where_the_port_has_none(artemis: Artemis):
 def test_tls_to_a_server_that_says_nothing():
     with server(None) as port:
         assert "TLS handshake" in refusal(TlsError, "127.0.0.1", port, tls=True)
-
-
-def frame(kind: int, performative: bytes) -> bytes:
-    return (8 + len(performative)).to_bytes(4) + b"\x02" + bytes((kind,)) + b"\x00\x00" + performative
-
-
-def open_frame(product: bytes) -> bytes:
-    key = b"\xa3\x07product"
-    properties = key + b"\xa1" + bytes((len(product),)) + product
-    properties = b"\xc1" + bytes((len(properties) + 1, 2)) + properties
-    fields = b"\xa1\x01x" + b"\x40" * 8 + properties
-    return frame(0, b"\x00\x53\x10\xc0" + bytes((len(fields) + 1, 10)) + fields)
-
-
-def introduction(kind: str, product: bytes) -> bytes:
-    """How a broker of that name lets a guest in."""
-    if kind == "stomp":
-        name = b"server:" + product + b"/1.0.0\n" if product else b""
-        return b"CONNECTED\nversion:1.2\nheart-beat:0,0\n%b\n\0" % name
-    anonymous = b"\x00\x53\x40\xc0\x0c\x01\xa3\x09ANONYMOUS"
-    outcome = b"\x00\x53\x44\xc0\x03\x01\x50\x00"
-    answer = b"AMQP\x03\x01\x00\x00" + frame(1, anonymous) + frame(1, outcome) + b"AMQP\x00\x01\x00\x00"
-    return answer + open_frame(product)
 
 
 def test_a_broker_whose_addresses_are_unknown(kind: str):

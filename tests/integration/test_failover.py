@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from examples.artemis import Artemis, SharedStore
-from tests.support.bench import accepting, opened
+from tests.support.bench import Bench, accepting, opened
 from tests.support.streams import Stream
 from tests.support.waiting import until
 

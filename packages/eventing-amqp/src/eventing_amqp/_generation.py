@@ -264,12 +264,22 @@ class AmqpGeneration(Generation):
     def _refuse(self, delivery: int, send: Send | Outgoing, outcome: int) -> None:
         lib = self.lib
         condition = self.engine.condition(lib.pn_disposition_condition(lib.pn_delivery_remote(delivery)))
+        if self._is_locked_out(condition):
+            # It stays among the sends: the next connection has it.
+            return
         del self.sends[delivery]
         lib.pn_delivery_settle(delivery)
         if isinstance(send, Send):
             cast("AmqpProducer", send.producer).refused(send, outcome, condition)
         else:
             send.refused()
+
+    def _is_locked_out(self, condition: tuple[str, str] | None) -> bool:
+        """Whether nothing works on this connection any more; it is over then."""
+        error = _errors.of_login(self._place, condition)
+        if error is not None:
+            self.fail(error)
+        return error is not None
 
     def _on_delivery(self, delivery: int) -> None:
         handler = self._links.get(self.lib.pn_delivery_link(delivery))
@@ -324,6 +334,8 @@ class AmqpGeneration(Generation):
         handler = self._links.get(link)
         if handler is not None:
             condition = self.engine.condition(self.lib.pn_link_remote_condition(link))
+            if self._is_locked_out(condition):
+                return
             del self._links[link]
             self._senders.discard(link)
             self._pieces.pop(link, None)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self, cast
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, SecretStr, field_validator, model_validator
 
 from eventing_core.errors import AuthenticationError, ConfigError
 from eventing_core.provider._interface import ProviderConfig
@@ -25,11 +25,10 @@ class SocketConfig(ProviderConfig):
             without a port it is ``port``), with the same credentials and TLS. They are tried in that order.
         user: empty: the broker has to let guests in, or a client certificate says who it is.
         password: of the user. It is sent as it is: use TLS outside of trusted networks. In Python it may be a function
-            that returns it, which becomes ``password_source``.
+            that returns it: it is called for each connection anew, on a thread that does nothing else meanwhile, and
+            has ``connect_timeout``, together with the rest of connecting.
         password_file: holds the password instead, and is read anew for each connection; a line break at its end is no
             part of it.
-        password_source: called instead for each connection, on a thread that does nothing else meanwhile. It has
-            ``connect_timeout``, together with the rest of connecting.
         tls: encrypt the connection, and verify the broker's certificate.
         ca_file: PEM file with the authorities to trust; by default the system's.
         cert_file: PEM file with the client's certificate, where the broker asks for one.
@@ -52,7 +51,6 @@ class SocketConfig(ProviderConfig):
     user: str = ""
     password: SecretStr = SecretStr("")
     password_file: Path | None = None
-    password_source: Callable[[], str] | None = Field(default=None, repr=False, exclude=True)
     tls: bool = False
     ca_file: Path | None = None
     cert_file: Path | None = None
@@ -65,14 +63,20 @@ class SocketConfig(ProviderConfig):
     queue_name: str = QUEUE_NAME
     member_expiry: float = Field(default=86_400.0, ge=0)
     server_name_timeout: float = Field(default=65.0, ge=0)
+    _password_source: Callable[[], str] | None = PrivateAttr(default=None)
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _takes_a_function(cls, settings: Any) -> Any:
-        if not (isinstance(settings, Mapping) and callable(settings.get("password"))):
-            return settings
-        given = dict(cast("Mapping[str, Any]", settings))
-        return {**given, "password_source": given.pop("password")}
+    def _takes_a_function(cls, settings: Any, make: ModelWrapValidatorHandler[Self]) -> Self:
+        given = cast("Mapping[str, Any]", settings) if isinstance(settings, Mapping) else {}
+        source: Any = given.get("password")
+        if callable(source):
+            made = make({key: value for key, value in given.items() if key != "password"})
+            made._password_source = cast("Callable[[], str]", source)  # noqa: SLF001 (its own)
+        else:
+            made = make(settings)
+        made._check_password()  # noqa: SLF001 (its own)
+        return made
 
     @field_validator("failover")
     @classmethod
@@ -98,13 +102,6 @@ class SocketConfig(ProviderConfig):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        given = self._password_keys()
-        if len(given) > 1:
-            msg = f"{' and '.join(given)} are set: one says what the password is"
-            raise ValueError(msg)
-        if given and not self.user:
-            msg = f"{given[0]} is set, and user is not"
-            raise ValueError(msg)
         if not self.tls and (self.ca_file or self.cert_file or self.key_file):
             msg = "ca_file, cert_file and key_file need tls = true"
             raise ValueError(msg)
@@ -113,13 +110,14 @@ class SocketConfig(ProviderConfig):
             raise ValueError(msg)
         return self
 
-    def _password_keys(self) -> list[str]:
-        values = {
-            "password": self.password.get_secret_value(),
-            "password_file": self.password_file,
-            "password_source": self.password_source,
-        }
-        return [key for key, value in values.items() if value]
+    def _check_password(self) -> None:
+        key = "password_file" if self.password_file else "password"
+        if self.password_file and (self.password.get_secret_value() or self._password_source):
+            msg = "password and password_file are set: one says what it is"
+            raise ValueError(msg)
+        if self.has_password and not self.user:
+            msg = f"{key} is set, and user is not"
+            raise ValueError(msg)
 
     @property
     def place(self) -> str:
@@ -129,7 +127,12 @@ class SocketConfig(ProviderConfig):
     @property
     def has_password(self) -> bool:
         """Whether a password is sent, wherever it comes from."""
-        return bool(self._password_keys())
+        return bool(self.password.get_secret_value() or self.password_file or self._password_source)
+
+    @property
+    def asks_for_password(self) -> bool:
+        """Whether `with_password` calls a function of the application."""
+        return self._password_source is not None
 
     def of_each_broker(self) -> tuple[Self, ...]:
         """The settings for one broker each: that of ``host``, then those of ``failover``; none of them twice."""
@@ -145,16 +148,20 @@ class SocketConfig(ProviderConfig):
             AuthenticationError: it can't be had, or is none that the protocol can carry. Shows nothing of it.
         """
         if self.password_file:
-            password = read_password(self.password_file, self.place)
-        elif self.password_source:
-            password = ask_for_password(self.password_source, self.place)
+            password, where = (
+                read_password(self.password_file, self.place),
+                f"password_file {str(self.password_file)!r}",
+            )
+        elif self._password_source:
+            where = "the function that gives it"
+            password = ask_for_password(self._password_source, self.place)
         else:
             return self
         given = {key: getattr(self, key) for key in self.model_fields_set}
-        replaced = {"password": SecretStr(password), "password_file": None, "password_source": None}
+        replaced = {"password": SecretStr(password), "password_file": None}
         try:
             # Whatever holds for a password that is set holds for this one.
             return self.of({**given, **replaced})
         except ConfigError as error:
-            msg = f"{self.place}: {error}"
+            msg = f"{self.place}: {where}: {str(error).partition(': ')[2]}"
         raise AuthenticationError(msg)

@@ -308,7 +308,7 @@ class Connection(ABC, Generic[G, S]):
         self.place = config.place
         deadline = time.monotonic() + config.connect_timeout
         self._connector = connector = Connector(
-            config, self._name, deadline, lambda result: self.loop.post(self._came, result)
+            config, self._name, deadline, lambda result: self.hand_over_or(self._came, result, lambda: None)
         )
         self._handshake = self.loop.call_at(deadline + _CONNECTOR_GRACE, self._connector_late)
         self._deadline = deadline
@@ -319,17 +319,17 @@ class Connection(ABC, Generic[G, S]):
         if self._connector is not None:
             self._connector.cancel()
             self._connector = None
-        what = "neither resolved nor was the password had" if self.config.password_source else "not resolved"
+        what = "neither resolved nor was the password had" if self.config.asks_for_password else "not resolved"
         self._lose(ConnectTimeoutError(f"{self.place}: the host name is {what} within the connect time limit"))
 
     def _came(self, result: tuple[Connector, socket.socket | None, BrokerConnectionError | None]) -> None:
         connector, sock, error = result
-        # It is about to end.
-        connector.join(_CONNECTOR_GRACE)
         if connector is not self._connector or self._finished:
             if sock is not None:
                 sock.close()
             return
+        # It is about to end.
+        connector.join(_CONNECTOR_GRACE)
         self._connector = None
         if self._handshake is not None:
             self._handshake.cancel()

@@ -22,7 +22,7 @@ def read_password(file: Path, place: str) -> str:
         flaw = "isn't UTF-8"
     else:
         # One, as editors and `echo` write it: what else is there belongs to the password.
-        text = text.removesuffix("\n").removesuffix("\r")
+        text = text.removesuffix("\r\n" if text.endswith("\r\n") else "\n")
         if text:
             return text
         flaw = "is empty"
