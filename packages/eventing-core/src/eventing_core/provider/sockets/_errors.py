@@ -64,6 +64,12 @@ def _tls_reason(error: Exception) -> str:
     reason = str(getattr(error, "reason", None) or error)
     if reason in {"WRONG_VERSION_NUMBER", "UNEXPECTED_EOF_WHILE_READING", "RECORD_LAYER_FAILURE"}:
         return f"{reason}; is this port one without TLS?"
+    if "_ALERT_" in reason and ("CERTIFICATE" in reason or "UNKNOWN_CA" in reason):
+        # That there is none is a bad one to some brokers.
+        return f"{reason}: the broker asks for a client certificate that it trusts (cert_file)"
+    if "_ALERT_HANDSHAKE_FAILURE" in reason:
+        # In TLS 1.2 this may be the answer to a client without a certificate.
+        return f"{reason}: no version or cipher in common, or the broker asks for a client certificate (cert_file)"
     return reason
 
 
