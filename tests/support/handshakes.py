@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+from collections.abc import Mapping
 
 #: How Artemis calls itself.
 PRODUCTS = {"amqp": b"apache-activemq-artemis", "stomp": b"ActiveMQ-Artemis"}
@@ -47,17 +48,19 @@ class Gate:
     Attributes:
         port: on the loopback interface.
         heard: what came, by connection.
-        say: sent to each client once it is in.
+        taken: the connections, in that order.
     """
 
-    def __init__(self, kind: str, port: int = 0, say: bytes = b"") -> None:
+    def __init__(self, kind: str, instead: Mapping[bytes, bytes] | None = None) -> None:
+        """Begin; what is said is changed as ``instead`` has it."""
         self.heard: list[bytes] = []
-        self.say = say
         self._answer = introduction(kind, PRODUCTS[kind], b"PLAIN")
+        for said, changed in (instead or {}).items():
+            self._answer = self._answer.replace(said, changed)
         self._session, self._goodbye = (b"\x00S\x11", b"\x00S\x18") if kind == "amqp" else (b"", b"DISCONNECT\n")
-        self._listening = socket.create_server(("127.0.0.1", port))
+        self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listening.getsockname()[1])
-        self._taken: list[socket.socket] = []
+        self.taken: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._accept)]
         self._threads[0].start()
 
@@ -67,7 +70,7 @@ class Gate:
                 connection = self._listening.accept()[0]
             except OSError:
                 return
-            self._taken.append(connection)
+            self.taken.append(connection)
             self.heard.append(b"")
             self._threads.append(threading.Thread(target=self._serve, args=(connection, len(self.heard) - 1)))
             self._threads[-1].start()
@@ -82,12 +85,12 @@ class Gate:
                     connection.sendall(self._answer)
                 if not begun and self._session in self.heard[index]:
                     begun = True
-                    connection.sendall((begin_frame() if self._session else b"") + self.say)
+                    connection.sendall(begin_frame() if self._session else b"")
             connection.shutdown(socket.SHUT_RDWR)
 
     def hang_up(self) -> None:
         """End all connections; new ones are taken."""
-        for connection in self._taken:
+        for connection in self.taken:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 
@@ -98,5 +101,5 @@ class Gate:
         self.hang_up()
         for thread in self._threads:
             thread.join()
-        for connection in self._taken:
+        for connection in self.taken:
             connection.close()

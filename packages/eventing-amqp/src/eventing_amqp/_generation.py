@@ -20,7 +20,7 @@ from eventing_amqp._codec import BrokenEncodingError, Decoder, as_dict
 from eventing_amqp._config import AmqpConfig
 from eventing_amqp._engine import Engine, Event, State
 from eventing_core.errors import BrokerConnectionError
-from eventing_core.provider.sockets import Buffer, Generation, Send, is_hangup, of_socket, reader, writer
+from eventing_core.provider.sockets import Buffer, Generation, Send, is_hangup, of_size, of_socket, reader, writer
 
 _log = logging.getLogger("eventing.amqp")
 
@@ -97,6 +97,7 @@ class AmqpGeneration(Generation):
         self._introduced = introduced
         self._tls = config.tls
         self._place = config.place
+        self._limit = config.max_message_bytes
         self._closing = False
         self._heard = b""
         self._links: dict[int, LinkHandler] = {}
@@ -429,6 +430,9 @@ class AmqpGeneration(Generation):
                 while count > 0:
                     piece += string_at(address, count)
                     count = receive(link, address, _CHUNK)
+                if len(piece) > self._limit:
+                    self.fail(of_size(self._place, self._limit))
+                    break
                 if is_partial(delivery):
                     break
                 raw = bytes(pieces.pop(link))

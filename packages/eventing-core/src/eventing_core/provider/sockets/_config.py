@@ -41,6 +41,9 @@ class SocketConfig(ProviderConfig):
         queue_name: a queue's name; ``{listener}`` by default, ``{event}.{listener}`` where events have equally named
             listeners, since queue names are unique on a broker. A per-process queue gets ``-<server>`` appended.
         member_expiry: how long a per-process queue outlives its process, at least; 0: for ever.
+        max_message_bytes: a received message that is larger, headers included, ends the connection instead of filling
+            the memory. It stays on the broker. Keep it well above the manager's ``max_body_bytes``, beyond which
+            messages are dead-lettered.
         server_name_timeout: how long to wait for the queue of a predecessor of the same server name that
             the broker has not yet taken for dead.
     """
@@ -62,6 +65,7 @@ class SocketConfig(ProviderConfig):
     backoff_max: float = Field(default=10.0, gt=0)
     queue_name: str = QUEUE_NAME
     member_expiry: float = Field(default=86_400.0, ge=0)
+    max_message_bytes: int = Field(default=268_435_456, ge=1_048_576)
     server_name_timeout: float = Field(default=65.0, ge=0)
     _password_source: Callable[[], str] | None = PrivateAttr(default=None)
 

@@ -89,6 +89,11 @@ def of_mismatch(place: str, protocol: str, heard: bytes, *, tls: bool = True) ->
     return ProtocolMismatchError(f"{place}: nothing there speaks {protocol}: {_came(heard)}{mend}")
 
 
+def of_size(place: str, limit: int) -> BrokerConnectionError:
+    """For a message that would be too large."""
+    return BrokerConnectionError(f"{place}: a message came that has more than {limit} bytes (max_message_bytes)")
+
+
 def is_hangup(error: Exception) -> bool:
     """Whether the peer has ended the connection; one that doesn't read what came ends it by a reset."""
     return isinstance(error, ConnectionResetError | BrokenPipeError) and not isinstance(error, ssl.SSLError)
