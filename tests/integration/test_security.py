@@ -87,14 +87,14 @@ def tls_server(context: ssl.SSLContext) -> Iterator[int]:
 # -- the broker's certificate -----------------------------------------------------------------------------------------
 
 
-def test_of_an_authority_that_is_not_trusted(secure_artemis: Artemis, stranger: Authority):
+def test_a_certificate_of_an_authority_that_is_not_trusted(secure_artemis: Artemis, stranger: Authority):
     for trust in ({}, {"ca_file": stranger.certificate}):
         text = refusal(TlsError, provider_at(secure_artemis, connect_timeout=LIMIT, **trust))
         assert "unable to get local issuer certificate" in text or "self-signed" in text or "signature" in text
         assert f"{secure_artemis.host}:{secure_artemis.tls_port}: TLS failed" in text
 
 
-def test_for_another_host(secure_artemis: Artemis, authority: Authority):
+def test_a_certificate_for_another_host(secure_artemis: Artemis, authority: Authority):
     settings = {"ca_file": authority.certificate, "host": "localhost", "connect_timeout": LIMIT}
     text = refusal(TlsError, provider_at(secure_artemis, **settings))
     assert "certificate is not valid for 'localhost'" in text
@@ -113,7 +113,7 @@ def test_the_host_that_is_verified_is_the_one_that_is_connected_to(secure_artemi
     provider.close(5)
 
 
-def test_that_has_expired(secure_artemis: Artemis, authority: Authority):
+def test_a_certificate_that_has_expired(secure_artemis: Artemis, authority: Authority):
     certificate, key = authority.issue("expired", "IP:127.0.0.1", days="0")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
