@@ -22,10 +22,11 @@ from eventing_core.provider.sockets import SocketConfig, _connection
 from eventing_core.provider.sockets._errors import of_all
 from eventing_core.provider.sockets._places import place_of, read_place
 from eventing_stomp import StompConfig, StompProvider
+from tests.support.handshakes import Gate
 from tests.support.lines import Line, Peer
 from tests.support.waiting import until
 
-PROVIDERS: list[Any] = [AMQProvider, StompProvider]
+PROVIDERS: dict[str, Any] = {"amqp": AMQProvider, "stomp": StompProvider}
 
 
 # -- settings ---------------------------------------------------------------------------------------------------------
@@ -46,7 +47,7 @@ def test_how_a_broker_is_written(entry: str, host: str, port: int, place: str):
     assert place_of(host, port) == place
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", PROVIDERS.values())
 @pytest.mark.parametrize(
     ("entry", "text"),
     [
@@ -183,7 +184,23 @@ def test_the_first_connect_tries_each_once_and_tells_of_all(three: Three):
     assert not line.health().place
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("kind", PROVIDERS)
+def test_the_first_frames_name_the_host_that_is_connected_to(three: Three, kind: str):
+    gate = Gate(kind)
+    try:
+        provider = PROVIDERS[kind](
+            "server", "localhost", three.ports[0], "u", "p", failover=(f"127.0.0.1:{gate.port}",), heartbeat=10
+        )
+        provider.open(lambda *_: None)
+        [heard] = gate.heard
+        assert (b"\nhost:127.0.0.1\n" if kind == "stomp" else b"\xa1\t127.0.0.1") in heard
+        assert b"localhost" not in heard
+        provider.close(1)
+    finally:
+        gate.close()
+
+
+@pytest.mark.parametrize("provider", PROVIDERS.values())
 def test_what_providers_say_when_there_is_no_broker(three: Three, provider: Any):
     opened = provider("server", "127.0.0.1", three.ports[0], failover=(f"127.0.0.1:{three.ports[1]}",))
     with pytest.raises(ConnectionRefusedByHostError) as refusal:

@@ -152,10 +152,8 @@ class SocketConfig(ProviderConfig):
             AuthenticationError: it can't be had, or is none that the protocol can carry. Shows nothing of it.
         """
         if self.password_file:
-            password, where = (
-                read_password(self.password_file, self.place),
-                f"password_file {str(self.password_file)!r}",
-            )
+            where = f"password_file {str(self.password_file)!r}"
+            password = read_password(self.password_file, self.place)
         elif self._password_source:
             where = "the function that gives it"
             password = ask_for_password(self._password_source, self.place)

@@ -218,7 +218,7 @@ class Connection(ABC, Generic[G, S]):
             connected=connected,
             generation=self.generation_number,
             error="" if connected else str(error) if error else "not open",
-            place=self.place if connected else "",
+            place=self._connected_to if connected else "",
         )
 
     def close(self, timeout: float) -> None:
@@ -358,9 +358,9 @@ class Connection(ABC, Generic[G, S]):
         self.generation_number = generation.number
         self._session = session
         self._error = None
-        self._connected = self._was_open = True
         self._failures = []
         before, self._connected_to = self._connected_to, self.place
+        self._connected = self._was_open = True
         self._opened_at = time.monotonic()
         self._observe(connected=True, error=None)
         for consumer in [*self._consumers]:
