@@ -70,7 +70,7 @@ def test_the_keys_and_defaults_of_the_memory_table():
 def test_the_keys_and_defaults_of_the_amqp_table():
     table = documented("`[amqp]`")
     assert table.keys() == AmqpConfig.model_fields.keys()
-    in_words = {"user", "password", "ca_file", "cert_file", "key_file"}
+    in_words = {"user", "password", "password_file", "failover", "ca_file", "cert_file", "key_file"}
     assert {key: value for key, value in table.items() if key not in in_words} == {
         key: shown(field.default) for key, field in AmqpConfig.model_fields.items() if key not in in_words
     }

@@ -130,7 +130,7 @@ class ConnectTimeoutError(BrokerConnectionError, TimeoutError):
 
 
 class AuthenticationError(BrokerConnectionError):
-    """The broker refuses the credentials."""
+    """The broker refuses the credentials, or there is no password to be had; `__cause__` may say why."""
 
 
 class TlsError(BrokerConnectionError):

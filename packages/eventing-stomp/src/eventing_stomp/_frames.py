@@ -7,6 +7,7 @@ here, many at a time.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -24,6 +25,10 @@ _HEAD_LIMIT = 1 << 20
 
 class BrokenFrameError(Exception):
     """What came is no STOMP frame."""
+
+
+class LargeFrameError(Exception):
+    """A body is larger than it may be."""
 
 
 @dataclass(slots=True)
@@ -92,9 +97,14 @@ def read_headers(head: bytes) -> dict[str, str]:
 
 
 class Splitter:
-    """Cuts what comes into frames."""
+    """Cuts what comes into frames.
 
-    def __init__(self) -> None:
+    Args:
+        limit: what a frame may have, in bytes; one that isn't complete is kept up to that, and one read more.
+    """
+
+    def __init__(self, limit: int = sys.maxsize) -> None:
+        self._limit = limit
         #: What came and is no whole frame yet; in pieces, since a large body is not to be copied with each of them.
         self._rest: list[bytes] = []
         self._size = 0
@@ -108,7 +118,10 @@ class Splitter:
 
         Raises:
             BrokenFrameError: it is no STOMP.
+            LargeFrameError: it is beyond the limit.
         """
+        if self._size > self._limit:
+            raise LargeFrameError
         self._rest.append(data)
         self._size += len(data)
         if self._size < self._wanted or (self._endless and b"\0" not in data):
@@ -146,6 +159,8 @@ class Splitter:
         else:
             return None
         length = _content_length(head)
+        if length is not None and start - at + length > self._limit:
+            raise LargeFrameError
         stop = buffer.find(b"\0", start) if length is None else start + length
         if stop < 0 or stop >= len(buffer):
             self._endless = length is None

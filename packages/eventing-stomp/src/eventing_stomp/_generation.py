@@ -16,10 +16,20 @@ from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 from eventing_core.errors import BrokerConnectionError, SendRejectedError
-from eventing_core.provider.sockets import Buffer, Generation, Send, is_hangup, next_number, of_socket, reader, writer
+from eventing_core.provider.sockets import (
+    Buffer,
+    Generation,
+    Send,
+    is_hangup,
+    next_number,
+    of_size,
+    of_socket,
+    reader,
+    writer,
+)
 from eventing_stomp import _driver, _errors
 from eventing_stomp._config import StompConfig
-from eventing_stomp._frames import BrokenFrameError, Incoming, Splitter, frame, receipt_of
+from eventing_stomp._frames import BrokenFrameError, Incoming, LargeFrameError, Splitter, frame, receipt_of
 from eventing_stomp._message import INNER
 
 _log = logging.getLogger("eventing.stomp")
@@ -115,7 +125,7 @@ class StompGeneration(Generation):
         self._error = ""
         #: What to fail with once the broker has closed the connection, as it does after an ERROR frame.
         self._loss: BrokerConnectionError | None = None
-        self._splitter = Splitter()
+        self._splitter = Splitter(config.max_message_bytes)
         self._frames: list[Incoming] = []
         self._output = bytearray()
         self._heartbeat = (0.0, 0.0)
@@ -165,6 +175,8 @@ class StompGeneration(Generation):
             self._frames += self._splitter.feed(data)
         except BrokenFrameError:
             self.fail(BrokerConnectionError(f"{self._place}: what came is no STOMP frame"))
+        except LargeFrameError:
+            self.fail(of_size(self._place, self._config.max_message_bytes))
 
     def _end(self, problem: OSError | None) -> None:
         """The peer is gone; what it said before it went is more telling than "connection reset"."""

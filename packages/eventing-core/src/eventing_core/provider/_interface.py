@@ -292,11 +292,13 @@ class Health:
         connected: there is a connection that was heard from within its heartbeat.
         generation: how many connections were made so far.
         error: why there is no connection, when there is none.
+        place: of the broker that is connected to, where there may be several; ``host:port``, for example.
     """
 
     connected: bool
     generation: int
     error: str = ""
+    place: str = ""
 
 
 #: ``observer(connected, error)``: the connection came (True, None) or went (False, why).
