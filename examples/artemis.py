@@ -28,7 +28,7 @@ from typing import Any, Self
 
 from examples._artemis_home import VERSION, ArtemisError, fetch, run, unavailable
 
-__all__ = ["Artemis", "ArtemisError", "QueueStat", "Tls", "User"]
+__all__ = ["Artemis", "ArtemisError", "QueueStat", "SharedStore", "Tls", "User"]
 
 HOST = "127.0.0.1"
 
@@ -39,6 +39,8 @@ ACCEPTOR = (
     "suppressInternalManagementObjects=false"
 )
 _CORE = "{urn:activemq:core}"
+#: What its log says when it takes connections, and when it waits for another broker's data.
+_UP, _WAITS = "AMQ221007", "AMQ221109"
 #: Below the ports that systems hand out to outgoing connections, which could take ours while the broker is down.
 _PORTS = range(20_000, 32_000)
 
@@ -85,6 +87,28 @@ class Tls:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SharedStore:
+    """Data that two brokers share: one serves it, the other takes over when that is gone.
+
+    Attributes:
+        folder: where it is.
+        backup: the broker waits for it; its `start` returns when it does. The other one has to be started before.
+    """
+
+    folder: Path
+    backup: bool = False
+
+    def write(self, core: ET.Element) -> None:
+        """Have it in ``broker.xml``."""
+        for name in ("paging", "bindings", "journal", "large-messages"):
+            _find(core, f"{name}-directory").text = str(self.folder / name)
+        policy = ET.SubElement(ET.SubElement(core, f"{_CORE}ha-policy"), f"{_CORE}shared-store")
+        role = ET.SubElement(policy, f"{_CORE}{'backup' if self.backup else 'primary'}")
+        # Also when the other one is stopped in order.
+        _add(role, "failover-on-shutdown", "true")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class QueueStat:
     """What the broker tells about one queue."""
 
@@ -124,7 +148,9 @@ class Artemis:
         folder: Path | None = None,
         address_settings: Mapping[str, str] | None = None,
         users: Sequence[User] = (),
+        password: str = "",
         tls: Tls | None = None,
+        store: SharedStore | None = None,
         edit: Callable[[ET.Element], None] | None = None,
         java_memory: str = "512M",
     ) -> None:
@@ -134,19 +160,22 @@ class Artemis:
             folder: where its files go, not existing yet; by default a temporary one.
             address_settings: for all addresses, for example ``{"max-delivery-attempts": "3"}``.
             users: beside the one that may do everything.
+            password: of the one that may do everything; by default a random one.
             tls: adds an acceptor with TLS.
+            store: where its data is, where two brokers share it; by default in its folder.
             edit: changes the ``<core>`` element of ``broker.xml`` at will.
             java_memory: the JVM's ``-Xmx``.
         """
         self.host = HOST
         self.port, self.tls_port = _free_ports(2 if tls else 1) + ((0,) if not tls else ())
         self.user = "eventing"
-        self.password = secrets.token_hex(8)
+        self.password = password or secrets.token_hex(8)
         self.folder = folder or Path(tempfile.mkdtemp(prefix="artemis-")) / "broker"
         self._own_folder = None if folder else self.folder.parent
         self._address_settings = dict(address_settings or {})
         self._users = tuple(users)
         self._tls = tls
+        self._store = store
         self._edit = edit
         self._java_memory = java_memory
         self._process: subprocess.Popen[str] | None = None
@@ -302,6 +331,8 @@ class Artemis:
         ):
             roles = [user.name for user in self._users if permission.get("type") in user.permissions]
             permission.set("roles", ",".join([permission.get("roles", ""), *roles]))
+        if self._store:
+            self._store.write(core)
         if self._edit:
             self._edit(core)
         ET.register_namespace("", "urn:activemq:core")
@@ -314,7 +345,7 @@ class Artemis:
             for line in lines:
                 log.write(line)
                 log.flush()
-                if "AMQ221007" in line:
+                if _UP in line or _WAITS in line:
                     life.up = True
                     life.known.set()
         life.known.set()

@@ -16,6 +16,7 @@ from examples.artemis import Artemis, Tls
 from tests.support.bench import PROVIDERS, Bench
 from tests.support.plain import PlainClient
 from tests.support.processes import Worker
+from tests.support.rabbitmq import RabbitMQ
 from tests.support.tls import Authority
 
 
@@ -73,7 +74,7 @@ def start_worker(tmp_path: Path) -> Iterator[Callable[..., Worker]]:
         )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("tls") / "ca").create()
 
@@ -86,3 +87,16 @@ def secure_artemis(tmp_path_factory: pytest.TempPathFactory, authority: Authorit
     tls = Tls(keystore=authority.keystore("broker", "IP:127.0.0.1"), password="changeit")
     with Artemis(folder=tmp_path_factory.mktemp("secure") / "broker", tls=tls) as broker:
         yield broker
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[RabbitMQ]:
+    """One RabbitMQ for all tests. Nobody stops it, and each test takes names of its own, by `unique`."""
+    reason = RabbitMQ.unavailable()
+    if reason:
+        pytest.skip(reason)
+    certificate = (*authority.issue("rabbitmq", "IP:127.0.0.1"), authority.certificate)
+    broker = RabbitMQ(tmp_path_factory.mktemp("rabbitmq") / "broker", certificate=certificate)
+    broker.start()
+    yield broker
+    broker.close()

@@ -7,14 +7,12 @@ answers with one ERROR frame, or with CONNECTED.
 from __future__ import annotations
 
 import contextlib
-import logging
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,8 +28,9 @@ from eventing_core.errors import (
     UnsupportedBrokerError,
 )
 from eventing_core.provider import Provider
-from examples.artemis import Artemis, Tls, User
+from examples.artemis import Artemis, User
 from tests.support.bench import PROVIDERS, Bench, opened
+from tests.support.handshakes import frame, introduction
 from tests.support.tls import Authority
 
 pytestmark = pytest.mark.usefixtures("kind")
@@ -214,29 +213,6 @@ def test_tls_to_a_server_that_says_nothing():
         assert "TLS handshake" in refusal(TlsError, "127.0.0.1", port, tls=True)
 
 
-def frame(kind: int, performative: bytes) -> bytes:
-    return (8 + len(performative)).to_bytes(4) + b"\x02" + bytes((kind,)) + b"\x00\x00" + performative
-
-
-def open_frame(product: bytes) -> bytes:
-    key = b"\xa3\x07product"
-    properties = key + b"\xa1" + bytes((len(product),)) + product
-    properties = b"\xc1" + bytes((len(properties) + 1, 2)) + properties
-    fields = b"\xa1\x01x" + b"\x40" * 8 + properties
-    return frame(0, b"\x00\x53\x10\xc0" + bytes((len(fields) + 1, 10)) + fields)
-
-
-def introduction(kind: str, product: bytes) -> bytes:
-    """How a broker of that name lets a guest in."""
-    if kind == "stomp":
-        name = b"server:" + product + b"/1.0.0\n" if product else b""
-        return b"CONNECTED\nversion:1.2\nheart-beat:0,0\n%b\n\0" % name
-    anonymous = b"\x00\x53\x40\xc0\x0c\x01\xa3\x09ANONYMOUS"
-    outcome = b"\x00\x53\x44\xc0\x03\x01\x50\x00"
-    answer = b"AMQP\x03\x01\x00\x00" + frame(1, anonymous) + frame(1, outcome) + b"AMQP\x00\x01\x00\x00"
-    return answer + open_frame(product)
-
-
 def test_a_broker_whose_addresses_are_unknown(kind: str):
     with server(introduction(kind, b"OtherMQ")) as port:
         assert "OtherMQ" in refusal(UnsupportedBrokerError, "127.0.0.1", port)
@@ -309,35 +285,7 @@ def test_a_password_in_clear_is_warned_of_away_from_loopback(artemis: Artemis, c
     assert SECRET not in caplog.text
 
 
-def test_the_password_is_in_no_log(
-    artemis: Artemis, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
-):
-    caplog.set_level(logging.DEBUG)
-    with pytest.MonkeyPatch.context() as patch:
-        # What makes Proton print its frames.
-        patch.setenv("PN_TRACE_FRM", "1")
-        patch.setenv("PN_TRACE_RAW", "1")
-        with opened(artemis, "quiet") as bench:
-            assert bench.provider.health().connected
-            assert not [thread.name for thread in threading.enumerate() if artemis.password in thread.name]
-    shown = capfd.readouterr()
-    assert artemis.password not in caplog.text + shown.out + shown.err
-
-
-def test_a_refused_password_is_in_no_log(
-    artemis: Artemis, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
-):
-    caplog.set_level(logging.DEBUG)
-    refusal(AuthenticationError, artemis.host, artemis.port, user=artemis.user, password=SECRET)
-    shown = capfd.readouterr()
-    assert SECRET not in caplog.text + shown.out + shown.err
-
-
 # -- TLS ----------------------------------------------------------------------------------------------------
-
-
-def credentials(broker: Artemis) -> dict[str, Any]:
-    return {"user": broker.user, "password": broker.password, "tls": True}
 
 
 def test_tls_carries_messages_of_any_size(secure_artemis: Artemis, authority: Authority, unique: Callable[[str], str]):
@@ -351,67 +299,7 @@ def test_tls_carries_messages_of_any_size(secure_artemis: Artemis, authority: Au
         assert recorder.bodies() == [*map(str, range(500)), large]
 
 
-def test_tls_with_an_authority_that_is_not_trusted(secure_artemis: Artemis):
-    text = refusal(TlsError, secure_artemis.host, secure_artemis.tls_port, **credentials(secure_artemis))
-    assert "certificate" in text
-
-
-def test_tls_with_another_authority(secure_artemis: Artemis, tmp_path: Path):
-    other = Authority(tmp_path / "other").create()
-    settings = {**credentials(secure_artemis), "ca_file": other.certificate}
-    assert "certificate" in refusal(TlsError, secure_artemis.host, secure_artemis.tls_port, **settings)
-
-
-def test_tls_under_another_host_name(secure_artemis: Artemis, authority: Authority):
-    broker = secure_artemis
-    settings = {**credentials(broker), "ca_file": authority.certificate}
-    assert "localhost" in refusal(TlsError, "localhost", broker.tls_port, **settings)
-    provider = provider_at("localhost", broker.tls_port, **settings, verify_host_name=False)
-    provider.open(lambda *_: None)
-    provider.close(5)
-
-
-def test_tls_with_a_certificate_that_has_expired(authority: Authority):
-    certificate, key = authority.issue("expired", "IP:127.0.0.1", days="0")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    with server(None, tls=context) as port:
-        text = refusal(TlsError, "127.0.0.1", port, tls=True, ca_file=authority.certificate)
-    assert "expired" in text
-
-
 def test_plain_to_a_port_with_tls(secure_artemis: Artemis):
     broker = secure_artemis
     text = refusal(ProtocolMismatchError, broker.host, broker.tls_port, user="u", password=SECRET)
     assert "tls = true" in text
-
-
-def test_tls_with_files_that_are_not_there(secure_artemis: Artemis, tmp_path: Path):
-    settings = {**credentials(secure_artemis), "ca_file": tmp_path / "missing.pem"}
-    text = refusal(TlsError, secure_artemis.host, secure_artemis.tls_port, **settings)
-    assert "missing.pem" in text
-
-
-def test_a_client_certificate_where_one_is_required(
-    make_artemis: Callable[..., Artemis], authority: Authority, tmp_path: Path
-):
-    store = authority.keystore("mutual", "IP:127.0.0.1")
-    broker = make_artemis(tls=Tls(keystore=store, password="changeit", truststore=authority.truststore()))
-    certificate, key = authority.issue("client", "DNS:client")
-    trust = {**credentials(broker), "ca_file": authority.certificate}
-    refusal(TlsError, broker.host, broker.tls_port, **trust)
-    provider = provider_at(broker.host, broker.tls_port, **trust, cert_file=certificate, key_file=key)
-    provider.open(lambda *_: None)
-    assert provider.health().connected
-    provider.close(5)
-    # Without a user the certificate says who it is; this broker has nobody of that name.
-    text = refusal(
-        AuthenticationError,
-        broker.host,
-        broker.tls_port,
-        tls=True,
-        ca_file=authority.certificate,
-        cert_file=certificate,
-        key_file=key,
-    )
-    assert "certificate" in text or "no way to log in" in text

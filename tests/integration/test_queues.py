@@ -17,26 +17,19 @@ from eventing_core.errors import (
     UnroutedError,
 )
 from eventing_core.provider import Destination, SubscriptionState
-from eventing_core.testing import Recorder
 from examples.artemis import Artemis, User
-from tests.support.bench import Bench, accepting, opened
+from tests.support.bench import Bench, accepting, failure_of, opened
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.usefixtures("kind")]
 
-FAILED, ACTIVE, INACTIVE = SubscriptionState.FAILED, SubscriptionState.ACTIVE, SubscriptionState.INACTIVE
+ACTIVE, INACTIVE = SubscriptionState.ACTIVE, SubscriptionState.INACTIVE
 
 
 @pytest.fixture
 def bench(artemis: Artemis, unique: Callable[[str], str]) -> Iterator[Bench]:
     with opened(artemis, unique("q"), server_name_timeout=2) as bench:
         yield bench
-
-
-def failure(recorder: Recorder) -> Exception:
-    states = recorder.states.until(lambda states: bool(states) and states[-1][0] is FAILED, "it is refused")
-    assert states[-1][2] is not None
-    return states[-1][2]
 
 
 def queues(broker: Artemis) -> dict[str, dict[str, Any]]:
@@ -52,7 +45,7 @@ def member(bench: Bench, server: str) -> Destination:
 def test_a_queue_name_of_another_event(bench: Bench, artemis: Artemis):
     bench.listen_active()
     other = Destination("Other" + bench.queue.topic, bench.queue.group, kind="queue", durable=True)
-    error = failure(bench.listen(other))
+    error = failure_of(bench.listen(other))
     assert isinstance(error, QueueNameConflictError)
     for part in (bench.queue.group, bench.queue.topic, 'queue_name = "{event}.{listener}"'):
         assert part in str(error)
@@ -86,7 +79,7 @@ def test_a_server_name_in_use(bench: Bench, artemis: Artemis, unique: Callable[[
     first = bench.listen_active(queue, window=10)
     with opened(artemis, unique("second"), server_name_timeout=1.5) as second:
         began = time.monotonic()
-        error = failure(second.listen(queue))
+        error = failure_of(second.listen(queue))
         assert isinstance(error, ServerNameInUseError)
         assert 1.5 <= time.monotonic() - began < 10
         assert "'server'" in str(error)
@@ -247,7 +240,7 @@ def test_without_the_right_to_consume(
     strict_artemis: Artemis, unique: Callable[[str], str], kind: str, caplog: pytest.LogCaptureFixture
 ):
     with opened(strict_artemis, unique("nobody"), user="nobody", password="secret") as bench:
-        error = failure(bench.listen())
+        error = failure_of(bench.listen())
         assert type(error) is SubscriptionError
         assert "right" in str(error)
     assert caplog.text.count("may not have temporary queues") == (1 if kind == "stomp" else 0)
@@ -259,7 +252,7 @@ def test_a_queue_with_a_filter_is_refused(bench: Bench, artemis: Artemis):
         *("queue", "create", "--name", name, "--address", bench.topic.topic, "--multicast", "--durable"),
         *("--auto-create-address", "--preserve-on-no-consumers", "--filter", "x='1'"),
     )
-    error = failure(bench.listen())
+    error = failure_of(bench.listen())
     assert isinstance(error, SubscriptionError)
     for part in (name, "x='1'", "lost", "delete"):
         assert part in str(error)
@@ -271,7 +264,7 @@ def test_a_queue_of_the_other_routing_type_is_refused(bench: Bench, artemis: Art
         *("queue", "create", "--name", name, "--address", bench.topic.topic, "--anycast", "--durable"),
         *("--auto-create-address", "--preserve-on-no-consumers"),
     )
-    assert "ANYCAST" in str(failure(bench.listen()))
+    assert "ANYCAST" in str(failure_of(bench.listen()))
 
 
 def test_a_queue_that_is_emptied_without_consumers_is_mended(bench: Bench, artemis: Artemis):
@@ -291,7 +284,7 @@ def test_a_shared_queue_is_not_that_of_a_process(bench: Bench):
     own = member(bench, "server")
     bench.listen_active(own)
     shared = Destination(own.topic, f"{own.group}-server", kind="queue", durable=True)
-    error = failure(bench.listen(shared))
+    error = failure_of(bench.listen(shared))
     assert isinstance(error, QueueNameConflictError)
     assert "per-process" in str(error)
 
@@ -303,3 +296,21 @@ def test_a_send_right_after_the_first_listener_is_not_unrouted(bench: Bench):
     [(_, error)] = bench.send("somebody").wait(1)
     assert error is None
     recorder.wait(1)
+
+
+def test_a_broker_that_takes_events_away_too_early_is_told_of(
+    make_artemis: Callable[..., Artemis], caplog: pytest.LogCaptureFixture
+):
+    broker = make_artemis(address_settings={"max-delivery-attempts": "5"})
+    with opened(broker, "early") as bench:
+        bench.listen_active()
+        until(lambda: "after 5 deliveries (max-delivery-attempts)" in caplog.text, "a warning")
+        bench.provider.close(5.0)
+    assert "Event-early" in caplog.text
+
+
+def test_a_broker_with_its_usual_settings_is_not_complained_of(bench: Bench, caplog: pytest.LogCaptureFixture):
+    bench.listen_active()
+    # Answers come in order: that about the settings has come before this one.
+    bench.put("x")
+    assert "max-delivery-attempts" not in caplog.text

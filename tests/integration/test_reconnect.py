@@ -15,6 +15,7 @@ from eventing_core.testing import Recorder
 from examples.artemis import Artemis
 from tests.support.bench import Bench, accepting, opened
 from tests.support.proxy import Proxy
+from tests.support.streams import Stream
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.usefixtures("kind")]
 
@@ -41,33 +42,6 @@ def proxied(artemis: Artemis, unique: Callable[[str], str]) -> Iterator[tuple[Be
         yield bench, proxy
         proxy.speak()
         bench.provider.close(5)
-
-
-class Stream:
-    """Sends numbers all the time, from a thread, and keeps the confirmed ones."""
-
-    def __init__(self, bench: Bench) -> None:
-        self.confirmed: list[str] = []
-        self.failed: list[Exception] = []
-        self._bench = bench
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def _run(self) -> None:
-        number = 0
-        while not self._stopped.is_set():
-            bodies = [str(number + step) for step in range(20)]
-            number += 20
-            for index, error in self._bench.send(*bodies, seconds=100).wait(20):
-                if error is None:
-                    self.confirmed.append(bodies[index])
-                else:
-                    self.failed.append(error)
-
-    def stop(self) -> None:
-        self._stopped.set()
-        self._thread.join()
 
 
 @pytest.mark.parametrize("how", ["kill", "stop"])

@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 from uuid import uuid4
 
 from eventing_amqp import AMQProvider
-from eventing_core.provider import Destination, Message, Provider, Subscription
+from eventing_core.provider import Destination, Message, Provider, Subscription, SubscriptionState
 from eventing_core.testing import Confirmations, Log, Recorder
 from eventing_stomp import StompProvider
-from examples.artemis import Artemis
 
 #: By the names of their plugins.
 PROVIDERS: dict[str, Callable[..., Provider]] = {"amqp": AMQProvider, "stomp": StompProvider}
@@ -21,13 +20,22 @@ PROVIDERS: dict[str, Callable[..., Provider]] = {"amqp": AMQProvider, "stomp": S
 QUICK = {"backoff_initial": 0.05, "backoff_max": 0.3}
 
 
+class Broker(Protocol):
+    """Where a provider connects to, and as whom."""
+
+    host: str
+    port: int
+    user: str
+    password: str
+
+
 class Bench:
     """A provider on a broker, and what tests do with one."""
 
     #: Which provider; the fixture `kind` sets it for a test.
     kind = "amqp"
 
-    def __init__(self, broker: Artemis, name: str, **settings: Any) -> None:
+    def __init__(self, broker: Broker, name: str, /, **settings: Any) -> None:
         options = {"user": broker.user, "password": broker.password, "port": broker.port, **QUICK, **settings}
         self.provider = PROVIDERS[self.kind](name, broker.host, **options)
         self.connected: Log[tuple[bool, Exception | None]] = Log()
@@ -76,8 +84,16 @@ def accepting(recorder: Recorder) -> Recorder:
     return recorder
 
 
+def failure_of(recorder: Recorder) -> Exception:
+    """What a subscription ends with that can't be had."""
+    failed = SubscriptionState.FAILED
+    states = recorder.states.until(lambda states: bool(states) and states[-1][0] is failed, "it is refused")
+    assert states[-1][2] is not None
+    return states[-1][2]
+
+
 @contextmanager
-def opened(broker: Artemis, name: str, **settings: Any) -> Iterator[Bench]:
+def opened(broker: Broker, name: str, /, **settings: Any) -> Iterator[Bench]:
     """An open provider that is closed at the end."""
     bench = Bench(broker, name, **settings)
     bench.open()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Any, cast
+
+import pytest
 
 from eventing_core.errors import SubscriptionError
 from eventing_core.provider import Destination, Subscription
@@ -22,6 +25,9 @@ class Said:
 
     def call(self, resource: str, operation: str, arguments: Sequence[Any], reply: Callable[[Reply], None]) -> None:
         assert len(self.asked) < 20, "no end"
+        if operation == "getAddressSettingsAsJSON":
+            reply(self.answers.get(operation, Reply("denied")))
+            return
         self.asked.append(operation)
         reply(self.answers[operation])
 
@@ -62,3 +68,18 @@ def test_a_queue_that_is_taken_and_not_listed_is_asked_for_twice() -> None:
     Session(said).prepare(SUBSCRIPTION, errors.append)
     assert said.asked == ["createQueue", "listQueues"] * 2
     assert "lists no queue of that name" in str(errors[0])
+
+
+@pytest.mark.parametrize(("limit", "warns"), [(10, False), (9, False), (8, True), (1, True), (-1, False), (0, False)])
+def test_a_broker_that_takes_events_away_too_early_is_told_of_once(
+    caplog: pytest.LogCaptureFixture, limit: int, warns: bool
+) -> None:
+    settings = Reply("done", json.dumps({"maxDeliveryAttempts": limit}))
+    session = Session(
+        Said(createQueue=Reply("done", "{}"), listQueues=Reply("silent"), getAddressSettingsAsJSON=settings)
+    )
+    for _ in range(2):
+        session.prepare(SUBSCRIPTION, lambda _: None)
+        session.forget(SUBSCRIPTION)
+    told = [record for record in caplog.records if "max-delivery-attempts" in record.getMessage()]
+    assert len(told) == warns

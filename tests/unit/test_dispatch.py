@@ -8,10 +8,9 @@ import logging
 import sys
 import threading
 import time
+import traceback
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from concurrent.futures import Future
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -25,191 +24,22 @@ from eventing_core import (
     SendRejectedError,
     _copying,
     _dispatch_kinds,
-    event,
     event_listener,
 )
-from eventing_core._chain import Chain
-from eventing_core._codec import Codec
-from eventing_core._copies import Copies, Failures
-from eventing_core._dispatch import CRASH_LIMIT, SUSPECT, Dispatcher, Incoming
-from eventing_core._dispatch_kinds import LoopDispatcher, ThreadDispatcher
-from eventing_core._listener import describe_listener
-from eventing_core._workers import LoopThread, Timer, Workers
-from eventing_core.memory import MemoryProvider
+from eventing_core._copies import Failures
+from eventing_core._dispatch import SUSPECT, Dispatcher
+from eventing_core._dispatch_kinds import LoopDispatcher
 from eventing_core.provider import (
+    CRASH_LIMIT,
     Delivery,
-    Destination,
-    Done,
-    Handle,
-    Health,
     Message,
-    Observer,
     Outcome,
-    Producer,
-    Provider,
-    Subscriber,
-    Subscription,
     SubscriptionState,
 )
+from tests.support.dispatching import Bench, Plain, Tick, fail
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
-
-
-@event()
-@dataclass
-class Tick:
-    number: int
-
-
-class Plain(Delivery):
-    def __init__(
-        self, number: int, *, count: int = 0, generation: int = 1, headers: dict[str, str] | None = None
-    ) -> None:
-        self.number = number
-        self.delivery_count = count
-        self.generation = generation
-        self._message = Message(
-            body=b'{"number":%d}' % number, headers=headers or {}, message_id=f"id{number}", dedup_id=f"id{number}"
-        )
-
-    def message(self) -> Message:
-        return self._message
-
-    def __repr__(self) -> str:
-        return f"<{self.number}>"
-
-
-class Recorder(Handle, Producer, Provider):
-    """A provider's outside: it keeps what it is told, for tests to wait on."""
-
-    name = "recorder"
-    server_name = "here"
-    capabilities = MemoryProvider.capabilities
-
-    def __init__(self) -> None:
-        self.changed = threading.Condition()
-        self.settled: list[tuple[int, Outcome]] = []
-        self.windows: list[int] = []
-        self.sent: list[tuple[Destination, Message, float]] = []
-        self.refusals: list[Exception] = []
-        self.destination = Destination("")
-
-    def wait_for(self, condition: Callable[[], bool]) -> None:
-        with self.changed:
-            assert self.changed.wait_for(condition, 5), (self.settled, self.windows, self.sent)
-
-    def settle(self, batch: Sequence[Delivery], outcome: Outcome) -> None:
-        with self.changed:
-            self.settled.extend((delivery.number, outcome) for delivery in batch if isinstance(delivery, Plain))
-            self.changed.notify_all()
-
-    def window(self, size: int) -> None:
-        with self.changed:
-            self.windows.append(size)
-            self.changed.notify_all()
-
-    def close(self, timeout: float = 0.0) -> Any:
-        future: Future[None] = Future()
-        future.set_result(None)
-        return future
-
-    def producer(self, destination: Destination) -> Producer:
-        self.destination = destination
-        return self
-
-    def send(self, batch: Sequence[Message], done: Done, *, deadline: float, delay: float = 0.0) -> None:
-        with self.changed:
-            self.sent.extend((self.destination, message, delay) for message in batch)
-            refusal = self.refusals.pop(0) if self.refusals else None
-            self.changed.notify_all()
-        for index in range(len(batch)):
-            done(index, refusal)
-
-    def open(self, observer: Observer) -> None:
-        raise AssertionError
-
-    def subscribe(self, subscription: Subscription, subscriber: Subscriber) -> Handle:
-        raise AssertionError
-
-    def health(self) -> Health:
-        raise AssertionError
-
-    def abandon(self) -> None:
-        raise AssertionError
-
-    def accepted(self) -> list[int]:
-        return [number for number, outcome in self.settled if outcome is Outcome.ACCEPT]
-
-    def released(self) -> list[int]:
-        return [number for number, outcome in self.settled if outcome is Outcome.RELEASE]
-
-
-class Bench:
-    """A dispatcher for one listener, ready to be given deliveries."""
-
-    def __init__(self, listener: EventListener[Tick], *, retry: Retry, **capabilities: Any) -> None:
-        self.broker = Recorder()
-        self.workers = Workers(4, "test")
-        self.loop = LoopThread("test")
-        self.timer = Timer("test")
-        descriptor = describe_listener(type(listener))
-        self.broker.capabilities = replace(MemoryProvider.capabilities, **capabilities)
-        incoming = Incoming(
-            descriptor=descriptor,
-            listener=listener,
-            codec=Codec(descriptor.event),
-            chain=Chain((), "handle"),
-            retry=retry,
-            copies=Copies(self.broker, descriptor, 1.0),
-            capabilities=self.broker.capabilities,
-            timer=self.timer,
-        )
-        self.dispatcher: Dispatcher = (
-            LoopDispatcher(incoming, self.loop) if descriptor.is_async else ThreadDispatcher(incoming, self.workers)
-        )
-        self.workers.start()
-        self.timer.start()
-        self.loop.start()
-        self.dispatcher.attach(self.broker)
-        self.dispatcher.state(SubscriptionState.ACTIVE, 1, None)
-        self.dispatcher.begin()
-
-    def deliver(self, *deliveries: Delivery) -> None:
-        self.dispatcher.deliver(deliveries)
-
-    def close(self) -> None:
-        self.dispatcher.pause()
-        self.timer.stop()
-        self.workers.stop(5)
-        self.loop.stop(5)
-
-
-@pytest.fixture
-def bench() -> Iterator[Callable[..., Bench]]:
-    made: list[Bench] = []
-
-    def make(
-        on: Callable[[int], object], *, retry: Retry | None = None, ordered: bool = False, **settings: Any
-    ) -> Bench:
-        capabilities = settings.pop("capabilities", {})
-
-        @event_listener(Tick, ordered=ordered, **settings)
-        class Listener(EventListener[Tick]):
-            def on(self, event: Tick) -> object:
-                return on(event.number)
-
-        made.append(Bench(Listener(), retry=retry or Retry(max_attempts=3, initial=0.01, jitter=0), **capabilities))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
-
-
-def fail(number: int) -> None:
-    msg = f"no {number}"
-    raise ValueError(msg)
 
 
 def test_what_returned_is_accepted(bench: Callable[..., Bench]) -> None:
@@ -530,7 +360,7 @@ def test_a_suspect_that_meets_another_one_waits_for_it(bench: Callable[..., Benc
 def test_a_suspect_that_waits_for_another_one_has_not_begun(bench: Callable[..., Bench]) -> None:
     it = bench(lambda _: None)
     waiting = Plain(1, count=SUSPECT)
-    it.dispatcher._barred = True
+    it.dispatcher._occupied = True
     assert not it.dispatcher._admit(waiting)
     assert waiting not in it.dispatcher._returned  # what is given back with others by and by wasn't survived
     assert [*it.dispatcher._queue] == [waiting]
@@ -1190,3 +1020,20 @@ def test_headers_set_by_a_failing_attempt_are_gone_in_the_next() -> None:
     envelope = Envelope(message.body, message.headers)
     envelope.set("a", "2")
     assert message.headers == {"a": "1"}
+
+
+def test_a_logged_traceback_begins_with_the_listeners_own_code(
+    bench: Callable[..., Bench], caplog: pytest.LogCaptureFixture
+) -> None:
+    it = bench(fail, retry=Retry(max_attempts=1))
+    it.deliver(Plain(1))
+
+    def told() -> list[logging.LogRecord]:
+        return [record for record in caplog.records if "dead letters" in record.getMessage()]
+
+    until(lambda: bool(told()), "it is logged")
+    (record,) = told()
+    assert record.exc_info is not None
+    frames = [frame.f_globals["__name__"] for frame, _ in traceback.walk_tb(record.exc_info[2])]
+    assert frames
+    assert not any(name.startswith("eventing_core.") for name in frames)

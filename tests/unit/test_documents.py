@@ -60,7 +60,7 @@ def test_the_keys_and_defaults_of_the_retry_table():
     manager = EventManager.from_config(provider="memory")
     table = documented("`[retry]`")
     assert table == {key: shown(getattr(manager._retry, key)) for key in table}
-    assert table.keys() == {"max_attempts", "initial", "factor", "max_delay", "jitter"}
+    assert table.keys() == {"max_attempts", "initial", "factor", "max_delay", "jitter", "pause_after"}
 
 
 def test_the_keys_and_defaults_of_the_memory_table():
@@ -70,7 +70,7 @@ def test_the_keys_and_defaults_of_the_memory_table():
 def test_the_keys_and_defaults_of_the_amqp_table():
     table = documented("`[amqp]`")
     assert table.keys() == AmqpConfig.model_fields.keys()
-    in_words = {"user", "password", "ca_file", "cert_file", "key_file"}
+    in_words = {"user", "password", "password_file", "failover", "ca_file", "cert_file", "key_file"}
     assert {key: value for key, value in table.items() if key not in in_words} == {
         key: shown(field.default) for key, field in AmqpConfig.model_fields.items() if key not in in_words
     }
@@ -105,3 +105,13 @@ def test_every_decision_is_listed():
 
 def test_the_readme_stays_short():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 200
+
+
+def test_the_tests_that_are_named_are_there():
+    text = (ROOT / "docs" / "explanation" / "lessons.md").read_text(encoding="utf-8")
+    named = re.findall(r"`([\w/.]+)::(\w+)`", text)
+    assert len(named) > 20
+    kit = ROOT / "packages" / "eventing-core" / "src" / "eventing_core" / "testing"
+    for place, name in named:
+        files = sorted(kit.glob("*.py")) if place == "kit" else [ROOT / place]
+        assert any(re.search(rf"(def|class) {name}\b", file.read_text(encoding="utf-8")) for file in files), name

@@ -777,7 +777,7 @@ def test_a_signal_while_a_listener_is_made_lets_that_finish() -> None:
         """
     )
     assert code == 0, err
-    assert out == "made on MainThread\ndone stopped Health(connected=False, generation=0, error='not open')\n"
+    assert out == "made on MainThread\ndone stopped Health(connected=False, generation=0, error='not open', place='')\n"
 
 
 def test_a_signal_while_queues_are_waited_for_ends_the_start() -> None:

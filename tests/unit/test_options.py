@@ -15,7 +15,9 @@ def test_defaults() -> None:
         "send_timeout": 30.0,
         "start_timeout": 90.0,
         "stop_timeout": 30.0,
+        "stuck_after": 300.0,
         "max_in_flight": 10_000,
+        "max_body_bytes": 67_108_864,
         "unrouted": "warn",
         "strict": False,
     }

@@ -12,6 +12,7 @@ from eventing_core import ConfigError, Retry
 def test_defaults_are_those_of_the_documentation():
     assert dataclasses.asdict(Retry()) == {
         "max_attempts": 5,
+        "pause_after": 5,
         "initial": 0.2,
         "factor": 2,
         "max_delay": 60,
@@ -43,6 +44,8 @@ def test_no_wait():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"pause_after": -1}, "pause_after must be a whole number, at least 0"),
+        ({"pause_after": True}, "pause_after must be a whole number, at least 0"),
         ({"max_attempts": 0}, "max_attempts must be a whole number, at least 1"),
         ({"initial": -1}, "initial must be a number of seconds, at least 0"),
         ({"initial": math.nan}, "initial must be a number of seconds, at least 0"),

@@ -3,133 +3,18 @@
 from __future__ import annotations
 
 import logging
-import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
 from eventing_core.errors import BrokerConnectionError, SubscriptionError
-from eventing_core.provider import Delivery, Destination, Outcome, Subscription, SubscriptionState
-from eventing_core.provider.sockets import Connection, Generation, SocketConfig, SocketConsumer, SocketProducer
+from eventing_core.provider import Destination, Subscription, SubscriptionState
+from tests.support.lines import Consumer, Line, Mute, Nothing, Peer, Told
 from tests.support.waiting import until
 
 STATES = [SubscriptionState.ACTIVE, SubscriptionState.INACTIVE, SubscriptionState.ACTIVE]
-
-
-class Mute(Generation):
-    """Is open at once, and lost when the peer closes."""
-
-    def read(self) -> bool:
-        if not self.sock.recv(10):
-            self.fail(BrokerConnectionError("lost"))
-        return False
-
-    def pump(self) -> None:
-        pass
-
-    def write(self) -> None:
-        pass
-
-    def tick(self) -> None:
-        self.next_tick = time.monotonic() + 0.05
-        if not self.is_open:
-            self.is_open = True
-            self._opened()
-
-    def close(self) -> None:
-        self.closed = True
-
-    def free(self) -> None:
-        self.sock.close()
-
-    def silent(self) -> None:
-        self.fail(BrokerConnectionError("silent"))
-
-
-class Nothing:
-    """Has nothing to prepare."""
-
-    def prepare(self, subscription: Subscription, ready: Callable[[Any], None]) -> None:
-        ready(None)
-
-    def forget(self, subscription: Subscription) -> None:
-        pass
-
-    def lost(self) -> None:
-        pass
-
-
-class Consumer(SocketConsumer[Mute, Nothing]):
-    def attach_now(self, generation: Mute, session: Nothing) -> None:
-        self.attached()
-
-    def detach_now(self, generation: Mute) -> bool:
-        return False
-
-    def settle_now(self, batch: Sequence[Delivery], outcome: Outcome) -> None:
-        pass
-
-    def flush(self) -> None:
-        pass
-
-    def forget(self) -> None:
-        pass
-
-
-class Line(Connection[Mute, Nothing]):
-    def make_generation(self, sock: socket.socket, number: int) -> Mute:
-        return Mute(sock, number, self.session_open)
-
-    def make_session(self, generation: Mute) -> Nothing:
-        return Nothing()
-
-    def make_producer(self, destination: Destination) -> SocketProducer[Mute, Nothing]:
-        raise NotImplementedError
-
-    def make_consumer(self, subscription: Subscription, subscriber: Any) -> Consumer:
-        return Consumer(self, subscription, subscriber)
-
-
-class Told:
-    def __init__(self) -> None:
-        self.states: list[SubscriptionState] = []
-
-    def deliver(self, batch: Sequence[Delivery]) -> None:
-        pass
-
-    def state(self, state: SubscriptionState, generation: int, error: Exception | None) -> None:
-        self.states.append(state)
-
-
-class Peer:
-    """Takes connections, and closes them."""
-
-    def __init__(self) -> None:
-        self.listening = socket.create_server(("127.0.0.1", 0))
-        self.config = SocketConfig.of(
-            {"host": "127.0.0.1", "port": self.listening.getsockname()[1], "backoff_initial": 0.01}
-        )
-        self.taken: list[socket.socket] = []
-        self._thread = threading.Thread(target=self._accept, daemon=True)
-        self._thread.start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                self.taken.append(self.listening.accept()[0])
-            except OSError:
-                return
-
-    def close(self) -> None:
-        # Closing alone doesn't wake who waits in it.
-        self.listening.shutdown(socket.SHUT_RDWR)
-        self.listening.close()
-        self._thread.join(5)
-        for one in self.taken:
-            one.close()
 
 
 @pytest.fixture
@@ -243,4 +128,21 @@ def test_a_refusal_that_ends_the_connection_is_not_met_again_at_once(
     # Meanwhile the connection is there for others.
     assert line.generation_number == 3
     assert tries[1] - tries[0] > 0.5
+    assert consumer.subscription.destination.topic == "t"
+
+
+def test_why_it_can_not_be_had_is_told_beyond_a_loss(line: Line, peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+    consumer, told = subscribed(line)
+    monkeypatch.setattr(line, "config", line.config.model_copy(update={"server_name_timeout": 0.0}))
+
+    def attach_now(self: Consumer, generation: Mute, session: Nothing) -> None:
+        self.in_use("t::g")
+        generation.fail(BrokerConnectionError("refused"))
+
+    monkeypatch.setattr(Consumer, "attach_now", attach_now)
+    peer.taken[0].close()
+    until(lambda: line.generation_number >= 2 and not line.health().connected, "it is refused")
+    until(lambda: line.generation_number >= 3, "the connection is there again")
+    active, inactive, failed = SubscriptionState.ACTIVE, SubscriptionState.INACTIVE, SubscriptionState.FAILED
+    assert told.states == [active, inactive, failed]
     assert consumer.subscription.destination.topic == "t"

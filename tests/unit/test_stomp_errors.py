@@ -105,10 +105,21 @@ NO_SUBSCRIPTION = "AMQ339016: Error creating subscription 41"
 
 
 def test_an_error_is_about_its_address():
-    assert errors.address_of(errors.text_of(NO_RIGHT, "")) == "Ordered"
-    assert errors.address_of(NO_QUEUE) == "Ordered"
-    assert errors.address_of(NO_SUBSCRIPTION) == ""
-    assert errors.address_of("") == ""
+    assert errors.names_of(errors.text_of(NO_RIGHT, "")) == ("Ordered",)
+    assert errors.names_of(NO_QUEUE) == ("Mailer", "Ordered")
+    assert errors.names_of(NO_SUBSCRIPTION) == errors.names_of("") == ()
+
+
+def test_an_error_is_about_a_right_or_not():
+    assert errors.is_of_rights(NO_RIGHT)
+    assert errors.is_of_rights(NO_QUEUE)
+    assert not errors.is_of_rights(NO_SUBSCRIPTION)
+
+
+def test_an_error_is_about_a_send_or_a_subscription():
+    assert errors.is_of_sending(NO_RIGHT) is True
+    assert errors.is_of_sending(NO_RIGHT.replace("SEND", "CONSUME")) is False
+    assert errors.is_of_sending(NO_QUEUE) is errors.is_of_sending(NO_SUBSCRIPTION) is None
 
 
 def test_an_error_is_about_its_subscription():
@@ -160,4 +171,4 @@ def test_a_virtual_host_that_is_refused_is_no_wrong_password(settings: dict[str,
     ],
 )
 def test_what_rabbitmq_names(text: str, name: str):
-    assert errors.address_of(text) == name
+    assert errors.names_of(text) == (name,)

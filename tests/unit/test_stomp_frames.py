@@ -10,7 +10,17 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from eventing_stomp import _frames
-from eventing_stomp._frames import BrokenFrameError, Incoming, Splitter, escape, frame, lines, read_headers, unescape
+from eventing_stomp._frames import (
+    BrokenFrameError,
+    Incoming,
+    LargeFrameError,
+    Splitter,
+    escape,
+    frame,
+    lines,
+    read_headers,
+    unescape,
+)
 
 #: NUL ends a frame; `Envelope.set` refuses it.
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=60)
@@ -105,7 +115,8 @@ def test_what_is_written_is_read(frames: list[tuple[str, dict[str, str], bytes]]
     assert split(*cut(raw, places)) == expected
 
 
-def test_a_large_body_is_not_copied_with_every_piece(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("length", [b"content-length:1000000\n", b""], ids=["length", "no length"])
+def test_a_large_body_is_not_copied_with_every_piece(length: bytes, monkeypatch: pytest.MonkeyPatch):
     looked: list[bytes] = []
     real = _frames._content_length
 
@@ -114,12 +125,12 @@ def test_a_large_body_is_not_copied_with_every_piece(monkeypatch: pytest.MonkeyP
         return real(head)
 
     monkeypatch.setattr(_frames, "_content_length", look)
-    splitter, body = Splitter(), b"\0\n" * 500_000
-    data = b"MESSAGE\ncontent-length:1000000\n\n" + body + b"\0\nRECEIPT\n\n\0"
+    splitter, body = Splitter(), (b"\0\n" if length else b"x\n") * 500_000
+    data = b"MESSAGE\n%b\n%b\0\nRECEIPT\n\n\0" % (length, body)
     pieces = [data[at : at + 1000] for at in range(0, len(data), 1000)]
     found = [incoming for piece in pieces for incoming in splitter.feed(piece)]
     assert [incoming.body for incoming in found] == [body, b""]
-    # The first piece tells the length; the next look is at the end, and each of them copies what is there.
+    # The first piece tells the length, or that there is none; the next look is at the end. Each copies what is there.
     assert len(looked) <= 4
 
 
@@ -229,3 +240,30 @@ def test_one_header_is_found_by_its_whole_key():
 
 def test_a_line_without_colon_is_no_header():
     assert read_headers(b"MESSAGE\nnonsense\nk:v:w\n") == {"k": "v:w"}
+
+
+# -- limits -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_frame_up_to_the_limit_is_taken():
+    whole = b"MESSAGE\ncontent-length:100\n\n%b\0" % (b"x" * 100)
+    for end in range(len(whole)):
+        splitter = Splitter(len(whole) - 1)
+        assert not splitter.feed(whole[:end])
+        assert [incoming.body for incoming in splitter.feed(whole[end:] + whole)] == [b"x" * 100] * 2
+
+
+def test_a_length_beyond_the_limit_is_refused_before_anything_of_it_comes():
+    for length in (b"100", b"1" + b"0" * 17):
+        with pytest.raises(LargeFrameError):
+            Splitter(100).feed(b"MESSAGE\ncontent-length:%b\n\n" % length)
+
+
+def test_a_body_that_never_ends_is_kept_up_to_the_limit_and_one_piece_more():
+    splitter = Splitter(10_000)
+    splitter.feed(b"MESSAGE\n\n")
+    while sum(map(len, splitter._rest)) <= 10_000:
+        assert not splitter.feed(b"x" * 1000)
+    with pytest.raises(LargeFrameError):
+        splitter.feed(b"x" * 1000)
+    assert sum(map(len, splitter._rest)) <= 11_000

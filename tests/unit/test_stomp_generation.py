@@ -17,7 +17,6 @@ from eventing_core.errors import (
     ConnectTimeoutError,
     ProtocolMismatchError,
     SendRejectedError,
-    SubscriptionError,
 )
 from eventing_core.provider.sockets import Send
 from eventing_stomp import StompConfig, _generation
@@ -39,12 +38,17 @@ class Clock:
 
 
 class FakeProducer:
-    def __init__(self, address: str) -> None:
-        self.address = self.destination = address
+    def __init__(self, name: str) -> None:
+        self.destination = name
+        self.names = frozenset((name,))
         self.results: list[tuple[int, Exception | None]] = []
+        self.refusals: list[str] = []
 
     def confirmed(self, send: Send) -> None:
         send.tell(None)
+
+    def hold_back(self, reason: str) -> None:
+        self.refusals.append(reason)
 
     def send(self, peer: Peer, receipt: int) -> None:
         peer.generation.sends[b"%d" % receipt] = Send(
@@ -57,17 +61,21 @@ class FakeProducer:
 
 
 class FakeSubscription:
-    def __init__(self, address: str, *, gives_back: bool = True) -> None:
-        self.address = address
+    def __init__(self, *names: str, gives_back: bool = True) -> None:
+        self.names = frozenset(names)
         self.gives_back = gives_back
         self.messages: list[bytes] = []
-        self.errors: list[SubscriptionError] = []
+        self.answers: list[tuple[str, str | None]] = []
+
+    @property
+    def errors(self) -> list[str]:
+        return [error for _, error in self.answers if error is not None]
+
+    def answered(self, subscription: str, error: str | None) -> None:
+        self.answers.append((subscription, error))
 
     def arrived(self, subscription: str, incoming: Incoming) -> None:
         self.messages.append(incoming.body)
-
-    def blamed(self, error: SubscriptionError) -> None:
-        self.errors.append(error)
 
 
 class Peer:
@@ -111,6 +119,10 @@ class Peer:
         return [(incoming.command, read_headers(incoming.head)) for incoming in self._splitter.feed(self.raw())]
 
     def failure(self) -> BrokerConnectionError:
+        """Why it is over, at the latest when the broker closes the connection."""
+        if self.generation.failure is None:
+            self.theirs.close()
+            self.generation.read()
         assert self.generation.failure is not None
         return self.generation.failure
 
@@ -358,11 +370,23 @@ def test_a_receipt_confirms_its_send_and_no_earlier_one(peer: Peer):
 def test_a_receipt_answers_who_waits_for_it(peer: Peer):
     told: list[tuple[str, str | None]] = []
     for name in ("a", "b"):
-        peer.generation.receipts[name] = lambda error, name=name: told.append((name, error))  # type: ignore[misc]
-    peer.say("RECEIPT", {"receipt-id": "b"})
-    peer.say("RECEIPT", {"receipt-id": "b"})
-    assert told == [("b", None)]
-    assert list(peer.generation.receipts) == ["a"]
+        peer.generation.request("ABORT", {"transaction": name}, lambda error, name=name: told.append((name, error)))  # type: ignore[misc]
+    first, second = (headers["receipt"] for _, headers in peer.frames())
+    for receipt in (second, second, first):
+        peer.say("RECEIPT", {"receipt-id": receipt})
+    assert told == [("b", None), ("a", None)]
+
+
+def test_a_subscription_learns_that_the_broker_agrees(peer: Peer):
+    one, two = FakeSubscription("One"), FakeSubscription("Two")
+    first, second = (peer.generation.subscribe(each, {"destination": "x"}) for each in (one, two))
+    receipts = {headers["id"]: headers["receipt"] for _, headers in peer.frames()}
+    for _ in range(2):
+        peer.say("RECEIPT", {"receipt-id": receipts[second]})
+    assert (one.answers, two.answers) == ([], [(second, None)])
+    peer.generation.unsubscribe(first)
+    peer.say("RECEIPT", {"receipt-id": receipts[first]})
+    assert one.answers == [(first, None)]
 
 
 # -- errors -----------------------------------------------------------------------------------------------------------
@@ -370,12 +394,13 @@ def test_a_receipt_answers_who_waits_for_it(peer: Peer):
 
 @pytest.fixture
 def sides(peer: Peer) -> tuple[FakeProducer, FakeProducer, FakeSubscription, FakeSubscription]:
-    """Two that send and two that subscribe: to One and to Two. Numbers 1 and 2 are the sends, 11 and 12 the others."""
+    """Two that send, 1 and 2, and two that subscribe: to One and to Two."""
     producers = FakeProducer("One"), FakeProducer("Two")
     subscriptions = FakeSubscription("One"), FakeSubscription("Two")
-    for number, (producer, subscription) in enumerate(zip(producers, subscriptions, strict=True), 1):
+    for number, producer in enumerate(producers, 1):
         producer.send(peer, number)
-        peer.generation.subscriptions[f"{number + 10}"] = subscription
+    for subscription in subscriptions:
+        peer.generation.subscribe(subscription, {"destination": "x"})
     return *producers, *subscriptions
 
 
@@ -409,16 +434,75 @@ def test_an_error_about_an_address_fails_what_goes_there(peer: Peer, sides: Any)
     ((_, error),) = one.results
     assert isinstance(error, SendRejectedError)
     assert "secret" not in str(error)
+    assert two.results == first.errors == second.errors == []
+
+
+@pytest.mark.parametrize(
+    ("text", "failed"),
+    [
+        # Artemis 2.44.
+        ("AMQ229032: User: u does not have permission='CONSUME' on address One", "subscription"),
+        ("AMQ229213: User: u does not have permission='CREATE_DURABLE_QUEUE' for queue Q on address One", "send"),
+        # RabbitMQ 3.10, and newer ones.
+        ("access_refused ACCESS_REFUSED - access to topic 'One' in exchange 'e' in vhost '/' refused for u", "send"),
+        ("ACCESS_REFUSED - access to queue 'One' in vhost '/' refused for user 'u'", "send"),
+        ("ACCESS_REFUSED - read access to exchange 'One' in vhost '/' refused for user 'u'", "subscription"),
+        ("ACCESS_REFUSED - write access to exchange 'One' in vhost '/' refused for user 'u'", "send"),
+        ("ACCESS_REFUSED - read access to topic 'One' in exchange 'e' in vhost '/' refused", "subscription"),
+    ],
+)
+def test_an_error_about_a_name_is_about_one_frame_of_it(peer: Peer, sides: Any, text: str, failed: str):
+    """Where it doesn't say which, about the first that was written: brokers read in order."""
+    one, two, first, second = sides
+    peer.say("ERROR", {"message": text})
+    assert (len(one.results), len(first.errors)) == {"send": (1, 0), "subscription": (0, 1)}[failed]
     assert two.results == second.errors == []
+    for _, error in one.results:
+        # Where it may be about the subscription after all, the broker may have the event.
+        assert isinstance(error, SendRejectedError)
+        assert error.in_doubt is ("write access" not in text)
+
+
+def test_an_error_about_a_name_is_about_a_subscription_that_was_written_before_sends(peer: Peer):
+    one, first, second = FakeProducer("One"), FakeSubscription("One"), FakeSubscription("One")
+    peer.generation.subscribe(first, {"destination": "x"})
+    one.send(peer, 1)
+    peer.generation.subscribe(second, {"destination": "x"})
+    peer.say("ERROR", {"message": "ACCESS_REFUSED - access to exchange 'One' in vhost '/' refused for user 'u'"})
+    assert one.results == []
+    assert (len(first.errors), len(second.errors)) == (1, 1)
+
+
+def test_an_error_about_a_queue_is_not_about_others_of_its_address(peer: Peer):
+    one, first, second = FakeProducer("One"), FakeSubscription("One", "Mine"), FakeSubscription("One", "Other")
+    one.send(peer, 1)
+    for subscription in (first, second):
+        peer.generation.subscribe(subscription, {"destination": "x"})
+    peer.say(
+        "ERROR",
+        {"message": "AMQ229213: User: u does not have permission='CREATE_DURABLE_QUEUE' for queue Mine on address One"},
+    )
+    assert not one.results + second.errors
     assert len(first.errors) == 1
+
+
+def test_a_subscription_that_the_broker_has_agreed_to_is_blamed_no_more(peer: Peer, sides: Any):
+    one, _, first, second = sides
+    peer.frames()
+    for receipt in ("1", *(key for key in peer.generation._asked)):
+        peer.say("RECEIPT", {"receipt-id": receipt})
+    peer.say("ERROR", {"message": "AMQ229032: User: u does not have permission='CONSUME' on address One"})
+    assert one.results == [(1, None)]
+    assert first.errors == second.errors == []
 
 
 def test_an_error_about_a_subscription_fails_that_one(peer: Peer, sides: Any):
     one, two, first, second = sides
-    peer.say("ERROR", {"message": "AMQ339016: Error creating subscription 12"})
+    (identifier,) = (headers["id"] for _, headers in peer.frames()[-1:])
+    for _ in range(2):
+        peer.say("ERROR", {"message": f"AMQ339016: Error creating subscription {identifier}"})
     assert one.results == two.results == first.errors == []
-    assert len(second.errors) == 1
-    assert "AMQ339016" in str(second.errors[0])
+    assert second.answers == [(identifier, f"AMQ339016: Error creating subscription {identifier}")]
 
 
 def test_an_error_that_says_nothing_of_it_fails_nobody(peer: Peer, sides: Any):
@@ -433,15 +517,16 @@ def test_an_error_that_says_nothing_of_it_fails_nobody(peer: Peer, sides: Any):
 def test_an_error_about_the_connection_fails_nobody(peer: Peer, sides: Any, earlier: bytes):
     one, two, first, second = sides
     told: list[str | None] = []
-    peer.generation.receipts["asked-1"] = told.append
+    peer.generation.request("ABORT", {}, told.append)
+    ((_, asked),) = peer.frames()[-1:]
     errors = [
         frame("ERROR", {"message": "AMQ339010 Connection is not valid.", "receipt-id": receipt})
-        for receipt in ("1", "in-2", "asked-1")
+        for receipt in ("1", "in-2", asked["receipt"])
     ]
     peer.say_raw(earlier + b"".join(errors))
     assert one.results == two.results == first.errors == second.errors == told == []
     assert len(peer.generation.sends) == 2
-    assert peer.generation.failure is not None
+    assert peer.failure()
 
 
 def test_errors_about_several_sends_fail_each(peer: Peer, sides: Any):
@@ -455,16 +540,45 @@ def test_errors_about_several_sends_fail_each(peer: Peer, sides: Any):
 
 def test_an_error_answers_who_waits_for_its_receipt(peer: Peer, sides: Any):
     told: list[str | None] = []
-    peer.generation.receipts["asked-1"] = told.append
-    peer.say("ERROR", {"message": "no right", "receipt-id": "asked-1"})
+    peer.generation.request("ABORT", {}, told.append)
+    ((_, asked),) = peer.frames()[-1:]
+    peer.say("ERROR", {"message": "no right", "receipt-id": asked["receipt"]})
     assert told == ["no right"]
     assert all(not side.results for side in sides[:2])
-    assert peer.generation.failure is not None
+    assert peer.failure()
 
 
 def test_an_error_of_any_bytes_ends_it_in_order(peer: Peer):
     peer.say_raw(b"ERROR\nmessage:\xff\n\n\xff\xfe\0")
-    assert peer.generation.failure is not None
+    assert peer.failure()
+
+
+def test_after_an_error_the_broker_closes_the_connection_first(peer: Peer, clock: Clock, sides: Any):
+    """Artemis 2.44 can lock itself up where both close at once. Nothing more is written, as nobody would read it."""
+    one, *_ = sides
+    peer.frames()
+    peer.say("ERROR", {"message": "full", "receipt-id": "1"})
+    assert one.results
+    assert one.refusals
+    peer.generation.put(frame("ACK", {"id": "1"}))
+    peer.say("MESSAGE", {"subscription": "1"}, b"late")
+    peer.generation.tick()
+    assert peer.raw() == b""
+    assert peer.generation.failure is None
+    peer.theirs.close()
+    peer.generation.read()
+    assert "full" in str(peer.generation.failure)
+    assert peer.generation.refused
+
+
+def test_a_broker_that_does_not_close_the_connection_after_an_error_is_not_waited_for_long(peer: Peer, clock: Clock):
+    peer.say("ERROR", {"message": "full"})
+    peer.generation.tick()
+    assert peer.generation.failure is None
+    clock.now = peer.generation.next_tick
+    peer.generation.tick()
+    assert "full" in str(peer.generation.failure)
+    assert not peer.generation.refused
 
 
 def test_receipts_before_an_error_hold(peer: Peer, sides: Any):
@@ -514,12 +628,13 @@ def test_what_the_socket_does_not_take_waits_and_producers_with_it(peer: Peer):
 def test_closing_gives_back_what_is_to_be_given_back(peer: Peer):
     peer.generation.subscriptions |= {"1": FakeSubscription("One"), "2": FakeSubscription("R", gives_back=False)}
     peer.generation.close()
-    assert [(command, headers.get("id")) for command, headers in peer.frames()] == [
+    frames = peer.frames()
+    assert [(command, headers.get("id")) for command, headers in frames] == [
         (b"UNSUBSCRIBE", "1"),
         (b"DISCONNECT", None),
     ]
     assert not peer.generation.closed
-    peer.say("RECEIPT", {"receipt-id": "closed"})
+    peer.say("RECEIPT", {"receipt-id": frames[-1][1]["receipt"]})
     assert peer.generation.closed
 
 

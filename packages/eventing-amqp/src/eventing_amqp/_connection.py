@@ -32,17 +32,16 @@ class AmqpConnection(Connection[AmqpGeneration, ArtemisSession]):
     def __init__(self, config: AmqpConfig, server_name: str) -> None:
         super().__init__(config, f"eventing-amqp-{config.place}")
         self._engine = _engine.load()
-        self._settings = config
         self._container = f"eventing-{server_name}-{os.getpid()}-{secrets.token_hex(4)}"
         self._warned = Warned()
 
-    def make_generation(self, sock: socket.socket, number: int) -> AmqpGeneration:
+    def make_generation(self, sock: socket.socket, number: int, config: AmqpConfig) -> AmqpGeneration:
         """A generation on a connected socket."""
         return AmqpGeneration(
             self._engine,
             sock,
             number,
-            config=self._settings,
+            config=config,
             container=self._container,
             introduced=self._check,
             opened=self.session_open,
@@ -58,7 +57,7 @@ class AmqpConnection(Connection[AmqpGeneration, ArtemisSession]):
             return False
         name = generation.product or "it doesn't tell its name"
         msg = (
-            f"{self.config.place}: the broker speaks AMQP 1.0, but its addresses are unknown to eventing-amqp "
+            f"{self.place}: the broker speaks AMQP 1.0, but its addresses are unknown to eventing-amqp "
             f"({name}); known is Apache Artemis ({_ARTEMIS})"
         )
         generation.fail(UnsupportedBrokerError(msg))

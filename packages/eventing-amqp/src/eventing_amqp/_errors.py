@@ -11,6 +11,9 @@ PROTOCOL = "AMQP 1.0"
 _BEGINNINGS = (b"AMQP\x03\x01\x00\x00", b"AMQP\x00\x01\x00\x00")
 _UNAUTHORIZED = "amqp:unauthorized-access"
 
+#: "Unable to validate user": how Artemis names a login that has become invalid.
+_INVALID_LOGIN = "AMQ229031"
+
 
 def of_unanswered(place: str, heard: bytes, *, tls: bool) -> BrokerConnectionError:
     """For a handshake that was not done in time."""
@@ -29,6 +32,18 @@ def of_loss(place: str, condition: tuple[str, str] | None) -> BrokerConnectionEr
         return AuthenticationError(f"{place}: {_refusal(description)}")
     text = ": ".join(part for part in (name, description) if part)
     return BrokerConnectionError(f"{place}: the connection ended: {text}" if text else f"{place}: the connection ended")
+
+
+def of_login(place: str, condition: tuple[str, str] | None) -> AuthenticationError | None:
+    """For a refusal that isn't about what was asked for: the broker takes the connection's login no more.
+
+    Artemis looks at it again every 10 s (``security-invalidation-interval``), and refuses everything from then on, but
+    leaves the connection open.
+    """
+    name, description = condition or ("", "")
+    if name == _UNAUTHORIZED and _INVALID_LOGIN in description:
+        return AuthenticationError(f"{place}: the broker takes user or password no more ({description})")
+    return None
 
 
 def _refusal(description: str) -> str:

@@ -20,7 +20,7 @@ from eventing_amqp._codec import BrokenEncodingError, Decoder, as_dict
 from eventing_amqp._config import AmqpConfig
 from eventing_amqp._engine import Engine, Event, State
 from eventing_core.errors import BrokerConnectionError
-from eventing_core.provider.sockets import Buffer, Generation, Send, is_hangup, of_socket, reader, writer
+from eventing_core.provider.sockets import Buffer, Generation, Send, is_hangup, of_size, of_socket, reader, writer
 
 _log = logging.getLogger("eventing.amqp")
 
@@ -97,6 +97,7 @@ class AmqpGeneration(Generation):
         self._introduced = introduced
         self._tls = config.tls
         self._place = config.place
+        self._limit = config.max_message_bytes
         self._closing = False
         self._heard = b""
         self._links: dict[int, LinkHandler] = {}
@@ -264,12 +265,22 @@ class AmqpGeneration(Generation):
     def _refuse(self, delivery: int, send: Send | Outgoing, outcome: int) -> None:
         lib = self.lib
         condition = self.engine.condition(lib.pn_disposition_condition(lib.pn_delivery_remote(delivery)))
+        if self._is_locked_out(condition):
+            # It stays among the sends: the next connection has it.
+            return
         del self.sends[delivery]
         lib.pn_delivery_settle(delivery)
         if isinstance(send, Send):
             cast("AmqpProducer", send.producer).refused(send, outcome, condition)
         else:
             send.refused()
+
+    def _is_locked_out(self, condition: tuple[str, str] | None) -> bool:
+        """Whether nothing works on this connection any more; it is over then."""
+        error = _errors.of_login(self._place, condition)
+        if error is not None:
+            self.fail(error)
+        return error is not None
 
     def _on_delivery(self, delivery: int) -> None:
         handler = self._links.get(self.lib.pn_delivery_link(delivery))
@@ -324,6 +335,8 @@ class AmqpGeneration(Generation):
         handler = self._links.get(link)
         if handler is not None:
             condition = self.engine.condition(self.lib.pn_link_remote_condition(link))
+            if self._is_locked_out(condition):
+                return
             del self._links[link]
             self._senders.discard(link)
             self._pieces.pop(link, None)
@@ -417,6 +430,9 @@ class AmqpGeneration(Generation):
                 while count > 0:
                     piece += string_at(address, count)
                     count = receive(link, address, _CHUNK)
+                if len(piece) > self._limit:
+                    self.fail(of_size(self._place, self._limit))
+                    break
                 if is_partial(delivery):
                     break
                 raw = bytes(pieces.pop(link))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,8 @@ class AMQProvider(SocketProvider[AmqpConfig]):
         host: the broker's.
         port: the broker's.
         user: empty for guests, or where a client certificate says who it is.
-        password: of the user; kept as a secret.
+        password: of the user; kept as a secret. A function is called for each connection, on a thread that does
+            nothing else, and returns the one that holds then.
         **settings: the further ones of `AmqpConfig`.
 
     Raises:
@@ -58,8 +60,8 @@ class AMQProvider(SocketProvider[AmqpConfig]):
         host: str = "localhost",
         port: int = 61616,
         user: str = "",
-        password: str | SecretStr = "",
-        **settings: float | str | bool | Path | None,
+        password: str | SecretStr | Callable[[], str] = "",
+        **settings: float | str | bool | Path | tuple[str, ...] | None,
     ) -> None:
         options: dict[str, Any] = {"host": host, "port": port, "user": user, "password": password, **settings}
         super().__init__(server_name, AmqpConfig.of(options))

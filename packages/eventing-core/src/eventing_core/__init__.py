@@ -2,7 +2,7 @@
 
 from eventing_core._envelope import Envelope
 from eventing_core._event import EventDescriptor, event
-from eventing_core._health import ListenerHealth, ManagerHealth
+from eventing_core._health import ListenerHealth, ManagerHealth, SendingHealth, StuckRun
 from eventing_core._injection import Environment
 from eventing_core._listener import EventListener, EventListenerDescriptor, declared_listeners, event_listener
 from eventing_core._manager import EventManager
@@ -21,6 +21,7 @@ from eventing_core.errors import (
     DeclarationError,
     DecodeError,
     EventingError,
+    HandlerTimeoutError,
     HeaderError,
     HeaderNotFoundError,
     HostNotFoundError,
@@ -64,6 +65,7 @@ __all__ = [
     "EventListenerDescriptor",
     "EventManager",
     "EventingError",
+    "HandlerTimeoutError",
     "HeaderError",
     "HeaderNotFoundError",
     "HostNotFoundError",
@@ -84,8 +86,10 @@ __all__ = [
     "SendEventsError",
     "SendRejectedError",
     "SendTimeoutError",
+    "SendingHealth",
     "SerializationError",
     "ServerNameInUseError",
+    "StuckRun",
     "SubscriptionError",
     "TlsError",
     "UnroutedError",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
@@ -50,11 +51,16 @@ class Codec:
 
     A body holds what the class can be made from again, under the fields' own names: no computed fields, no aliases.
     Read are names and aliases.
+
+    Args:
+        descriptor: of the class.
+        max_bytes: a larger body isn't decoded.
     """
 
-    __slots__ = ("_adapter", "_event_type", "_may_hold_nan", "_name", "_to_json")
+    __slots__ = ("_adapter", "_event_type", "_max_bytes", "_may_hold_nan", "_name", "_to_json")
 
-    def __init__(self, descriptor: EventDescriptor) -> None:
+    def __init__(self, descriptor: EventDescriptor, max_bytes: int = sys.maxsize) -> None:
+        self._max_bytes = max_bytes
         self._event_type = descriptor.event_type
         self._name = f"{descriptor.event_type.__module__}.{descriptor.event_type.__qualname__}"
         try:
@@ -94,8 +100,11 @@ class Codec:
         """Make the event of a body.
 
         Raises:
-            DecodeError: no JSON, or no valid event. It names the fields and holds none of their values.
+            DecodeError: too large, no JSON, or no valid event. It names the fields and holds none of their values.
         """
+        if len(body) > self._max_bytes:
+            msg = f"the body has {len(body)} bytes, and {self._name} may have {self._max_bytes} (max_body_bytes)"
+            raise DecodeError(msg)
         try:
             return self._adapter.validate_json(body, by_alias=True, by_name=True)
         except ValidationError as error:

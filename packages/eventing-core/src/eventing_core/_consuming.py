@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import math
 import time
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, wait
@@ -60,7 +61,7 @@ class Consumers:
             self._check_workers(descriptor)
             self._check_capabilities(descriptor)
         chain = Chain(pipelines, "handle")
-        codecs = {d.event.event_type: Codec(d.event) for d in descriptors}
+        codecs = {d.event.event_type: Codec(d.event, options.max_body_bytes) for d in descriptors}
         name = f"eventing-{next(_numbers)}"
         self._timer = Timer(name)
         self._workers = Workers(options.workers, name) if any(not d.is_async for d in descriptors) else None
@@ -77,6 +78,7 @@ class Consumers:
                         copies=Copies(provider, descriptor, options.send_timeout),
                         capabilities=provider.capabilities,
                         timer=self._timer,
+                        stuck_after=options.stuck_after,
                     )
                 )
                 for descriptor in descriptors
@@ -171,8 +173,10 @@ class Consumers:
             for dispatcher in unfinished:
                 dispatcher.cut_short()
             with contextlib.suppress(Exception):
-                for label in [dispatcher.descriptor.label for dispatcher in unfinished]:
-                    _log.warning("%s: still running at the end of stop; its event goes back", label)
+                for dispatcher in unfinished:
+                    stacks = "".join(f"\n{run.thread}:\n{run.stack}" for run in dispatcher.stuck(math.inf))
+                    label = dispatcher.descriptor.label
+                    _log.warning("%s: still running at the end of stop; its event goes back%s", label, stacks)
 
     def _handle_all(self, sender: Sender, deadline: float) -> None:
         """Wait until nothing is left to do: a listener may send to another one."""
@@ -222,6 +226,11 @@ class Consumers:
     def owns_current_loop(self) -> bool:
         """Whether the caller runs on the manager's event loop."""
         return self._loop is not None and self._loop.owns_current_thread()
+
+    @property
+    def workers(self) -> int:
+        """How many threads run listeners."""
+        return self._options.workers if self._workers is not None else 0
 
     def health(self) -> tuple[ListenerHealth, ...]:
         """How each listener is."""

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from eventing_core._listener import EventListenerDescriptor
 
 ATTEMPTS = "eventing-attempts"
+UNCOUNTED = "eventing-uncounted-attempts"
 FIRST_FAILED_AT = "eventing-first-failed-at"
 REASON = "eventing-reason"
 ERROR_TYPE = "eventing-error-type"
@@ -34,23 +36,28 @@ _DIGITS = 10
 #: Characters of an exception's text that a dead letter keeps.
 _MESSAGE_LIMIT = 1000
 
+_PACKAGE = __name__.partition(".")[0] + "."
+
 
 @dataclass(slots=True)
 class Failures:
-    """How often one delivery's event has failed, over copies and in this process."""
+    """How often one delivery's event has failed, over copies and in this process.
+
+    Attributes:
+        attempts: failures that count.
+        uncounted: failures while its listener was paused.
+    """
 
     attempts: int
     first_failed_at: str
+    uncounted: int = 0
 
     @classmethod
     def of(cls, message: Message) -> Failures:
         """Read what earlier copies recorded."""
-        recorded = message.headers.get(ATTEMPTS, "")
-        plausible = recorded.isascii() and recorded.isdigit() and len(recorded) < _DIGITS
-        attempts = int(recorded) if plausible else 0
-        return cls(
-            attempts, message.headers.get(FIRST_FAILED_AT) or datetime.now(UTC).isoformat(timespec="milliseconds")
-        )
+        headers = message.headers
+        first = headers.get(FIRST_FAILED_AT) or datetime.now(UTC).isoformat(timespec="milliseconds")
+        return cls(_number(headers.get(ATTEMPTS, "")), first, _number(headers.get(UNCOUNTED, "")))
 
 
 def queue_of(descriptor: EventListenerDescriptor, server_name: str) -> Destination:
@@ -86,10 +93,10 @@ class Copies:
 
     def retry(self, message: Message, failures: Failures, delay: float) -> Copy:
         """A copy for the listener's own queue."""
+        # What didn't count makes an id of its own, too: under that of an earlier copy, this one would not be stored.
+        number = f"{failures.attempts}.{failures.uncounted}" if failures.uncounted else f"{failures.attempts}"
         headers = self._headers(message, failures)
-        return Copy(
-            self._copy(message, headers, f"retry{failures.attempts}", durable=message.durable), self._queue, delay
-        )
+        return Copy(self._copy(message, headers, f"retry{number}", durable=message.durable), self._queue, delay)
 
     def anew(self, message: Message, count: int) -> Copy:
         """A copy for the listener's own queue, whose deliveries the broker counts anew; no attempt has failed."""
@@ -117,11 +124,14 @@ class Copies:
 
     @staticmethod
     def _headers(message: Message, failures: Failures) -> dict[str, str]:
-        return {
+        headers = {
             **message.headers,
             ATTEMPTS: str(failures.attempts),
             FIRST_FAILED_AT: failures.first_failed_at,
         }
+        if failures.uncounted:
+            headers[UNCOUNTED] = str(failures.uncounted)
+        return headers
 
     def _copy(self, message: Message, headers: dict[str, str], what: str, *, durable: bool) -> Message:
         # The listener's name is part of the id: two listeners of one event copy the same original,
@@ -140,10 +150,22 @@ class Copies:
         )
 
 
+def _number(recorded: str) -> int:
+    return int(recorded) if recorded.isascii() and recorded.isdigit() and len(recorded) < _DIGITS else 0
+
+
 def describe_error(error: BaseException) -> str:
     """Type and text of an error, for a log line."""
     kind, text = type(error).__qualname__, _text_of(error)
     return f"{kind}: {text}" if text else kind
+
+
+def traceback_of(error: BaseException) -> tuple[type[BaseException], BaseException, TracebackType | None]:
+    """For a log line's ``exc_info``: the traceback from where the user's own code begins."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith(_PACKAGE):
+        trace = trace.tb_next
+    return type(error), error, trace or error.__traceback__
 
 
 def _type_of(error: BaseException) -> str:

@@ -10,28 +10,30 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import threading
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from eventing_core._chain import Chain
+from eventing_core._circuit import Circuit
 from eventing_core._codec import Codec
-from eventing_core._copies import Copies, Failures, describe_error
+from eventing_core._copies import Copies, Failures, describe_error, traceback_of
 from eventing_core._copying import Copying
-from eventing_core._health import ListenerHealth
+from eventing_core._health import ListenerHealth, StuckRun
 from eventing_core._listener import EventListener, EventListenerDescriptor
 from eventing_core._retry import Retry
 from eventing_core._survived import Survived
 from eventing_core._window import SlowStart
 from eventing_core._workers import Timer
 from eventing_core.errors import CrashLoopError, DecodeError, ManagerStoppedError, SubscriptionError
-from eventing_core.provider import Capabilities, Delivery, Handle, Outcome, SubscriptionState
+from eventing_core.provider import CRASH_LIMIT, Capabilities, Delivery, Handle, Outcome, SubscriptionState
 
 _log = logging.getLogger("eventing")
 
@@ -41,16 +43,12 @@ HOLD_LIMIT = 5.0
 #: From this delivery count on, without what this process survived, a delivery runs alone, with a window of 1.
 SUSPECT = 3
 
-#: From this delivery count on a delivery is dead-lettered as a crash loop; or, where this process survived enough of
-#: it, replaced by a copy that the broker counts anew, unless the order matters. Below 10, at which Artemis takes a
-#: message away by default (broker manual, "max-delivery-attempts").
-CRASH_LIMIT = 8
-
 #: Settle what has returned when so many have, or after so many seconds.
 _FLUSH_COUNT = 64
 _FLUSH_SECONDS = 0.005
 
 _LOOK: Any = object()
+_CLAIMED: Any = object()
 
 #: Around what is logged, once everything else is done: a logging handler that raises must cost no event.
 _quietly = contextlib.suppress(Exception)
@@ -68,6 +66,7 @@ class Incoming:
     copies: Copies
     capabilities: Capabilities
     timer: Timer
+    stuck_after: float = math.inf
 
 
 class Dispatcher(ABC):
@@ -81,6 +80,7 @@ class Dispatcher(ABC):
         self._timer = incoming.timer
         self._concurrency = incoming.descriptor.concurrency
         self._ordered = incoming.descriptor.ordered
+        self._stuck_after = incoming.descriptor.timeout or incoming.stuck_after
         self._spare = max(1, incoming.descriptor.prefetch // 2)
         self._handle: Handle | None = None
         self._queue: deque[Delivery] = deque()
@@ -100,7 +100,11 @@ class Dispatcher(ABC):
         self._waiting = False
         self._suspect: Delivery | None = None
         self._alone: Delivery | None = None
-        #: One of those three: no token takes anything from the queue. See `_bar`.
+        self._circuit = Circuit(incoming.retry, ordered=self._ordered)
+        #: What a paused listener tries; `_CLAIMED` while a token is on its way to take it.
+        self._probe: Delivery | None = None
+        #: It waits, or there is a suspect, or one runs alone; or it is paused. Tokens take nothing then. See `_bar`.
+        self._occupied = False
         self._barred = False
         #: What came back in this generation, and was begun; what earlier ones lost. For telling crashes from outages.
         self._returned: set[Delivery] = set()
@@ -220,16 +224,22 @@ class Dispatcher(ABC):
 
     def health(self) -> ListenerHealth:
         """How the listener is. Thread-safe."""
+        stuck = self.stuck(time.monotonic() - self._stuck_after)
         with self._lock:
             active = self._state is SubscriptionState.ACTIVE
+            paused = self._circuit.is_open
+            ours = f"paused, almost everything fails: {self._circuit.error}" if paused else ""
             error = "" if active or self._error is None else str(self._error)
+            flawed = bool(self._closing or self._credit_flaw or self._flaw)
             return ListenerHealth(
                 listener=self.descriptor.name,
                 event=self.descriptor.event.name,
-                consuming=active and self._consuming and not (self._closing or self._credit_flaw or self._flaw),
+                consuming=active and self._consuming and not (flawed or paused),
+                paused=active and self._consuming and not flawed and paused,
                 running=self._tokens,
                 held=len(self._held) + self._waiting,
-                error=self._copying.error or self._credit_flaw or self._flaw or error,
+                stuck=stuck,
+                error=self._copying.error or self._credit_flaw or self._flaw or error or ours,
             )
 
     # -- called by the provider -------------------------------------------------------------------------------
@@ -241,6 +251,9 @@ class Dispatcher(ABC):
         with self._lock:
             if self._closing:
                 return  # they go back when the subscription is closed; given back now, they might come again at once
+            if self._circuit.is_open and not self._circuit.probing:  # they were on their way when it paused
+                self._settle(batch, Outcome.RELEASE)
+                return
             self._queue.extend([each for each in batch if each not in often] if often else batch)
             tokens = self._claim()
         for _ in range(tokens):
@@ -259,7 +272,7 @@ class Dispatcher(ABC):
             self._failures.clear()
             self._held.clear()
             self._waiting = False
-            self._suspect = self._alone = None
+            self._suspect = self._alone = self._probe = None
             self._bar()
             self._window.restart()
             self._copying.error = self._flaw = self._credit_flaw = ""
@@ -271,6 +284,10 @@ class Dispatcher(ABC):
             with _quietly:
                 _log.error("%s: not consuming: %s", self.descriptor.label, error)
 
+    @abstractmethod
+    def stuck(self, since: float) -> tuple[StuckRun, ...]:
+        """The runs that began before that, of `time.monotonic`."""
+
     # -- tokens -----------------------------------------------------------------------------------------------
 
     @abstractmethod
@@ -279,15 +296,25 @@ class Dispatcher(ABC):
 
     def _claim(self) -> int:
         """Claim as many tokens as there is work for. Call it with the lock."""
-        if self._barred:
+        if self._occupied:
             return 0
+        if self._circuit.is_open:
+            return self._claim_probe()
         free = min(self._concurrency - self._tokens, len(self._queue))
         self._tokens += free
         return free
 
+    def _claim_probe(self) -> int:
+        if not self._circuit.probing or self._probe is not None or not self._queue or self._tokens >= self._concurrency:
+            return 0
+        self._probe = _CLAIMED
+        self._tokens += 1
+        return 1
+
     def _bar(self) -> None:
         """Note whether tokens may take from the queue. Call it with the lock, after each change of the reasons."""
-        self._barred = self._waiting or self._suspect is not None or self._alone is not None
+        self._occupied = self._waiting or self._suspect is not None or self._alone is not None
+        self._barred = self._occupied or self._circuit.is_open
 
     def _take(self) -> Delivery | None:
         """The next delivery for a token; None when there is none, and then the token is given back.
@@ -311,13 +338,26 @@ class Dispatcher(ABC):
             if self._done or self._flush_lock.locked():  # or the timer is about to have it settled
                 self._flush()
                 continue
-            alone = self._look_again()
-            if alone is not _LOOK:
-                return alone
+            single = self._look_again()
+            if single is not _LOOK and (single is None or single is not self._probe or self._admit_probe(single)):
+                return single
+
+    def _admit_probe(self, probe: Delivery) -> bool:
+        """Whether what a paused listener is about to try may run now."""
+        if not probe.delivery_count or probe is self._alone or self._admit(probe):
+            return True
+        with self._lock:
+            if self._suspect is not probe:  # it has left: the next one
+                self._probe = _CLAIMED
+        return False
 
     def _look_again(self) -> Delivery | None:
-        """With the lock: nothing to take. The suspect, when it is its turn; else the token is given back."""
+        """With the lock: nothing to take but a suspect or probe whose turn it is; else the token is given back."""
         with self._lock:
+            if self._circuit.probing and self._probe in {None, _CLAIMED}:
+                self._probe = self._queue.popleft() if self._queue and not self._occupied else None
+                if self._probe is not None:
+                    return self._probe
             claimed = 0
             if self._alone is not None:  # it has run
                 self._alone = None
@@ -343,6 +383,7 @@ class Dispatcher(ABC):
         """A token ended by an error of our own: its delivery stays unsettled, and the others go on."""
         with self._lock:
             self._flaw = f"an unexpected error, and its event stays unsettled: {describe_error(error)}"
+            self._probe = None
             self._give_token_back()
             if not self._tokens:  # else nobody would give the others their turn
                 if self._suspect is not None:
@@ -366,7 +407,7 @@ class Dispatcher(ABC):
             # The broker doesn't know what we survived.
             leaves = loops or (delivery.delivery_count >= CRASH_LIMIT and not self._ordered)
             suspect = crashes >= SUSPECT and not leaves
-            if suspect and self._barred:  # another one comes first
+            if suspect and self._occupied:  # another one comes first
                 self._queue.appendleft(delivery)
                 return False
             if delivery.generation == self._generation:
@@ -429,7 +470,7 @@ class Dispatcher(ABC):
                     self._giving_credit = False
                     return
                 self._credit_changed = False
-                size = 0 if self._closing else self._window.size + min(len(self._held), self._spare)
+                size = self._wanted()
             flaw = ""
             try:
                 handle.window(size)
@@ -438,6 +479,14 @@ class Dispatcher(ABC):
                 with _quietly:
                     _log.exception("%s: the provider could not be told the window", self.descriptor.label)
             self._credit_flaw = flaw
+
+    def _wanted(self) -> int:
+        """The window."""
+        if self._closing or (self._circuit.is_open and not self._circuit.probing):
+            return 0
+        if self._circuit.is_open:
+            return 1 + min(len(self._failures), self._spare)
+        return self._window.size + min(len(self._held), self._spare)
 
     def copying_changed(self) -> None:
         """Copies were stored or given up."""
@@ -464,6 +513,8 @@ class Dispatcher(ABC):
         done.append(delivery)
         if len(done) >= _FLUSH_COUNT:
             self._flush()
+        if delivery is self._probe:
+            self._resume()
 
     def _flush_late(self) -> None:
         self._flush_due = False
@@ -477,6 +528,10 @@ class Dispatcher(ABC):
                 while True:
                     batch.append(self._done.popleft())
             if batch:
+                if self._circuit.watching:
+                    with self._lock:
+                        for delivery in batch:
+                            self._circuit.succeeded(_event_of(delivery))
                 try:
                     self._accept(batch)
                 except Exception as error:  # noqa: BLE001 (whoever settles has to go on, and so has the timer)
@@ -499,22 +554,96 @@ class Dispatcher(ABC):
         if self._closing and isinstance(error, ManagerStoppedError):
             return  # a send, by a manager that stops as this one does: no fault of the event's, which goes back
         failures = self._failures.get(delivery) or Failures.of(delivery.message())
-        failures.attempts += 1
+        fatal = isinstance(error, (DecodeError, *self._retry.fatal))
+        wait = self._count_failure(delivery, failures, error, fatal=fatal)
         if isinstance(error, DecodeError):
             self._dead_letter(delivery, failures, "undecodable", error)
-        elif isinstance(error, self._retry.fatal):
+        elif fatal:
             self._dead_letter(delivery, failures, "fatal", error)
+        elif wait is not None:
+            self._try_again(delivery, failures, wait)
         elif failures.attempts >= self._retry.max_attempts:
             self._dead_letter(delivery, failures, "failed", error)
         else:
             attempt, delay = failures.attempts, self._retry.delay(failures.attempts)
             self._try_again(delivery, failures, delay)
             with _quietly:
+                trace = traceback_of(error) if _log.isEnabledFor(logging.DEBUG) else None
                 _log.warning(
                     "%s: attempt %d of %d of event %s failed, the next in %.1f s: %s",
                     self.descriptor.label, attempt, self._retry.max_attempts, delivery.message().message_id,
-                    delay, describe_error(error), exc_info=error if _log.isEnabledFor(logging.DEBUG) else None,
+                    delay, describe_error(error), exc_info=trace,
                 )  # fmt: skip
+
+    # -- pausing ----------------------------------------------------------------------------------------------
+
+    def _count_failure(
+        self, delivery: Delivery, failures: Failures, error: BaseException, *, fatal: bool
+    ) -> float | None:
+        """Count a failed attempt. While the listener is paused it doesn't count: how long to wait then; else None."""
+        if self._done:  # else some that have returned would count after it
+            self._flush()
+        text = describe_error(error)
+        with self._lock:
+            back: list[Delivery] = []
+            again = failures.attempts + failures.uncounted > 0
+            opens = self._circuit.failed(_event_of(delivery), text, again=again)
+            is_open, is_probe = self._circuit.is_open, delivery is self._probe
+            if fatal or not is_open:
+                failures.attempts += 1
+            else:
+                failures.uncounted += 1
+            if not is_open:
+                return None
+            if opens:
+                self._bar()
+                queued = self._drain_queue()
+                back = [each for each in queued if each not in self._failures]
+                self._queue.extend(each for each in queued if each in self._failures)
+            if is_probe:
+                self._probe = None
+                self._circuit.error = text
+            # What ran beside the one that opened it is back soon, in case that this is over soon.
+            wait = self._circuit.wait() if opens or is_probe else self._retry.delay(1)
+        if opens or is_probe:
+            self._give_credit()
+            self._timer.call_later(wait, self._probe_due)
+        if opens:
+            if back:
+                self._settle(back, Outcome.RELEASE)
+            with _quietly:
+                _log.error(
+                    "%s: paused, since almost everything fails; it tries single events until one succeeds: %s",
+                    self.descriptor.label, text,
+                )  # fmt: skip
+        return wait
+
+    def _probe_due(self) -> None:
+        """Let the next delivery be tried, whatever it is."""
+        with self._lock:
+            if self._closing or not self._circuit.is_open:
+                return
+            self._circuit.probing = True
+            tokens = self._claim()
+        self._give_credit()
+        for _ in range(tokens):
+            self._start_token()
+
+    def _resume(self) -> None:
+        """A probe has returned: consume as before, slowly at first."""
+        with self._lock:
+            self._probe = None
+            self._circuit.close()
+            self._window.restart()
+            self._bar()
+            tokens = self._claim()
+        self._give_credit()
+        for _ in range(tokens):
+            self._start_token()
+        with _quietly:
+            _log.warning("%s: consumes again", self.descriptor.label)
+
+    # -- another attempt, or the dead letters -----------------------------------------------------------------
 
     def _try_again(self, delivery: Delivery, failures: Failures, delay: float) -> None:
         """Hold the delivery, or send a delayed copy, or wait in place where the order matters."""
@@ -578,5 +707,9 @@ class Dispatcher(ABC):
             _log.error(
                 "%s: event %s goes to the dead letters as %s, after %d attempts: %s",
                 self.descriptor.label, delivery.message().message_id, reason, failures.attempts, describe_error(error),
-                exc_info=None if isinstance(error, DecodeError | CrashLoopError) else error,
+                exc_info=None if isinstance(error, DecodeError | CrashLoopError) else traceback_of(error),
             )  # fmt: skip
+
+
+def _event_of(delivery: Delivery) -> Hashable:
+    return delivery.message().message_id or delivery

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import inspect
+import sys
+import threading
 import time
+import traceback
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from eventing_core._dispatch import Dispatcher, Incoming
 from eventing_core._envelope import Envelope
+from eventing_core._health import StuckRun
 from eventing_core._workers import LoopThread, Workers
+from eventing_core.errors import HandlerTimeoutError
 from eventing_core.provider import Delivery
 
 #: A token leaves its thread to other listeners after this much time, in seconds.
 _SLICE = 0.02
+
+#: Of a stack, the innermost.
+_FRAMES = 20
 
 
 class ThreadDispatcher(Dispatcher):
@@ -25,6 +34,21 @@ class ThreadDispatcher(Dispatcher):
         super().__init__(incoming)
         self._workers = workers
         self._attempt = _attempt_of(incoming)
+        #: When the run began, by the thread that it is on.
+        self._begun: dict[int, float] = {}
+
+    def stuck(self, since: float) -> tuple[StuckRun, ...]:
+        """Each with the stack of its thread."""
+        late = [(ident, begun) for ident, begun in [*self._begun.items()] if begun < since]
+        if not late:
+            return ()
+        names = {thread.ident: thread.name for thread in threading.enumerate()}
+        frames, now = sys._current_frames(), time.monotonic()  # noqa: SLF001 (documented; there is no other way)
+        return tuple(
+            StuckRun(seconds=now - begun, thread=names.get(ident, ""), stack=_stack(traceback.format_stack(frame)))
+            for ident, begun in late
+            if (frame := frames.get(ident)) is not None
+        )
 
     def _start_token(self) -> None:
         self._workers.submit(self._run_token)
@@ -37,15 +61,20 @@ class ThreadDispatcher(Dispatcher):
 
     def _work(self) -> None:
         attempt, new_context, clock = self._attempt, contextvars.Context, time.monotonic
-        leave_at = clock() + _SLICE
+        ident, begun = threading.get_ident(), self._begun
+        now = clock()
+        leave_at = now + _SLICE
         while (delivery := self._take()) is not None:
+            begun[ident] = now
             try:
                 new_context().run(attempt, delivery)
             except BaseException as error:  # noqa: BLE001 (SystemExit in a listener is a failure like any other)
                 self._failed(delivery, error)
             else:
                 self._succeeded(delivery)
-            if clock() > leave_at and self._workers.waiting():
+            del begun[ident]
+            now = clock()
+            if now > leave_at and self._workers.waiting():
                 self._flush()  # it may take long until it is this token's turn again
                 self._workers.submit(self._run_token)
                 return
@@ -59,13 +88,24 @@ class LoopDispatcher(Dispatcher):
         self._loop = loop.loop
         self._new_context = loop.new_context
         self._attempt = _async_attempt_of(incoming)
-        self._tasks: dict[asyncio.Task[None], Delivery] = {}
+        self._thread = loop.name
+        #: With the time at which it began.
+        self._tasks: dict[asyncio.Task[None], tuple[Delivery, float]] = {}
         self._abandoned = False
 
     def cut_short(self) -> None:
         """Cancel the tasks, too. A cancellation that we ask for counts nothing."""
         super().cut_short()
         self._loop.call_soon_threadsafe(self._cancel)
+
+    def stuck(self, since: float) -> tuple[StuckRun, ...]:
+        """Each with the stack of its task."""
+        now = time.monotonic()
+        return tuple(
+            StuckRun(seconds=now - begun, thread=self._thread, stack=_stack(_task_stack(task)))
+            for task, (_, begun) in [*self._tasks.items()]
+            if begun < since
+        )
 
     def abandon(self) -> None:
         """In a child after a fork: no task goes on, but for the step that is under way."""
@@ -87,7 +127,7 @@ class LoopDispatcher(Dispatcher):
             return
         if delivery is not None:
             task = self._loop.create_task(self._run(delivery), context=self._new_context())
-            self._tasks[task] = delivery
+            self._tasks[task] = delivery, time.monotonic()
             task.add_done_callback(self._finished)
 
     async def _run(self, delivery: Delivery) -> None:
@@ -102,7 +142,7 @@ class LoopDispatcher(Dispatcher):
             raise SystemExit
 
     def _finished(self, task: asyncio.Task[None]) -> None:
-        delivery = self._tasks.pop(task)
+        delivery, _ = self._tasks.pop(task)
         try:
             if task.cancelled():  # before its first step: `_run` takes whatever comes later
                 self._failed(delivery, asyncio.CancelledError())
@@ -157,4 +197,36 @@ def _async_attempt_of(incoming: Incoming) -> Callable[[Delivery], Awaitable[None
             if running is not None:
                 await running
 
-    return piped if chain else plain
+    attempt = piped if chain else plain
+    limit = descriptor.timeout
+    if limit is None:
+        return attempt
+
+    async def limited(delivery: Delivery) -> None:
+        running = asyncio.timeout(limit)
+        try:
+            async with running:
+                await attempt(delivery)
+        except TimeoutError:
+            if not running.expired():  # one of the listener's own
+                raise
+            msg = f"'on' took longer than its timeout, {limit:g} s"
+            raise HandlerTimeoutError(msg) from None
+
+    return limited
+
+
+def _task_stack(task: asyncio.Task[None]) -> list[str]:
+    """Where a task is. It may go on meanwhile: what is told then is where it was, or nothing."""
+    places: list[traceback.FrameSummary] = []
+    with contextlib.suppress(Exception):
+        running: Any = task.get_coro()
+        while len(places) < _FRAMES and (frame := getattr(running, "cr_frame", None)) is not None:
+            code = frame.f_code
+            places.append(traceback.FrameSummary(code.co_filename, frame.f_lineno, code.co_qualname))
+            running = running.cr_await
+    return traceback.format_list(places)
+
+
+def _stack(lines: list[str]) -> str:
+    return "".join(lines[-_FRAMES:])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ class EventListenerDescriptor:
         prefetch: deliveries held in this process at most, beside those that wait for a retry.
         ordered: one event at a time in the whole cluster, in the broker's order.
         retry: None means the manager's default.
+        timeout: seconds that ``on`` may take; None: as long as it likes.
     """
 
     event: EventDescriptor
@@ -56,6 +58,7 @@ class EventListenerDescriptor:
     prefetch: int = 500
     ordered: bool = False
     retry: Retry | None = None
+    timeout: float | None = None
 
     @property
     def is_async(self) -> bool:
@@ -80,6 +83,7 @@ class _Mark:
     prefetch: int
     ordered: bool
     retry: Retry | None
+    timeout: float | None
 
 
 L = TypeVar("L", bound=EventListener[Any])
@@ -97,6 +101,7 @@ def event_listener(  # noqa: PLR0913 (the settings of one declaration)
     prefetch: int = 500,
     ordered: bool = False,
     retry: Retry | None = None,
+    timeout: float | None = None,
 ) -> Callable[[type[L]], type[L]]:
     """Declare an `EventListener`. Only records; a manager checks it at start.
 
@@ -109,13 +114,15 @@ def event_listener(  # noqa: PLR0913 (the settings of one declaration)
         prefetch: deliveries held in this process at most. Reached step by step from ``concurrency``.
         ordered: one at a time, exclusive across the cluster, retries in place. Needs ``concurrency=1``.
         retry: attempts and waits; the manager's default when None.
+        timeout: seconds that ``on`` may take. An ``async def on`` is cancelled then, which is a failed attempt
+            (`HandlerTimeoutError`). A plain one can't be ended: `EventManager.health` says that it is stuck, and where.
     """
     if isinstance(event_type, type) and issubclass(event_type, EventListener):
         msg = f"@event_listener needs its event: write @event_listener(<event class>) above {event_type.__name__!r}"
         raise DeclarationError(msg)
 
     def mark(cls: type[L]) -> type[L]:
-        setattr(cls, _MARK, _Mark(event_type, name, per_process, concurrency, prefetch, ordered, retry))
+        setattr(cls, _MARK, _Mark(event_type, name, per_process, concurrency, prefetch, ordered, retry, timeout))
         _declared.append(cls)
         return cls
 
@@ -161,7 +168,7 @@ def describe_listener(cls: type[Any]) -> EventListenerDescriptor:
     _check_settings(label, mark)
     name = check_name(f"the listener {label}", mark.name or cls.__name__, 'Choose another with name="...".')
     return EventListenerDescriptor(
-        event, name, cls, mark.per_process, mark.concurrency, mark.prefetch, mark.ordered, mark.retry
+        event, name, cls, mark.per_process, mark.concurrency, mark.prefetch, mark.ordered, mark.retry, mark.timeout
     )
 
 
@@ -196,6 +203,11 @@ def _check_types(label: str, mark: _Mark) -> None:
 
 
 def _check_settings(label: str, mark: _Mark) -> None:
+    timeout = mark.timeout
+    is_number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
+    if timeout is not None and not (is_number and 0 < timeout < math.inf):
+        msg = f"{label}: timeout has to be a number of seconds, more than 0, or None."
+        raise DeclarationError(msg)
     if mark.concurrency < 1:
         msg = f"{label}: concurrency={mark.concurrency} must be at least 1."
         raise DeclarationError(msg)

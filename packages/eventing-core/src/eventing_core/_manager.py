@@ -454,10 +454,13 @@ class EventManager:
 
     def health(self) -> ManagerHealth:
         """How the connection and the listeners are. Never blocks."""
+        consumers = self._consumers
         return ManagerHealth(
             state=self._state.value,
             provider=self._provider.health(),
-            listeners=self._consumers.health() if self._consumers is not None else (),
+            listeners=consumers.health() if consumers is not None else (),
+            sending=self._sender.health(),
+            workers=consumers.workers if consumers is not None else 0,
         )
 
     def __repr__(self) -> str:

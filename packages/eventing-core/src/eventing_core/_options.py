@@ -24,7 +24,10 @@ class Options(BaseModel):
         send_timeout: seconds that a send waits for the broker's confirmation, where the call names no other.
         start_timeout: seconds in which all listeners must have their queues.
         stop_timeout: seconds that ``stop`` gives running listeners and in-flight sends.
+        stuck_after: seconds after which `EventManager.health` reports a run of ``on`` as stuck, where the listener has
+            no ``timeout`` of its own.
         max_in_flight: events given to ``submit_event`` that may await confirmation; further ones wait for room.
+        max_body_bytes: a received body that is larger is dead-lettered, and not decoded.
         unrouted: what becomes of a send that no queue takes, where the broker can tell: ``warn`` logs it, ``error``
             raises `UnroutedError`, ``ignore`` does nothing.
         strict: what the provider's technology can't do raises `CapabilityError` at start, instead of a warning.
@@ -36,7 +39,9 @@ class Options(BaseModel):
     send_timeout: _Seconds = 30.0
     start_timeout: _Seconds = 90.0
     stop_timeout: float = Field(default=30.0, ge=0, le=_LONGEST_WAIT, allow_inf_nan=False)
+    stuck_after: _Seconds = 300.0
     max_in_flight: int = Field(default=10_000, ge=1)
+    max_body_bytes: int = Field(default=67_108_864, ge=1)
     unrouted: Literal["warn", "error", "ignore"] = "warn"
     strict: bool = False
 

@@ -20,6 +20,10 @@ class Retry:
         max_delay: no wait is longer, in seconds.
         jitter: share of each wait that is drawn at random, from 0 (none) to 1.
         fatal: exception types that are dead-lettered at once, without another attempt.
+        pause_after: when a listener has failed with its last so many events, or nine of ten of them, it pauses:
+            something that it needs is down. It tries single events then, after waits like these, from 1 s at most to
+            30 s at most, until one succeeds. What fails meanwhile doesn't count as an attempt, and is dead-lettered
+            only where it can't be decoded or its error is fatal. For an ordered listener 3 is the most. 0: never.
     """
 
     max_attempts: int = 5
@@ -28,11 +32,14 @@ class Retry:
     max_delay: float = 60.0
     jitter: float = 0.5
     fatal: tuple[type[BaseException], ...] = ()
+    pause_after: int = 5
 
     def __post_init__(self) -> None:
         flaws = []
         if isinstance(self.max_attempts, bool) or not isinstance(self.max_attempts, int) or self.max_attempts < 1:
             flaws.append("max_attempts must be a whole number, at least 1")
+        if isinstance(self.pause_after, bool) or not isinstance(self.pause_after, int) or self.pause_after < 0:
+            flaws.append("pause_after must be a whole number, at least 0")
         if not _at_least(0, self.initial):
             flaws.append("initial must be a number of seconds, at least 0")
         if not _at_least(1, self.factor):

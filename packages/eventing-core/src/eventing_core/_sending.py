@@ -20,8 +20,10 @@ from uuid import uuid4
 from eventing_core._callbacks import CallbackThread, SendFuture
 from eventing_core._chain import Chain
 from eventing_core._codec import CONTENT_TYPE, Codec
+from eventing_core._copies import describe_error
 from eventing_core._envelope import Envelope, check_header
 from eventing_core._event import EventDescriptor, describe_event, is_event
+from eventing_core._health import SendingHealth
 from eventing_core._limits import seconds
 from eventing_core._options import Options
 from eventing_core._pipeline import EnvelopePipeline
@@ -147,6 +149,8 @@ class Sender:
         self._mailboxes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Mailbox] = weakref.WeakKeyDictionary()
         self._unrouted: set[str] = set()
         self._pending = 0
+        #: Of the last send.
+        self._error: Exception | None = None
         self._pending_lock = threading.Lock()
         self._quiet = threading.Condition(self._pending_lock)
         self._refusing = False
@@ -301,6 +305,8 @@ class Sender:
             pending = False
             if error is not None:
                 error = self._judge(outgoing.descriptor, error)
+            if error is not None or self._error is not None:
+                self._error = error
             try:
                 done(error)
             finally:
@@ -330,6 +336,11 @@ class Sender:
             with suppress(Exception):  # a logging handler's: the event is sent
                 _log.warning("no queue for the event %s yet: nobody will get what is sent now", descriptor.name)
         return None
+
+    def health(self) -> SendingHealth:
+        """How sending is. Thread-safe."""
+        error = self._error
+        return SendingHealth(in_flight=self._pending, error="" if error is None else describe_error(error))
 
     # -- the end ----------------------------------------------------------------------------------------------
 

@@ -127,7 +127,9 @@ class LoopThread:
         context.run(_home.set, self)
         #: A context for one task, with nothing in it of the user's.
         self.new_context: Callable[[], contextvars.Context] = context.copy
-        self._thread = threading.Thread(target=self._run, name=f"{name}-loop", daemon=True)
+        #: Of the thread.
+        self.name = f"{name}-loop"
+        self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
         self._stopping = False
         self._abandoned = False
 

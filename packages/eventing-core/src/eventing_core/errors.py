@@ -16,6 +16,7 @@ The tree::
     ├── HeaderNotFoundError           (also a KeyError)
     ├── SerializationError            an event that can't be serialised; nothing was sent
     ├── DecodeError                   a body that isn't the event; never succeeds by retrying
+    ├── HandlerTimeoutError           (also a TimeoutError)
     ├── CrashLoopError                a delivery that took its process down again and again
     ├── BrokerConnectionError         no usable connection
     │   ├── HostNotFoundError
@@ -104,6 +105,10 @@ class DecodeError(EventingError, ValueError):
     """A body is no valid event of the listener's type. Trying again can't mend it."""
 
 
+class HandlerTimeoutError(EventingError, TimeoutError):
+    """A listener's ``async def on`` took longer than its ``timeout``, and was cancelled: a failed attempt."""
+
+
 class CrashLoopError(EventingError):
     """A delivery was given out so often, without ever being settled, that it must be killing its process."""
 
@@ -125,7 +130,7 @@ class ConnectTimeoutError(BrokerConnectionError, TimeoutError):
 
 
 class AuthenticationError(BrokerConnectionError):
-    """The broker refuses the credentials."""
+    """The broker refuses the credentials, or there is no password to be had; `__cause__` may say why."""
 
 
 class TlsError(BrokerConnectionError):

@@ -26,12 +26,12 @@ class StompConnection(StompLink[ArtemisSession]):
 
     def make_known_session(self, generation: StompGeneration) -> ArtemisSession:
         """Queues and addresses of the broker."""
-        if not self._access.temporary:
+        if not self._access.temporary.given:
             self._warned.once(
                 "%s: this user may not have temporary queues: on eventing.replies.# it needs the permissions "
                 "createAddress, createNonDurableQueue, consume and send. Without them there is no management, and when "
                 "the connection breaks Artemis may hold back an unsettled event until it is restarted",
-                self.config.place,
+                self.place,
             )
         management = StompManagement(generation, self.loop, self._access)
         return StompSession(generation, management, self.model, self._warned)

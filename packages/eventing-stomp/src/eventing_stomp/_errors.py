@@ -14,16 +14,16 @@ PROTOCOL = f"STOMP {VERSION}"
 _ANSWERS = (b"CONNECTED", b"ERROR")
 
 #: How Artemis names the subscription that could not be made (AMQ339016).
-_SUBSCRIPTION = re.compile(r"Error creating subscription (\S+)")
+_SUBSCRIPTION = re.compile(r"Error creating subscription (?P<id>\S+)")
 
+#: How it names what the user has no right to (AMQ229032, AMQ229213).
+_ADDRESS = re.compile(r"permission='(?P<right>\w+)'(?: for queue (?P<queue>.+?))? on address (?P<address>\S+)")
 
-#: How it names the address that the user has no right to (AMQ229032), without saying in which frame it stood; and how
-#: RabbitMQ names a queue, an exchange, or a routing key.
-_ADDRESS = re.compile(
-    r"permission='\w+'.*? on address (?P<address>\S+)"
-    r"|topic '(?P<key>.+)' in exchange '|(?:queue|exchange) '(?P<resource>.+)' in vhost"
+#: How RabbitMQ names a queue, an exchange, or a routing key; newer ones say for what.
+_RESOURCE = re.compile(
+    r"(?:(?P<right>read|write) access to )?"
+    r"(?:(?P<topic>topic) '(?P<key>.+)' in exchange '|(?P<kind>queue|exchange) '(?P<name>.+)' in vhost)"
 )
-
 
 #: "Connection is not valid": the answer of Artemis to whatever comes after the end of the connection.
 _NOT_VALID = "AMQ339010"
@@ -93,13 +93,35 @@ def text_of(message: str, body: str) -> str:
     return " ".join(dict.fromkeys(part for part in parts if part))
 
 
-def address_of(text: str) -> str:
-    """The address that an ERROR frame is about; empty where it doesn't say so."""
+def names_of(text: str) -> tuple[str, ...]:
+    """The queue, address, exchange or routing key that an ERROR frame is about, if it says so; the narrowest first."""
     found = _ADDRESS.search(text)
-    return found[found.lastgroup or 0] if found else ""
+    if found:
+        return tuple(filter(None, (found["queue"], found["address"])))
+    found = _RESOURCE.search(text)
+    return (found["key"] or found["name"],) if found else ()
+
+
+def is_of_sending(text: str) -> bool | None:
+    """Whether an ERROR frame is about a send, or else about a subscription; None: it doesn't say."""
+    found = _ADDRESS.search(text)
+    if found:
+        return {"SEND": True, "CONSUME": False}.get(found["right"])
+    found = _RESOURCE.search(text)
+    if found is None or found["right"] is None:
+        return None
+    if found["right"] == "read":
+        return False
+    # To bind a queue takes the right to write to it.
+    return None if found["kind"] == "queue" else True
+
+
+def is_of_rights(text: str) -> bool:
+    """Whether the user lacks a right on Artemis."""
+    return _ADDRESS.search(text) is not None
 
 
 def subscription_of(text: str) -> str:
     """The id of the subscription that an ERROR frame is about; empty where it doesn't say so."""
     found = _SUBSCRIPTION.search(text)
-    return found[1] if found else ""
+    return found["id"] if found else ""

@@ -7,6 +7,7 @@ here, many at a time.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -24,6 +25,10 @@ _HEAD_LIMIT = 1 << 20
 
 class BrokenFrameError(Exception):
     """What came is no STOMP frame."""
+
+
+class LargeFrameError(Exception):
+    """A body is larger than it may be."""
 
 
 @dataclass(slots=True)
@@ -92,27 +97,38 @@ def read_headers(head: bytes) -> dict[str, str]:
 
 
 class Splitter:
-    """Cuts what comes into frames."""
+    """Cuts what comes into frames.
 
-    def __init__(self) -> None:
+    Args:
+        limit: what a frame may have, in bytes; one that isn't complete is kept up to that, and one read more.
+    """
+
+    def __init__(self, limit: int = sys.maxsize) -> None:
+        self._limit = limit
         #: What came and is no whole frame yet; in pieces, since a large body is not to be copied with each of them.
         self._rest: list[bytes] = []
         self._size = 0
         #: What is waited for before it is worth while to look again.
         self._wanted = 0
+        #: A body without a length has begun: only NUL ends it.
+        self._endless = False
 
     def feed(self, data: bytes) -> list[Incoming]:
         """Take bytes in; return the frames that are complete. Heartbeats are passed over.
 
         Raises:
             BrokenFrameError: it is no STOMP.
+            LargeFrameError: it is beyond the limit.
         """
+        if self._size > self._limit:
+            raise LargeFrameError
         self._rest.append(data)
         self._size += len(data)
-        if self._size < self._wanted:
+        if self._size < self._wanted or (self._endless and b"\0" not in data):
             return []
         buffer = b"".join(self._rest)
         self._wanted = 0
+        self._endless = False
         found: list[Incoming] = []
         at, size = 0, len(buffer)
         while True:
@@ -143,10 +159,12 @@ class Splitter:
         else:
             return None
         length = _content_length(head)
+        if length is not None and start - at + length > self._limit:
+            raise LargeFrameError
         stop = buffer.find(b"\0", start) if length is None else start + length
         if stop < 0 or stop >= len(buffer):
-            # Without a length there is nothing to wait for but the next byte.
-            self._wanted = 0 if stop < 0 else stop + 1
+            self._endless = length is None
+            self._wanted = 0 if length is None else stop + 1
             return None
         if buffer[stop] != 0:
             raise BrokenFrameError

@@ -11,14 +11,25 @@ import socket
 import ssl
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
-from eventing_core.errors import BrokerConnectionError, SendRejectedError, SubscriptionError
-from eventing_core.provider.sockets import Buffer, Generation, Send, is_hangup, of_socket, reader, writer
+from eventing_core.errors import BrokerConnectionError, SendRejectedError
+from eventing_core.provider.sockets import (
+    Buffer,
+    Generation,
+    Send,
+    is_hangup,
+    next_number,
+    of_size,
+    of_socket,
+    reader,
+    writer,
+)
 from eventing_stomp import _driver, _errors
 from eventing_stomp._config import StompConfig
-from eventing_stomp._frames import BrokenFrameError, Incoming, Splitter, frame, receipt_of
+from eventing_stomp._frames import BrokenFrameError, Incoming, LargeFrameError, Splitter, frame, receipt_of
 from eventing_stomp._message import INNER
 
 _log = logging.getLogger("eventing.stomp")
@@ -35,39 +46,59 @@ _OUTPUT_LIMIT = 1 << 20
 #: Enough to tell another protocol.
 _HEARD_LIMIT = 16
 
-_CLOSED = b"closed"
+#: How long the broker may take to close the connection after an ERROR frame, in seconds.
+_LAST_WORD = 1.0
 
 
 class Sender(Protocol):
     """Whose a `Send` is.
 
     Attributes:
-        address: where it sends to, as an ERROR frame names it.
+        names: what an ERROR frame may name that is about its sends.
     """
 
     @property
-    def address(self) -> str: ...
+    def names(self) -> frozenset[str]: ...
 
     def confirmed(self, send: Send) -> None:
         """The receipt has come."""
+
+    def hold_back(self, reason: str) -> None:
+        """The broker refused a send of it, and ends the connection for it."""
 
 
 class SubscriptionHandler(Protocol):
     """Whose a STOMP subscription is.
 
     Attributes:
-        address: what it needs a right to, beside its queue.
+        names: what an ERROR frame may name that refuses it.
         gives_back: it has messages that go back to the broker, uncounted, when it ends in order.
     """
 
-    address: str
-    gives_back: bool
+    @property
+    def names(self) -> frozenset[str]: ...
+
+    @property
+    def gives_back(self) -> bool: ...
+
+    def answered(self, subscription: str, error: str | None) -> None:
+        """The broker agrees; or it refuses with that text, and ends the connection for it. Called once at most."""
 
     def arrived(self, subscription: str, incoming: Incoming) -> None:
         """A message came."""
 
-    def blamed(self, error: SubscriptionError) -> None:
-        """The broker refuses the subscription, and ends the connection for it."""
+
+@dataclass(slots=True)
+class _Asked:
+    """A subscription that the broker hasn't agreed to yet.
+
+    Attributes:
+        before: the sends that were written before it and had no answer then, by their receipts.
+    """
+
+    subscription: str
+    handler: SubscriptionHandler
+    before: frozenset[bytes]
 
 
 class StompGeneration(Generation):
@@ -75,7 +106,6 @@ class StompGeneration(Generation):
 
     Attributes:
         subscriptions: by their ids.
-        receipts: who waits for a receipt that confirms no send; told the error's text, or None.
         arrivals: who has something to hand over once all that was read is taken in.
     """
 
@@ -83,7 +113,9 @@ class StompGeneration(Generation):
         super().__init__(sock, number, opened)
         self.sends: dict[bytes, Send] = {}
         self.subscriptions: dict[str, SubscriptionHandler] = {}
-        self.receipts: dict[str, Callable[[str | None], None]] = {}
+        #: By their receipts.
+        self._asked: dict[str, _Asked] = {}
+        self._requests: dict[str, Callable[[str | None], None]] = {}
         self.arrivals: set[Any] = set()
         self._config = config
         self._tls = config.tls
@@ -91,7 +123,9 @@ class StompGeneration(Generation):
         self._closing = False
         self._heard = b""
         self._error = ""
-        self._splitter = Splitter()
+        #: What to fail with once the broker has closed the connection, as it does after an ERROR frame.
+        self._loss: BrokerConnectionError | None = None
+        self._splitter = Splitter(config.max_message_bytes)
         self._frames: list[Incoming] = []
         self._output = bytearray()
         self._heartbeat = (0.0, 0.0)
@@ -141,22 +175,49 @@ class StompGeneration(Generation):
             self._frames += self._splitter.feed(data)
         except BrokenFrameError:
             self.fail(BrokerConnectionError(f"{self._place}: what came is no STOMP frame"))
+        except LargeFrameError:
+            self.fail(of_size(self._place, self._config.max_message_bytes))
 
     def _end(self, problem: OSError | None) -> None:
         """The peer is gone; what it said before it went is more telling than "connection reset"."""
         self.pump()
         if self._closing:
             self.closed = True
+        elif self._loss is not None:
+            self.fail(self._loss)
         elif self.is_open:
-            self.fail(of_socket(problem, self._place) if problem else _errors.of_loss(self._place, self._error))
+            self.fail(of_socket(problem, self._place) if problem else _errors.of_loss(self._place, ""))
         elif problem is None or self._heard or is_hangup(problem):
             self.fail(_errors.of_handshake(self._config, self._heard, self._error))
         else:
             self.fail(of_socket(problem, self._place))
 
     def put(self, data: bytes) -> None:
-        """Have bytes written."""
-        self._output += data
+        """Have bytes written; after an ERROR frame nobody would read them."""
+        if self._loss is None:
+            self._output += data
+
+    def subscribe(self, handler: SubscriptionHandler, headers: Mapping[str, str]) -> str:
+        """Subscribe; returns the id."""
+        subscription = str(next_number())
+        receipt = f"subscribed-{subscription}"
+        self.subscriptions[subscription] = handler
+        self._asked[receipt] = _Asked(subscription, handler, frozenset(self.sends))
+        self.put(frame("SUBSCRIBE", {"id": subscription, **headers, "receipt": receipt}))
+        return subscription
+
+    def unsubscribe(self, subscription: str) -> None:
+        """End a subscription; what still comes by it is passed over."""
+        self.subscriptions.pop(subscription, None)
+        self.put(frame("UNSUBSCRIBE", {"id": subscription}))
+
+    def request(
+        self, command: str, headers: Mapping[str, str], then: Callable[[str | None], None], body: bytes = b""
+    ) -> None:
+        """Write a frame; ``then`` is told when the broker has carried it out, or the error's text."""
+        receipt = f"{command.lower()}-{next_number()}"
+        self._requests[receipt] = then
+        self.put(frame(command, {**headers, "receipt": receipt}, body))
 
     def write_sends(self, waiting: deque[Send], *, unrouted: bool) -> bool:
         """Write sends, the first ones first, while there is room. False: some wait for the socket to take these."""
@@ -204,6 +265,9 @@ class StompGeneration(Generation):
         now = time.monotonic()
         if now < self.next_tick:
             return
+        if self._loss is not None:
+            self.fail(self._loss)
+            return
         sending, hearing = self._heartbeat
         times = []
         if sending:
@@ -231,7 +295,7 @@ class StompGeneration(Generation):
         frames, self._frames = self._frames, []
         sends, subscriptions = self.sends, self.subscriptions
         for incoming in frames:
-            if self.failure is not None and incoming.command != b"ERROR":
+            if (self.failure or self._loss) is not None and incoming.command != b"ERROR":
                 # After one only more of them can be relied on: RabbitMQ gives a receipt for what it has just refused.
                 continue
             if incoming.command == b"MESSAGE":
@@ -252,11 +316,13 @@ class StompGeneration(Generation):
             self.arrivals.pop().hand_over_arrived()
 
     def _answer(self, receipt: str, error: str | None) -> bool:
-        waiting = self.receipts.pop(receipt, None)
-        if waiting is None:
-            return False
-        waiting(error)
-        return True
+        """Tell who asked for that receipt; False: nobody that is known."""
+        asked, request = self._asked.pop(receipt, None), self._requests.pop(receipt, None)
+        if asked is not None:
+            asked.handler.answered(asked.subscription, error)
+        elif request is not None:
+            request(error)
+        return asked is not None or request is not None
 
     def on_connected(self, connected: Any) -> None:
         """The broker agrees."""
@@ -276,30 +342,58 @@ class StompGeneration(Generation):
         told = error.headers.get("message", "")
         detail = error.body.decode("utf-8", "replace") if isinstance(error.body, bytes) else str(error.body or "")
         self._error = text = _errors.text_of(told, detail)
-        if not self.is_open:
+        if not self.is_open and self._loss is None:
             # Where a broker names versions here, it names all that it speaks.
             mismatch = _errors.of_version(self._place, error.headers.get("version", _errors.VERSION))
             self.fail(mismatch or _errors.of_handshake(self._config, self._heard, text))
             return
-        receipt = error.headers.get("receipt-id", "")
-        if not _errors.is_loss(text) and not self._answer(receipt, text):
-            self._blame(receipt.encode().removeprefix(INNER), text)
-        self.fail(_errors.of_loss(self._place, text))
+        if not _errors.is_loss(text):
+            self._blame(error.headers.get("receipt-id", ""), text)
+        if self._loss is not None:
+            return
+        self.is_open = False
+        self._output.clear()
+        self._loss = _errors.of_loss(self._place, text)
+        # The broker has the first word: Artemis 2.44 can lock itself up where both close at once.
+        self.next_tick = time.monotonic() + _LAST_WORD
 
-    def _blame(self, receipt: bytes, text: str) -> None:
-        subscription, address = _errors.subscription_of(text), _errors.address_of(text)
-        for key, send in [*self.sends.items()]:
-            if key == receipt or (address and cast("Sender", send.producer).address == address):
-                del self.sends[key]
-                where = send.producer.destination
-                send.tell(SendRejectedError(f"{where}: refused by the broker ({text})", in_doubt=send.in_doubt))
-        about = {
-            handler
-            for key, handler in self.subscriptions.items()
-            if key == subscription or (address and handler.address == address)
-        }
-        for handler in about:
-            handler.blamed(SubscriptionError(f"refused by the broker ({text})"))
+    def _blame(self, receipt: str, text: str) -> None:
+        """Fail what an ERROR frame is about: what its receipt or its text names."""
+        if self._answer(receipt, text):
+            return
+        subscription, own = _errors.subscription_of(text), receipt.encode().removeprefix(INNER)
+        sends = [own] if own in self.sends else []
+        asked = [key for key, asked in self._asked.items() if asked.subscription == subscription]
+        if not asked:
+            more, asked = self._named(text, sending=True if sends else _errors.is_of_sending(text))
+            sends += more
+        self.refused = self.refused or bool(sends or asked)
+        refused = [self.sends.pop(key) for key in dict.fromkeys(sends)]
+        for send in refused:
+            where = send.producer.destination
+            send.tell(SendRejectedError(f"{where}: refused by the broker ({text})", in_doubt=send.in_doubt))
+        for producer in {send.producer for send in refused}:
+            cast("Sender", producer).hold_back(f"refused by the broker ({text})")
+        for waiting in asked:
+            self._answer(waiting, text)
+
+    def _named(self, text: str, *, sending: bool | None) -> tuple[list[bytes], list[str]]:
+        """Sends or subscriptions without answer that an error names; not both, since it is about one frame."""
+        for name in _errors.names_of(text):
+            sends = [] if sending is False else [key for key, send in self.sends.items() if _has(send.producer, name)]
+            asked = [] if sending else [key for key, asked in self._asked.items() if name in asked.handler.names]
+            if sends and asked:
+                # The broker reads in order: it is about whichever was first.
+                if self._asked[asked[0]].before.isdisjoint(sends):
+                    sends = []
+                else:
+                    asked = []
+                    # Or it has them, and their receipts are late: RabbitMQ confirms when they are on its disk.
+                    for key in sends:
+                        self.sends[key].in_doubt = True
+            if sends or asked:
+                return sends, asked
+        return [], []
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
@@ -314,8 +408,7 @@ class StompGeneration(Generation):
             if handler.gives_back:
                 self.put(frame("UNSUBSCRIBE", {"id": subscription}))
         self.subscriptions.clear()
-        self.receipts[_CLOSED.decode()] = self._closed
-        self.put(frame("DISCONNECT", {"receipt": _CLOSED.decode()}))
+        self.request("DISCONNECT", {}, self._closed)
 
     def _closed(self, _: str | None) -> None:
         self.closed = True
@@ -325,5 +418,10 @@ class StompGeneration(Generation):
         with contextlib.suppress(OSError):
             self.sock.close()
         self.subscriptions.clear()
-        self.receipts.clear()
+        self._asked.clear()
+        self._requests.clear()
         self.arrivals.clear()
+
+
+def _has(producer: object, name: str) -> bool:
+    return name in cast("Sender", producer).names

@@ -37,9 +37,9 @@ class StompLink(Connection[StompGeneration, S]):
     def make_known_session(self, generation: StompGeneration) -> S:
         """What goes with an open generation, on a broker of that product."""
 
-    def make_generation(self, sock: socket.socket, number: int) -> StompGeneration:
+    def make_generation(self, sock: socket.socket, number: int, config: StompConfig) -> StompGeneration:
         """A generation on a connected socket."""
-        return StompGeneration(sock, number, config=self.settings, opened=self.session_open)
+        return StompGeneration(sock, number, config=config, opened=self.session_open)
 
     def make_session(self, generation: StompGeneration) -> S | None:
         """What goes with an open generation."""
@@ -47,7 +47,7 @@ class StompLink(Connection[StompGeneration, S]):
             return self.make_known_session(generation)
         name = generation.product or "it doesn't tell its name"
         msg = (
-            f"{self.config.place}: the broker speaks STOMP, and is another one than {self.product} ({name}); the "
+            f"{self.place}: the broker speaks STOMP, and is another one than {self.product} ({name}); the "
             'setting broker says which one it is: "artemis" or "rabbitmq"'
         )
         generation.fail(UnsupportedBrokerError(msg))

@@ -10,27 +10,54 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from eventing_core.errors import SubscriptionError
 from eventing_core.provider.artemis import ADDRESS, SUCCEEDED, Management
-from eventing_core.provider.sockets import Loop, next_number
-from eventing_stomp._frames import Incoming, frame
+from eventing_core.provider.sockets import Loop
+from eventing_stomp._errors import is_of_rights
+from eventing_stomp._frames import Incoming
 from eventing_stomp._generation import StompGeneration
 
 #: Where answers come: an address for each connection begins so.
 _REPLIES = "eventing.replies."
 
 
-class Access:
-    """What the user may not do; learnt once for all generations, since a refusal ends the connection.
+#: So many refusals in a row are taken for a missing right.
+_REFUSALS = 3
 
-    Attributes:
-        asking: it may ask management.
-        temporary: it may have a temporary queue.
+
+class Right:
+    """What a user may do, or may not: learnt over the generations, since a refusal ends the connection.
+
+    Artemis mostly doesn't say why it refuses ("Error sending message"): one refusal may have any reason.
     """
 
     def __init__(self) -> None:
-        self.asking = True
-        self.temporary = True
+        self._refusals = 0
+
+    @property
+    def given(self) -> bool:
+        """It is worth while to try."""
+        return self._refusals < _REFUSALS
+
+    def refused(self, error: str) -> None:
+        """The broker did not let it."""
+        self._refusals = _REFUSALS if is_of_rights(error) else self._refusals + 1
+
+    def used(self) -> None:
+        """The broker let it."""
+        self._refusals = 0
+
+
+class Access:
+    """A user's rights.
+
+    Attributes:
+        asking: to ask management.
+        temporary: to have a temporary queue.
+    """
+
+    def __init__(self) -> None:
+        self.asking = Right()
+        self.temporary = Right()
 
 
 class StompManagement(Management):
@@ -41,36 +68,46 @@ class StompManagement(Management):
         self._generation = generation
         self._access = access
         self._replies = f"{_REPLIES}{uuid4().hex}"
-        if access.temporary:
+        if access.temporary.given:
             _Replies(self._replies, generation, self)
-        if not (access.temporary and access.asking):
+        if not (access.temporary.given and access.asking.given):
             self.deny("refused before")
 
     def flush(self) -> None:
         """Send what is waiting."""
         while self.waiting:
             call = self.waiting.popleft()
-            receipt = f"asked-{next_number()}"
             headers = {
                 "destination": ADDRESS,
-                "receipt": receipt,
                 "reply-to": self._replies,
                 "correlation-id": call.number,
                 **call.headers,
             }
-            self._generation.receipts[receipt] = self._sent
             # Without a length it is text, which management wants.
-            self._generation.put(frame("SEND", headers, call.body.encode()))
+            self._generation.request("SEND", headers, self._sent, call.body.encode())
 
     def _sent(self, error: str | None) -> None:
         if error is not None:
-            self._access.asking = False
+            self._refused(self._access.asking, error)
+
+    def had(self, error: str | None) -> None:
+        """There is a queue for answers; or why there is none."""
+        if error is None:
+            self._access.temporary.used()
+        else:
+            self._refused(self._access.temporary, error)
+
+    def _refused(self, right: Right, error: str) -> None:
+        """The connection is over. While the right may be given, all that was asked is asked again over the next one."""
+        right.refused(error)
+        if not right.given:
             self.deny(error)
 
-    def refused(self, error: SubscriptionError) -> None:
-        """The user may not have a queue for answers. The connection is over; the next one does without."""
-        self._access.temporary = False
-        self.deny(error)
+    def came(self, incoming: Incoming) -> None:
+        """An answer came."""
+        self._access.asking.used()
+        succeeded = incoming.header(SUCCEEDED.encode()) == "true"
+        self.answered(incoming.header(b"correlation-id"), incoming.body, succeeded=succeeded)
 
 
 class _Replies:
@@ -79,29 +116,14 @@ class _Replies:
     gives_back = False
 
     def __init__(self, address: str, generation: StompGeneration, management: StompManagement) -> None:
-        self.address = address
+        self.names = frozenset((address,))
         self._management = management
-        subscription = f"replies-{next_number()}"
-        generation.subscriptions[subscription] = self
-        generation.receipts[subscription] = self._made
-        headers = {
-            "destination": address,
-            "subscription-type": "MULTICAST",
-            "id": subscription,
-            "ack": "auto",
-            "receipt": subscription,
-        }
-        generation.put(frame("SUBSCRIBE", headers))
+        generation.subscribe(self, {"destination": address, "subscription-type": "MULTICAST", "ack": "auto"})
 
-    def _made(self, error: str | None) -> None:
-        if error is not None:
-            self.blamed(SubscriptionError(error))
+    def answered(self, subscription: str, error: str | None) -> None:  # noqa: ARG002 (a handler's signature)
+        """The queue is there; or the user lacks a right."""
+        self._management.had(error)
 
     def arrived(self, subscription: str, incoming: Incoming) -> None:  # noqa: ARG002 (a handler's signature)
         """An answer came."""
-        succeeded = incoming.header(SUCCEEDED.encode()) == "true"
-        self._management.answered(incoming.header(b"correlation-id"), incoming.body, succeeded=succeeded)
-
-    def blamed(self, error: SubscriptionError) -> None:
-        """The user lacks a right."""
-        self._management.refused(error)
+        self._management.came(incoming)

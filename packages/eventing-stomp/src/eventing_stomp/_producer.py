@@ -22,6 +22,11 @@ class StompProducer(ArtemisProducer[StompGeneration]):
         super().__init__(connection, destination)
         self._where = lines(routing(connection.model.node(destination), "destination-type"))
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Its address."""
+        return frozenset((self._node.address.partition("::")[0],))
+
     def encode(self, message: Message, delay: float) -> bytes:
         """The message as a SEND frame."""
         write = encode_alone if self.destination.kind == "queue" else encode

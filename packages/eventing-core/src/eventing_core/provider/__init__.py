@@ -5,6 +5,7 @@ optional building blocks for transports that reach a broker over a socket.
 """
 
 from eventing_core.provider._interface import (
+    CRASH_LIMIT,
     SPI_VERSION,
     Capabilities,
     Delivery,
@@ -25,6 +26,7 @@ from eventing_core.provider._interface import (
 )
 
 __all__ = [
+    "CRASH_LIMIT",
     "SPI_VERSION",
     "Capabilities",
     "Delivery",

@@ -34,6 +34,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from eventing_core.errors import ConfigError
 
 __all__ = [
+    "CRASH_LIMIT",
     "SPI_VERSION",
     "Capabilities",
     "Delivery",
@@ -52,6 +53,11 @@ __all__ = [
     "Subscription",
     "SubscriptionState",
 ]
+
+#: From this delivery count on the core runs a delivery no more: it dead-letters it as a crash loop, or, where this
+#: process survived enough of it, replaces it by a copy that the broker counts anew, unless the order matters. So a
+#: broker that takes messages away by their counts has to allow more.
+CRASH_LIMIT = 8
 
 #: The version of this interface, raised when a provider has to change with it. A plugin made for another one is
 #: refused.
@@ -286,11 +292,13 @@ class Health:
         connected: there is a connection that was heard from within its heartbeat.
         generation: how many connections were made so far.
         error: why there is no connection, when there is none.
+        place: of the broker that is connected to, where there may be several; ``host:port``, for example.
     """
 
     connected: bool
     generation: int
     error: str = ""
+    place: str = ""
 
 
 #: ``observer(connected, error)``: the connection came (True, None) or went (False, why).

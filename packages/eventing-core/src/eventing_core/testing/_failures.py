@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -13,7 +14,7 @@ from eventing_core import Envelope, EnvelopePipeline, Retry
 from eventing_core._copies import dead_letters_of
 from eventing_core.provider import Destination, Message
 from eventing_core.testing._kit import Kit, Listener, Sample
-from eventing_core.testing._probe import Log
+from eventing_core.testing._probe import Log, until
 
 #: How much earlier than asked a timer may seem to go off, in seconds: clocks are read at different places.
 TOLERANCE = 0.02
@@ -261,6 +262,33 @@ class FailureTests:
         managers[0].send_events(kind(number) for number in range(9))
         expected = [number for n in range(9) for number in ([n, n] if n % 3 == 1 else [n])]
         assert handled.wait(12, "an ordered listener handles all") == expected, "an ordered listener retries in place"
+
+    def test_a_listener_that_fails_with_everything_pauses(self, kit: Kit) -> None:
+        """Nothing counts meanwhile, nothing is dead-lettered, and all is handled when what it needs is back."""
+        kind = kit.event()
+        tried: Log[int] = Log()
+        handled: Log[int] = Log()
+        is_up = threading.Event()
+
+        def on(event: Sample) -> None:
+            tried.add(event.number)
+            if not is_up.is_set():
+                raise BrokenError
+            handled.add(event.number)
+
+        retry = Retry(max_attempts=2, initial=0.3, factor=1, jitter=0, pause_after=3)
+        listener = kit.listener(kind, on, concurrency=2, prefetch=10, retry=retry)
+        manager = kit.manager(listener)
+        manager.send_events(kind(number) for number in range(12))
+        until(lambda: manager.health().listeners[0].paused, "a listener pauses when everything fails")
+        tried.wait(len(tried.items()) + 4, "a paused listener tries single events")
+        assert not handled.items()
+        is_up.set()
+        handled.wait(12, "a listener handles everything when what it needs is back")
+        until(lambda: manager.health().consuming, "a listener that pauses no more consumes")
+        manager.stop()
+        assert sorted({*handled.items()}) == list(range(12))
+        assert kit.read(dead_letters_of(kit.queue(listener=listener))) == [], "while it pauses, nothing counts"
 
     def test_many_failing_events_all_end_as_dead_letters(self, kit: Kit) -> None:
         """Failures under load, beside successes: each event ends in exactly one place."""

@@ -28,6 +28,7 @@ class Queue:
         target: what to send to, so that it reaches this queue alone; the first send of a connection makes the queue.
         settings: headers that say how the queue is made.
         lock: a queue that only one connection can have, where only one process may consume; else empty.
+        names: of what it takes rights to, to consume: queue, routing key and exchange.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Queue:
     target: str
     settings: tuple[tuple[str, str], ...] = ()
     lock: str = ""
+    names: frozenset[str]
 
 
 class RabbitMQ:
@@ -58,7 +60,8 @@ class RabbitMQ:
             raise ValueError(msg)
         name = queue_name(self._template, destination)
         if destination.kind == "dead":
-            return Queue(name=name, source=f"/queue/{quoted(name)}", target=f"/queue/{quoted(name)}")
+            place = f"/queue/{quoted(name)}"
+            return Queue(name=name, source=place, target=place, names=frozenset((name,)))
         settings = {
             "durable": str(destination.durable).lower(),
             "auto-delete": "false",
@@ -72,6 +75,7 @@ class RabbitMQ:
             target=f"/queue/{quoted(name)}",
             settings=tuple(settings.items()),
             lock=f"{name}.owner" if destination.member else "",
+            names=frozenset((name, destination.topic, EXCHANGE)),
         )
 
     @staticmethod

@@ -7,14 +7,15 @@ counts.
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 from eventing_core.errors import SubscriptionError
-from eventing_core.provider import Delivery, Outcome, Subscriber, Subscription
-from eventing_core.provider.sockets import SocketConsumer, Timer, next_number
-from eventing_stomp._frames import Incoming, frame
+from eventing_core.provider import Subscriber, Subscription
+from eventing_core.provider.sockets import Timer
+from eventing_stomp._frame_consumer import Arrived, FrameConsumer
+from eventing_stomp._frames import Incoming
 from eventing_stomp._generation import StompGeneration
 from eventing_stomp._rabbitmq._address import quoted
 from eventing_stomp._rabbitmq._message import RabbitDelivery
@@ -27,65 +28,69 @@ if TYPE_CHECKING:
 #: How long to wait for what may be on its way to a subscription that is to end, in seconds.
 _QUIET = 0.05
 
+#: So many STOMP subscriptions make up a window as exactly as can be.
+_MANY = 8
 
-class RabbitConsumer(SocketConsumer[StompGeneration, RabbitSession]):
+
+class RabbitConsumer(FrameConsumer[RabbitSession]):
     """STOMP subscriptions to one queue, made again in each generation.
 
     Attributes:
-        address: the queue, as errors name it.
+        queue: what it consumes.
     """
 
+    delivery = RabbitDelivery
     #: With the end of the connection everything goes back.
     gives_back = False
 
     def __init__(self, connection: RabbitConnection, subscription: Subscription, subscriber: Subscriber) -> None:
         super().__init__(connection, subscription, subscriber)
-        self._queue = connection.model.queue(subscription.destination)
-        self.address = self._queue.name
+        destination = subscription.destination
+        self.queue = connection.model.queue(destination)
         #: Subscriptions that last, and how many messages each may have out.
         self._live: dict[str, int] = {}
-        #: Delivered and not settled, by our numbers: by which subscription it came.
-        self._out: dict[int, tuple[str, Incoming]] = {}
-        #: Came, and is not handed over yet.
-        self._arrived: deque[tuple[str, Incoming]] = deque()
         self._lock: _Lock | None = None
         self._ending: _Ending | None = None
         #: There was a window, in this attachment: before, the first subscription is no more than it should be.
         self._given = False
+        #: The window is wider than the subscriptions, by too little for one more of them.
+        self._lacks = False
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Those of its queue."""
+        return self.queue.names
+
+    @property
+    def live(self) -> Collection[str]:
+        """The STOMP subscriptions that last."""
+        return self._live
 
     # -- attaching ----------------------------------------------------------------------------------------------------
 
     def attach_now(self, generation: StompGeneration, session: RabbitSession) -> None:
         """Be the only one, where only one may; then subscribe, which makes the queue."""
-        if self._queue.lock:
-            self._lock = _Lock(generation, self, self._queue.lock, lambda: self._subscribe_first(generation, session))
-        else:
-            self._subscribe_first(generation, session)
-
-    def _subscribe_first(self, generation: StompGeneration, session: RabbitSession) -> None:
-        """Subscribe, and be attached when the broker has agreed."""
-        attempt = self._attempt
-
-        def agreed(error: str | None) -> None:
-            if attempt != self._attempt:
-                return
-            if error is None:
-                self.attached()
-                self._connection.dirty.add(self)
-            else:
-                self.blamed(SubscriptionError(error))
-
         # Without any there would be no answer; one message may come, and waits for the window.
-        generation.receipts[self._subscribe(session, 1)] = agreed
+        if self.queue.lock:
+            self._lock = _Lock(generation, self, lambda: self._subscribe(session, 1))
+        else:
+            self._subscribe(session, 1)
 
-    def _subscribe(self, session: RabbitSession, prefetch: int) -> str:
-        subscription = str(next_number())
-        self._live[subscription] = prefetch
-        return session.subscribe(self._queue, subscription, prefetch, self)
+    def _subscribe(self, session: RabbitSession, prefetch: int) -> None:
+        self._live[session.subscribe(self.queue, prefetch, self)] = prefetch
 
-    def blamed(self, error: SubscriptionError) -> None:
-        """The broker refuses, and ends the connection for it."""
-        self.refused(SubscriptionError(f"queue {self._queue.name!r}: refused ({error})"))
+    def agreed(self) -> None:
+        """The queue is there."""
+        self.attached()
+
+    def denied(self, error: str) -> None:
+        """It can't be had."""
+        mend = ""
+        if "inequivalent arg 'x-expires'" in error:
+            mend = "; it was made with another member_expiry: set that one, or delete it, so that it is made anew"
+        elif "inequivalent arg" in error:
+            mend = "; it is there with other settings: give it these, or delete it, so that it is made anew"
+        self.refused(SubscriptionError(f"queue {self.queue.name!r}: refused ({error}){mend}"))
 
     def detach_now(self, generation: StompGeneration) -> bool:  # noqa: ARG002 (the interface)
         """End the subscriptions, and give everything back."""
@@ -96,8 +101,7 @@ class RabbitConsumer(SocketConsumer[StompGeneration, RabbitSession]):
         def ended() -> None:
             for _, incoming in [*self._out.values(), *self._arrived]:
                 session.give_back(incoming, live=False)
-            self._out.clear()
-            self._arrived.clear()
+            self.void()
             if self._lock is not None:
                 self._lock.end()
             session.when_done(lambda: self.detached(SubscriptionError("closed")) if attempt == self._attempt else None)
@@ -120,11 +124,15 @@ class RabbitConsumer(SocketConsumer[StompGeneration, RabbitSession]):
         self._end_if_full(session)
 
     def _end_if_full(self, session: RabbitSession) -> None:
-        counts = Counter(subscription for subscription, _ in self._unsettled())
-        if all(counts[subscription] >= prefetch for subscription, prefetch in self._live.items()):
+        if self._is_full():
             self._end_now(session)
 
-    def _unsettled(self) -> list[tuple[str, Incoming]]:
+    def _is_full(self) -> bool:
+        """Each subscription has all out that it may have."""
+        counts = Counter(subscription for subscription, _ in self._unsettled())
+        return all(counts[subscription] >= prefetch for subscription, prefetch in self._live.items())
+
+    def _unsettled(self) -> list[Arrived]:
         withheld = self._ending.accepted if self._ending is not None else []
         return [*self._out.values(), *self._arrived, *withheld]
 
@@ -152,8 +160,7 @@ class RabbitConsumer(SocketConsumer[StompGeneration, RabbitSession]):
             self._ending.timer.cancel()
         self._ending = None
         self._live.clear()
-        self._out.clear()
-        self._arrived.clear()
+        self.void()
         self._lock = None
         self._given = False
 
@@ -161,14 +168,11 @@ class RabbitConsumer(SocketConsumer[StompGeneration, RabbitSession]):
 
     def arrived(self, subscription: str, incoming: Incoming) -> None:
         """Keep a message until all that was read is taken in."""
-        generation, session = self._generation, self._session
-        if generation is None or session is None:
-            return
-        if self._closing is not None and self._ending is None:
+        session = self._session
+        if session is not None and self._closing is not None and self._ending is None:
             session.give_back(incoming, live=False)
             return
-        self._arrived.append((subscription, incoming))
-        generation.arrivals.add(self)
+        super().arrived(subscription, incoming)
         if subscription not in self._live:
             # It was on its way when its subscription ended.
             self._connection.dirty.add(self)
@@ -177,32 +181,19 @@ class RabbitConsumer(SocketConsumer[StompGeneration, RabbitSession]):
         """Hand over what the window allows."""
         if self._ending is not None and self._session is not None:
             self._end_if_full(self._session)
-        if not self._active or self._closing is not None:
-            return
-        room = self._size - len(self._out)
-        batch: list[RabbitDelivery] = []
-        while self._arrived and len(batch) < room:
-            arrived = self._arrived.popleft()
-            delivery = RabbitDelivery(arrived[1], next_number(), self._attachment)
-            self._out[delivery.number] = arrived
-            batch.append(delivery)
-        if batch:
-            self.hand_over(batch)
+        elif self._lacks and self._is_full():
+            self._connection.dirty.add(self)
+        if self._closing is None:
+            super().hand_over_arrived()
 
-    def settle_now(self, batch: Sequence[Delivery], outcome: Outcome) -> None:
-        """Settle what is of this attachment. What is released waits here, and is handed over again first."""
+    def acknowledge(self, settled: Sequence[Arrived]) -> None:
+        """ACK frames, unless a subscription that may have messages on their way is to end."""
         session = self._session
-        if session is None:
-            return
-        taken = [self._out.pop(delivery.number, None) for delivery in batch if isinstance(delivery, RabbitDelivery)]
-        mine = [arrived for arrived in taken if arrived is not None]
-        if outcome is Outcome.ACCEPT and self._ending is not None:
-            self._ending.accepted += mine
-        elif outcome is Outcome.ACCEPT:
-            for subscription, incoming in mine:
+        if self._ending is not None:
+            self._ending.accepted += settled
+        elif session is not None:
+            for subscription, incoming in settled:
                 session.accept(incoming, live=subscription in self._live)
-        else:
-            self._arrived.extendleft(reversed(mine))
 
     def flush(self) -> None:
         """Subscribe as the window wants it, give back what is beyond it, and hand over what it allows."""
@@ -216,9 +207,13 @@ class RabbitConsumer(SocketConsumer[StompGeneration, RabbitSession]):
         elif self._ending is None:
             ended = self._give_back_beyond(session, size - allowed)
             free = size - allowed - ended
-            # Less than a quarter waits until there is more, or until nothing is left to come.
-            if free > 0 and (free * 4 >= size or not allowed):
+            if free > 0 and (free * 4 >= size or len(self._live) < _MANY):
                 self._subscribe(session, free)
+                free = 0
+            elif free > 0 and self._is_full():
+                # There are many already: one takes their place.
+                self._end_subscriptions(session, lambda: self._connection.dirty.add(self))
+            self._lacks = free > 0
         self.hand_over_arrived()
 
     def _give_back_beyond(self, session: RabbitSession, room: int) -> int:
@@ -244,7 +239,7 @@ class _Ending:
     def __init__(self, then: Callable[[], None], timer: Timer) -> None:
         self.then = then
         self.timer = timer
-        self.accepted: list[tuple[str, Incoming]] = []
+        self.accepted: list[Arrived] = []
 
 
 class _Lock:
@@ -252,46 +247,38 @@ class _Lock:
 
     gives_back = False
 
-    def __init__(
-        self, generation: StompGeneration, consumer: RabbitConsumer, name: str, then: Callable[[], None]
-    ) -> None:
-        self.address = name
+    def __init__(self, generation: StompGeneration, consumer: RabbitConsumer, then: Callable[[], None]) -> None:
+        name = consumer.queue.lock
+        self.names = frozenset((name,))
         self._generation = generation
         self._then = then
         self._consumer: RabbitConsumer | None = consumer
-        self._subscription = f"owner-{next_number()}"
-        generation.subscriptions[self._subscription] = self
-        generation.receipts[self._subscription] = self._answered
         headers = {
-            "id": self._subscription,
             "destination": f"/queue/{quoted(name)}",
             "durable": "false",
             "exclusive": "true",
             "auto-delete": "true",
-            "receipt": self._subscription,
         }
-        generation.put(frame("SUBSCRIBE", headers))
+        self._subscription = generation.subscribe(self, headers)
 
-    def _answered(self, error: str | None) -> None:
+    def answered(self, subscription: str, error: str | None) -> None:  # noqa: ARG002 (a handler's signature)
+        """It is ours; or another process has it."""
         consumer, self._consumer = self._consumer, None
         if consumer is None:
             return
         if error is None:
             self._then()
         elif "RESOURCE_LOCKED" in error:
-            consumer.in_use(consumer.address)
-        else:
-            consumer.blamed(SubscriptionError(error))
+            consumer.in_use(consumer.queue.name)
+        elif "NOT_FOUND" not in error:
+            consumer.denied(error)
+        # Else this connection had it before, and RabbitMQ makes a queue once in a connection. This one has ended now.
 
     def arrived(self, subscription: str, incoming: Incoming) -> None:
         """Nobody sends to it."""
 
-    def blamed(self, error: SubscriptionError) -> None:
-        """Another process has it."""
-        self._answered(str(error))
-
     def end(self) -> None:
         """Let others have it."""
         self._consumer = None
-        if self._generation.subscriptions.pop(self._subscription, None) is not None:
-            self._generation.put(frame("UNSUBSCRIBE", {"id": self._subscription}))
+        if self._subscription in self._generation.subscriptions:
+            self._generation.unsubscribe(self._subscription)

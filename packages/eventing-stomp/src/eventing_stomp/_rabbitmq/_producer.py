@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from eventing_core.errors import CapabilityError
 from eventing_core.provider import Destination, Message
-from eventing_core.provider.sockets import Send, SocketProducer, next_number
+from eventing_core.provider.sockets import SocketProducer, next_number
 from eventing_stomp._frames import lines
 from eventing_stomp._generation import StompGeneration
-from eventing_stomp._rabbitmq._address import DEFAULT_EXCHANGE
+from eventing_stomp._rabbitmq._address import DEFAULT_EXCHANGE, EXCHANGE
 from eventing_stomp._rabbitmq._message import encode
 from eventing_stomp._rabbitmq._session import RabbitSession
 
@@ -21,13 +21,13 @@ class RabbitProducer(SocketProducer[StompGeneration, RabbitSession]):
     """SEND frames, each with a receipt, which RabbitMQ gives when it has the message.
 
     Attributes:
-        address: the routing key or exchange that an error names.
+        names: routing key, queue and exchange, as an error may name them.
     """
 
     def __init__(self, connection: RabbitConnection, destination: Destination) -> None:
         super().__init__(connection, destination)
         queue = None if destination.kind == "topic" else connection.model.queue(destination)
-        self.address = DEFAULT_EXCHANGE if queue else destination.topic
+        self.names = frozenset((queue.name, DEFAULT_EXCHANGE) if queue else (destination.topic, EXCHANGE))
         self._where = lines(
             {"destination": connection.model.target(destination), **dict(queue.settings if queue else ())}
         )
@@ -42,9 +42,7 @@ class RabbitProducer(SocketProducer[StompGeneration, RabbitSession]):
     def flush(self) -> None:
         """Write what there is room for."""
         generation = self._generation
-        if generation is not None and not generation.write_sends(self._waiting, unrouted=False):
+        if not self._waiting or generation is None or self.must_wait():
+            return
+        if not generation.write_sends(self._waiting, unrouted=False):
             self._connection.dirty.add(self)
-
-    def confirmed(self, send: Send) -> None:
-        """The broker has taken a message."""
-        send.tell(None)

@@ -22,11 +22,6 @@ class ArtemisProducer(SocketProducer[G, ArtemisSession]):
     #: A topic's queues: None: ask; False: it had none a moment ago, which holds for one round of writing.
     _routed: bool | None = None
 
-    @property
-    def address(self) -> str:
-        """Where it sends to, without the queue."""
-        return self._node.address.partition("::")[0]
-
     @abstractmethod
     def can_write(self, generation: G) -> bool:
         """Whether the broker takes messages now; `flush` is called again when that changes."""
@@ -45,7 +40,7 @@ class ArtemisProducer(SocketProducer[G, ArtemisSession]):
     def flush(self) -> None:
         """Write what the broker takes, once everything is there for it."""
         generation, session = self._generation, self._session
-        if not self._waiting or generation is None or session is None:
+        if not self._waiting or generation is None or session is None or self.must_wait():
             return
         if not self._prepared:
             self._prepare(session)
@@ -60,7 +55,7 @@ class ArtemisProducer(SocketProducer[G, ArtemisSession]):
         self.write(generation, unrouted=not routed)
 
     def _prepare(self, session: ArtemisSession) -> None:
-        if self._preparing or self.must_wait():
+        if self._preparing:
             return
         if self._node.queue is None:
             self._prepared = True
@@ -94,7 +89,8 @@ class ArtemisProducer(SocketProducer[G, ArtemisSession]):
     def confirmed(self, send: Send) -> None:
         """The broker has taken a message."""
         if send.unrouted:
+            self._refusals = 0
             text = f"{self.destination}: the broker had no queue for it; nobody will get the message"
             send.tell(UnroutedError(text))
         else:
-            send.tell(None)
+            super().confirmed(send)

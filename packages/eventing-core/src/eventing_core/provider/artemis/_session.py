@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from eventing_core.errors import SubscriptionError
-from eventing_core.provider._interface import Destination, Subscription
+from eventing_core.provider._interface import CRASH_LIMIT, Destination, Subscription
 from eventing_core.provider.artemis import _errors
 from eventing_core.provider.artemis._address import Artemis, Node, Queue
 from eventing_core.provider.artemis._management import Management, Reply
@@ -88,11 +88,26 @@ class ArtemisSession(ABC):
         """Make the queues of a subscription, the dead letters' first."""
         _, queue = self.source(subscription)
         self._wanted[queue.name] = queue
+        self._look_at_attempts(queue.address)
         dead = self.node(subscription.dead_letter).queue if subscription.dead_letter else None
         if dead is None:
             self._ensure(queue, ready, attaching=True)
         else:
             self.ensure(dead, lambda error: ready(error) if error else self._ensure(queue, ready, attaching=True))
+
+    def _look_at_attempts(self, address: str) -> None:
+        """Warn where the broker would take events away before the core does something about them."""
+
+        def told(reply: Reply) -> None:
+            limit = _object(reply.value).get("maxDeliveryAttempts") if reply.kind == "done" else None
+            if isinstance(limit, int) and 0 < limit <= CRASH_LIMIT:
+                self._warned.once(
+                    "the broker takes messages of %r away after %d deliveries (max-delivery-attempts), also those "
+                    "of broken connections: set it to more than %d, or to -1",
+                    *(address, limit, CRASH_LIMIT),
+                )
+
+        self.management.call("broker", "getAddressSettingsAsJSON", (address,), told)
 
     def forget(self, subscription: Subscription) -> None:
         """Make them again when they are needed next: one may have been deleted."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self, cast
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, SecretStr, field_validator, model_validator
 
+from eventing_core.errors import AuthenticationError, ConfigError
 from eventing_core.provider._interface import ProviderConfig
 from eventing_core.provider.sockets._naming import QUEUE_NAME, check_queue_name
+from eventing_core.provider.sockets._password import ask_for_password, read_password
+from eventing_core.provider.sockets._places import place_of, read_place
 
 
 class SocketConfig(ProviderConfig):
@@ -17,8 +21,14 @@ class SocketConfig(ProviderConfig):
     Attributes:
         host: name or address of the broker.
         port: of its protocol; the provider sets the default.
+        failover: further brokers that have the same queues, as ``host`` or ``host:port`` (an IPv6 address in brackets;
+            without a port it is ``port``), with the same credentials and TLS. They are tried in that order.
         user: empty: the broker has to let guests in, or a client certificate says who it is.
-        password: of the user. It is sent as it is: use TLS outside of trusted networks.
+        password: of the user. It is sent as it is: use TLS outside of trusted networks. In Python it may be a function
+            that returns it: it is called for each connection anew, on a thread that does nothing else meanwhile, and
+            has ``connect_timeout``, together with the rest of connecting.
+        password_file: holds the password instead, and is read anew for each connection; a line break at its end is no
+            part of it.
         tls: encrypt the connection, and verify the broker's certificate.
         ca_file: PEM file with the authorities to trust; by default the system's.
         cert_file: PEM file with the client's certificate, where the broker asks for one.
@@ -31,14 +41,19 @@ class SocketConfig(ProviderConfig):
         queue_name: a queue's name; ``{listener}`` by default, ``{event}.{listener}`` where events have equally named
             listeners, since queue names are unique on a broker. A per-process queue gets ``-<server>`` appended.
         member_expiry: how long a per-process queue outlives its process, at least; 0: for ever.
+        max_message_bytes: a received message that is larger, headers included, ends the connection instead of filling
+            the memory. It stays on the broker. Keep it well above the manager's ``max_body_bytes``, beyond which
+            messages are dead-lettered.
         server_name_timeout: how long to wait for the queue of a predecessor of the same server name that
             the broker has not yet taken for dead.
     """
 
     host: str = Field(default="localhost", min_length=1)
     port: int = Field(ge=1, le=65535)
+    failover: tuple[str, ...] = ()
     user: str = ""
     password: SecretStr = SecretStr("")
+    password_file: Path | None = None
     tls: bool = False
     ca_file: Path | None = None
     cert_file: Path | None = None
@@ -50,7 +65,29 @@ class SocketConfig(ProviderConfig):
     backoff_max: float = Field(default=10.0, gt=0)
     queue_name: str = QUEUE_NAME
     member_expiry: float = Field(default=86_400.0, ge=0)
+    max_message_bytes: int = Field(default=268_435_456, ge=1_048_576)
     server_name_timeout: float = Field(default=65.0, ge=0)
+    _password_source: Callable[[], str] | None = PrivateAttr(default=None)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _takes_a_function(cls, settings: Any, make: ModelWrapValidatorHandler[Self]) -> Self:
+        given = cast("Mapping[str, Any]", settings) if isinstance(settings, Mapping) else {}
+        source: Any = given.get("password")
+        if callable(source):
+            made = make({key: value for key, value in given.items() if key != "password"})
+            made._password_source = cast("Callable[[], str]", source)  # noqa: SLF001 (its own)
+        else:
+            made = make(settings)
+        made._check_password()  # noqa: SLF001 (its own)
+        return made
+
+    @field_validator("failover")
+    @classmethod
+    def _are_places(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for entry in value:
+            read_place(entry, 1)
+        return value
 
     @field_validator("queue_name")
     @classmethod
@@ -69,9 +106,6 @@ class SocketConfig(ProviderConfig):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if self.password.get_secret_value() and not self.user:
-            msg = "password is set, and user is not"
-            raise ValueError(msg)
         if not self.tls and (self.ca_file or self.cert_file or self.key_file):
             msg = "ca_file, cert_file and key_file need tls = true"
             raise ValueError(msg)
@@ -80,7 +114,56 @@ class SocketConfig(ProviderConfig):
             raise ValueError(msg)
         return self
 
+    def _check_password(self) -> None:
+        key = "password_file" if self.password_file else "password"
+        if self.password_file and (self.password.get_secret_value() or self._password_source):
+            msg = "password and password_file are set: one says what it is"
+            raise ValueError(msg)
+        if self.has_password and not self.user:
+            msg = f"{key} is set, and user is not"
+            raise ValueError(msg)
+
     @property
     def place(self) -> str:
         """Host and port, for messages."""
-        return f"{self.host}:{self.port}"
+        return place_of(self.host, self.port)
+
+    @property
+    def has_password(self) -> bool:
+        """Whether a password is sent, wherever it comes from."""
+        return bool(self.password.get_secret_value() or self.password_file or self._password_source)
+
+    @property
+    def asks_for_password(self) -> bool:
+        """Whether `with_password` calls a function of the application."""
+        return self._password_source is not None
+
+    def of_each_broker(self) -> tuple[Self, ...]:
+        """The settings for one broker each: that of ``host``, then those of ``failover``; none of them twice."""
+        places = [(self.host, self.port), *(read_place(entry, self.port) for entry in self.failover)]
+        return tuple(
+            self.model_copy(update={"host": host, "port": port, "failover": ()}) for host, port in dict.fromkeys(places)
+        )
+
+    def with_password(self) -> Self:
+        """The settings for one connection: with the password that holds now. May block.
+
+        Raises:
+            AuthenticationError: it can't be had, or is none that the protocol can carry. Shows nothing of it.
+        """
+        if self.password_file:
+            where = f"password_file {str(self.password_file)!r}"
+            password = read_password(self.password_file, self.place)
+        elif self._password_source:
+            where = "the function that gives it"
+            password = ask_for_password(self._password_source, self.place)
+        else:
+            return self
+        given = {key: getattr(self, key) for key in self.model_fields_set}
+        replaced = {"password": SecretStr(password), "password_file": None}
+        try:
+            # Whatever holds for a password that is set holds for this one.
+            return self.of({**given, **replaced})
+        except ConfigError as error:
+            msg = f"{self.place}: {where}: {str(error).partition(': ')[2]}"
+        raise AuthenticationError(msg)

@@ -20,13 +20,18 @@ class CancelledError(Exception):
 
 
 class Connector:
-    """One attempt: resolve, connect, TLS handshake; each can block, so none may be done on the I/O thread.
+    """One attempt: resolve, connect, TLS handshake, password; each can block, so none may be done on the I/O thread.
+
+    The password comes last: in an outage of the broker nobody is asked for it again and again.
 
     Args:
-        config: where to, and how.
+        config: where to, and how; with one broker.
         name: of its thread.
         deadline: of `time.monotonic`.
         done: called on the connector's thread with the non-blocking socket, or with the error.
+
+    Attributes:
+        config: the settings; once there is a socket, with the password that holds for it.
     """
 
     def __init__(
@@ -36,8 +41,7 @@ class Connector:
         deadline: float,
         done: Callable[[tuple[Connector, socket.socket | None, BrokerConnectionError | None]], None],
     ) -> None:
-        self._config = config
-        self._place = config.place
+        self.config = config
         self._deadline = deadline
         self._done = done
         self._cancel_out, self._cancel_in = socket.socketpair()
@@ -66,10 +70,14 @@ class Connector:
         sock, error = None, None
         try:
             sock = self._connect()
+            self.config = self.config.with_password()
         except CancelledError:
             pass
         except Exception as problem:  # noqa: BLE001 (each becomes an error of our own)
-            error = _errors.of_socket(problem, self._place)
+            if sock is not None:
+                sock.close()
+                sock = None
+            error = _errors.of_socket(problem, self.config.place)
         self._sock = None
         self._cancel_in.close()
         self._cancel_out.close()
@@ -77,8 +85,8 @@ class Connector:
 
     def _connect(self) -> socket.socket:
         # The context first: an unreadable file is no matter of the network.
-        context = _tls_context(self._config, self._place) if self._config.tls else None
-        addresses = socket.getaddrinfo(self._config.host, self._config.port, type=socket.SOCK_STREAM)
+        context = _tls_context(self.config, self.config.place) if self.config.tls else None
+        addresses = socket.getaddrinfo(self.config.host, self.config.port, type=socket.SOCK_STREAM)
         for index, (family, kind, protocol, _, address) in enumerate(addresses):
             left = self._deadline - time.monotonic()
             # An address that doesn't answer takes its share, and leaves time for the next ones.
@@ -110,7 +118,7 @@ class Connector:
     def _encrypt(self, sock: socket.socket, context: ssl.SSLContext) -> socket.socket:
         try:
             self._sock = secure = context.wrap_socket(
-                sock, server_hostname=self._config.host, do_handshake_on_connect=False
+                sock, server_hostname=self.config.host, do_handshake_on_connect=False
             )
         except BaseException:
             sock.close()
@@ -127,13 +135,13 @@ class Connector:
                     return secure
         except TimeoutError:
             secure.close()
-            msg = f"{self._place}: no answer to the TLS handshake within the connect time limit; is TLS on there?"
+            msg = f"{self.config.place}: no answer to the TLS handshake within the connect time limit; is TLS on there?"
             raise TlsError(msg) from None
         except OSError as error:
             secure.close()
             if isinstance(error, ssl.SSLError):
                 raise
-            msg = f"{self._place}: the connection ended in the TLS handshake ({error.strerror}); is TLS on there?"
+            msg = f"{self.config.place}: the connection ended in the TLS handshake ({error.strerror}); is TLS on there?"
             raise TlsError(msg) from None
         except BaseException:
             secure.close()

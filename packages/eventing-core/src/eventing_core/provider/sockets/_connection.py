@@ -24,6 +24,7 @@ from eventing_core.provider.sockets._backoff import Backoff
 from eventing_core.provider.sockets._config import SocketConfig
 from eventing_core.provider.sockets._connecting import Connector, close_silently
 from eventing_core.provider.sockets._consumer import SocketConsumer
+from eventing_core.provider.sockets._errors import of_all
 from eventing_core.provider.sockets._generation import Generation
 from eventing_core.provider.sockets._loop import Loop, Timer, quietly
 from eventing_core.provider.sockets._producer import SocketProducer
@@ -77,6 +78,7 @@ class Connection(ABC, Generic[G, S]):
         refusing: no more sends are handed over.
         dirty: who may have something to write.
         generation_number: of the present generation, or the last one.
+        place: host and port of the broker that it is connected to, or tries, for messages.
     """
 
     def __init__(self, config: SocketConfig, name: str) -> None:
@@ -86,7 +88,7 @@ class Connection(ABC, Generic[G, S]):
         self.dirty: set[SocketProducer[G, S] | SocketConsumer[G, S]] = set()
         self.generation_number = 0
         self._name = name
-        self._place = config.place
+        self.place = config.place
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._opening: Future[None] = Future()
         self._observer: Observer = lambda _connected, _error: None
@@ -103,6 +105,12 @@ class Connection(ABC, Generic[G, S]):
         self._deadline = 0.0
         self._opened_at = 0.0
         self._backoff = Backoff(config.backoff_initial, config.backoff_max)
+        self._brokers = config.of_each_broker()
+        #: Which of them is connected to, or tried.
+        self._broker = 0
+        #: Why those that were tried in this round failed.
+        self._failures: list[Exception] = []
+        self._connected_to = ""
         self._producers: list[SocketProducer[G, S]] = []
         self._consumers: list[SocketConsumer[G, S]] = []
         self._expiry_at = float("inf")
@@ -115,8 +123,12 @@ class Connection(ABC, Generic[G, S]):
     # -- what a transport is -------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def make_generation(self, sock: socket.socket, number: int) -> G:
-        """A generation on a connected socket; it calls `session_open` once the peer has agreed."""
+    def make_generation(self, sock: socket.socket, number: int, config: Any) -> G:
+        """A generation on a connected socket; it calls `session_open` once the peer has agreed.
+
+        ``config`` is of the type that the connection was made with; its host, port and password are those of this
+        connection.
+        """
 
     @abstractmethod
     def make_session(self, generation: G) -> S | None:
@@ -136,7 +148,7 @@ class Connection(ABC, Generic[G, S]):
         """Start the thread and wait for the first connection.
 
         Raises:
-            BrokerConnectionError: there is none; the thread has ended.
+            BrokerConnectionError: there is none, from any broker; the thread has ended.
         """
         self._observer = observer
         self._warn_of_clear_password()
@@ -152,10 +164,10 @@ class Connection(ABC, Generic[G, S]):
             raise
 
     def _warn_of_clear_password(self) -> None:
-        config = self.config
-        if config.password.get_secret_value() and not config.tls and not _is_loopback(config.host):
-            with quietly:
-                _log.warning("%s: the password travels in clear; tls = true encrypts the connection", self._place)
+        for config in self._brokers:
+            if config.has_password and not config.tls and not _is_loopback(config.host):
+                with quietly:
+                    _log.warning("%s: the password travels in clear; tls = true encrypts the connection", config.place)
 
     def hand_over(self, take: Callable[[list[Send]], None], sends: list[Send]) -> None:
         """Give sends to the I/O thread.
@@ -206,6 +218,7 @@ class Connection(ABC, Generic[G, S]):
             connected=connected,
             generation=self.generation_number,
             error="" if connected else str(error) if error else "not open",
+            place=self._connected_to if connected else "",
         )
 
     def close(self, timeout: float) -> None:
@@ -242,9 +255,9 @@ class Connection(ABC, Generic[G, S]):
                 try:
                     self._turn()
                 except Exception as error:  # noqa: BLE001 (the thread has to live)
-                    self._lose(BrokerConnectionError(f"{self._place}: internal error: {type(error).__name__}"))
+                    self._lose(BrokerConnectionError(f"{self.place}: internal error: {type(error).__name__}"))
                     with quietly:
-                        _log.exception("%s: the connection is given up after an internal error", self._place)
+                        _log.exception("%s: the connection is given up after an internal error", self.place)
         finally:
             self._end()
 
@@ -291,43 +304,46 @@ class Connection(ABC, Generic[G, S]):
     def _connect(self) -> None:
         if self._finished or self._said_goodbye or self._connector or self._generation:
             return
-        deadline = time.monotonic() + self.config.connect_timeout
+        config = self._brokers[self._broker]
+        self.place = config.place
+        deadline = time.monotonic() + config.connect_timeout
         self._connector = connector = Connector(
-            self.config, self._name, deadline, lambda result: self.loop.post(self._came, result)
+            config, self._name, deadline, lambda result: self.hand_over_or(self._came, result, lambda: None)
         )
         self._handshake = self.loop.call_at(deadline + _CONNECTOR_GRACE, self._connector_late)
         self._deadline = deadline
         connector.start()
 
     def _connector_late(self) -> None:
-        """The resolver hangs; nothing can interrupt it."""
+        """The resolver hangs, or who is asked for the password; nothing can interrupt it."""
         if self._connector is not None:
             self._connector.cancel()
             self._connector = None
-        self._lose(ConnectTimeoutError(f"{self._place}: the host name is not resolved within the connect time limit"))
+        what = "neither resolved nor was the password had" if self.config.asks_for_password else "not resolved"
+        self._lose(ConnectTimeoutError(f"{self.place}: the host name is {what} within the connect time limit"))
 
     def _came(self, result: tuple[Connector, socket.socket | None, BrokerConnectionError | None]) -> None:
         connector, sock, error = result
-        # It is about to end.
-        connector.join(_CONNECTOR_GRACE)
         if connector is not self._connector or self._finished:
             if sock is not None:
                 sock.close()
             return
+        # It is about to end.
+        connector.join(_CONNECTOR_GRACE)
         self._connector = None
         if self._handshake is not None:
             self._handshake.cancel()
         if sock is None:
-            self._lose(error or ConnectTimeoutError(f"{self._place}: given up"))
+            self._lose(error or ConnectTimeoutError(f"{self.place}: given up"))
             return
         self._more = False
         try:
-            self._generation = generation = self.make_generation(sock, self.generation_number + 1)
+            self._generation = generation = self.make_generation(sock, self.generation_number + 1, connector.config)
         except Exception as problem:  # noqa: BLE001 (whatever it is: whoever waits for the connection has to be told)
             sock.close()
-            self._lose(BrokerConnectionError(f"{self._place}: internal error: {type(problem).__name__}"))
+            self._lose(BrokerConnectionError(f"{self.place}: internal error: {type(problem).__name__}"))
             with quietly:
-                _log.exception("%s: the connection can't be used", self._place)
+                _log.exception("%s: the connection can't be used", self.place)
             return
         self._handshake = self.loop.call_at(self._deadline, generation.silent)
 
@@ -342,6 +358,8 @@ class Connection(ABC, Generic[G, S]):
         self.generation_number = generation.number
         self._session = session
         self._error = None
+        self._failures = []
+        before, self._connected_to = self._connected_to, self.place
         self._connected = self._was_open = True
         self._opened_at = time.monotonic()
         self._observe(connected=True, error=None)
@@ -351,29 +369,55 @@ class Connection(ABC, Generic[G, S]):
             producer.attach(generation, session)
         if not self._opening.done():
             self._opening.set_result(None)
+        if before not in {"", self.place}:
+            with quietly:
+                _log.warning("%s: connected, in place of %s", self.place, before)
 
     def _lose(self, error: Exception) -> None:
-        """The one way out of every loss: drop the generation as a whole, and connect again."""
+        """The one way out of every loss: drop the generation as a whole, and connect again.
+
+        A round of attempts begins with the broker that was connected, unless it did not keep the connection for long:
+        a restart, or a fault of the network, moves no client elsewhere.
+        """
         was_connected, self._connected = self._connected, False
+        refused = self._generation is not None and self._generation.refused
         self._error = error
         self._drop()
-        if not self._was_open:
-            self._finish()
-            self._opening.set_exception(error)
-            return
         if was_connected:
             if time.monotonic() - self._opened_at > _STABLE:
                 self._backoff.reset()
+            else:
+                self._turn_to_next_broker()
             self._observe(connected=False, error=error)
             for consumer in [*self._consumers]:
                 consumer.lost(error)
+        elif self._round_goes_on(error):
+            self.loop.call_in(0.0, self._connect)
+            return
+        elif not self._was_open:
+            self._finish()
+            self._opening.set_exception(self._error)
+            return
         if self._said_goodbye:
             self._finish()
         else:
-            self.loop.call_in(self._backoff.next(), self._connect)
+            self.loop.call_in(self.config.backoff_initial if refused else self._backoff.next(), self._connect)
         if was_connected:
             with quietly:
                 _log.warning("%s; connecting again", error)
+
+    def _round_goes_on(self, error: Exception) -> bool:
+        """Note why a broker could not be had. True: there is another one to try at once."""
+        self._failures.append(error)
+        self._turn_to_next_broker()
+        if len(self._failures) < len(self._brokers) and not self._said_goodbye:
+            return True
+        self._error = of_all(self._failures)
+        self._failures = []
+        return False
+
+    def _turn_to_next_broker(self) -> None:
+        self._broker = (self._broker + 1) % len(self._brokers)
 
     def _drop(self) -> None:
         generation, self._generation = self._generation, None
@@ -508,7 +552,7 @@ class Connection(ABC, Generic[G, S]):
             for consumer in [*self._consumers]:
                 consumer.finish()
             if not self._opening.done():
-                self._opening.set_exception(BrokerConnectionError(f"{self._place}: closed while it was connecting"))
+                self._opening.set_exception(BrokerConnectionError(f"{self.place}: closed while it was connecting"))
             self._error = self._error if not self._was_open else None
             self.loop.close()
             self._ended = True

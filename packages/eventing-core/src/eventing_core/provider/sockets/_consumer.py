@@ -143,7 +143,8 @@ class SocketConsumer(Handle, Generic[G, S]):
         self._generation = self._session = None
         if self._closing is not None:
             self._end()
-        elif not self._failed or self._was_active:
+        elif not self._failed:
+            # Else why it can't be had is more telling: over STOMP the loss is the refusal's.
             self._tell(SubscriptionState.INACTIVE, error)
 
     def _detach(self) -> None:
@@ -228,7 +229,7 @@ class SocketConsumer(Handle, Generic[G, S]):
             )
             self._tell(SubscriptionState.FAILED, ServerNameInUseError(text))
         if self._was_active:
-            self._again(_KNOCK)
+            self._again(self._retry.next())
 
     def _again(self, delay: float) -> None:
         attempt = self._attempt

@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 import ssl
+from collections.abc import Sequence
 
 from eventing_core.errors import (
     BrokerConnectionError,
@@ -40,6 +41,17 @@ def of_socket(error: Exception, place: str) -> BrokerConnectionError:
     return BrokerConnectionError(f"{place}: {_reason(error)}")
 
 
+def of_all(errors: Sequence[Exception]) -> Exception:
+    """For several brokers of which none could be had: what each says, of their type where all have the same."""
+    if len(errors) == 1:
+        return errors[0]
+    kinds = {type(error) for error in errors}
+    kind = kinds.pop() if len(kinds) == 1 else BrokerConnectionError
+    together = kind("; ".join(map(str, errors)))
+    together.__cause__ = ExceptionGroup("no broker could be had", errors)
+    return together
+
+
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno and not isinstance(error, socket.gaierror):
         return os.strerror(error.errno)
@@ -52,6 +64,12 @@ def _tls_reason(error: Exception) -> str:
     reason = str(getattr(error, "reason", None) or error)
     if reason in {"WRONG_VERSION_NUMBER", "UNEXPECTED_EOF_WHILE_READING", "RECORD_LAYER_FAILURE"}:
         return f"{reason}; is this port one without TLS?"
+    if "_ALERT_" in reason and ("CERTIFICATE" in reason or "UNKNOWN_CA" in reason):
+        # That there is none is a bad one to some brokers.
+        return f"{reason}: the broker asks for a client certificate that it trusts (cert_file)"
+    if "_ALERT_HANDSHAKE_FAILURE" in reason:
+        # In TLS 1.2 this may be the answer to a client without a certificate.
+        return f"{reason}: no version or cipher in common, or the broker asks for a client certificate (cert_file)"
     return reason
 
 
@@ -69,6 +87,11 @@ def of_mismatch(place: str, protocol: str, heard: bytes, *, tls: bool = True) ->
     """For a connection that ended before anything of the protocol was heard; ``tls``: it was encrypted."""
     mend = "; this looks like TLS: set tls = true" if heard[:2] in _TLS else "" if heard or tls else _PERHAPS_TLS
     return ProtocolMismatchError(f"{place}: nothing there speaks {protocol}: {_came(heard)}{mend}")
+
+
+def of_size(place: str, limit: int) -> BrokerConnectionError:
+    """For a message that would be too large."""
+    return BrokerConnectionError(f"{place}: a message came that has more than {limit} bytes (max_message_bytes)")
 
 
 def is_hangup(error: Exception) -> bool:

@@ -24,6 +24,7 @@ class Generation(ABC):
         is_open: the peer has agreed; set before ``opened`` is called.
         product: what the peer calls itself.
         failure: why it is over; None while it isn't.
+        refused: it is over since the broker refused something, which is told: the next one may be had at once.
         closed: it ended as we wanted.
         next_tick: when `tick` has something to do, of `time.monotonic`.
     """
@@ -36,6 +37,7 @@ class Generation(ABC):
         self.is_open = False
         self.product = ""
         self.failure: BrokerConnectionError | None = None
+        self.refused = False
         self.closed = False
         self.next_tick = 0.0
         self._opened = opened

@@ -25,6 +25,9 @@ S = TypeVar("S", bound="Session")
 _RETRY = (0.2, 10.0)
 _STABLE = 5.0
 
+#: So many sends in a row that are refused are taken for all.
+_REFUSALS = 2
+
 
 class SocketProducer(Producer, Generic[G, S]):
     """Keeps what waits to be written, and what an old generation left unanswered.
@@ -44,6 +47,8 @@ class SocketProducer(Producer, Generic[G, S]):
         self._session: S | None = None
         self._retry = Backoff(*_RETRY)
         self._not_before = 0.0
+        #: Sends that the broker refused by ending the connection, since it confirmed one.
+        self._refusals = 0
         self._alarm: Timer | None = None
 
     # -- what a transport is -------------------------------------------------------------------------------------------
@@ -87,8 +92,9 @@ class SocketProducer(Producer, Generic[G, S]):
         """There is a connection."""
         self._generation = generation
         self._session = session
-        self._not_before = 0.0
-        self._retry.reset()
+        if not self._refusals:
+            self._not_before = 0.0
+            self._retry.reset()
         self.reset()
         if self._waiting:
             self._connection.dirty.add(self)
@@ -135,6 +141,23 @@ class SocketProducer(Producer, Generic[G, S]):
         failed, self._waiting = self._waiting, deque()
         for send in failed:
             send.tell(SendRejectedError(f"{self.destination}: {reason}", in_doubt=send.sent))
+
+    def hold_back(self, reason: str) -> None:
+        """The broker refused a send, and ends the connection for it: all others on it suffer, so not again at once.
+
+        The next one may be another matter. If that is refused as well, all that waits would be, one connection each.
+        """
+        self._refusals += 1
+        if self._refusals < _REFUSALS:
+            self.wait_before_retry()
+        else:
+            self.take_back()
+            self.give_up(reason)
+
+    def confirmed(self, send: Send) -> None:
+        """The broker has taken a message."""
+        self._refusals = 0
+        send.tell(None)
 
     # -- time and the end ---------------------------------------------------------------------------------------------
 

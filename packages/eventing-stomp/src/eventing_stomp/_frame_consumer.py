@@ -1,0 +1,107 @@
+"""One subscription, over STOMP, whatever the broker."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Collection, Sequence
+from typing import ClassVar, TypeVar
+
+from eventing_core.provider import Delivery, Outcome, Subscriber, Subscription
+from eventing_core.provider.sockets import Connection, Session, SocketConsumer, next_number
+from eventing_stomp._delivery import FrameDelivery
+from eventing_stomp._frames import Incoming
+from eventing_stomp._generation import StompGeneration
+
+S = TypeVar("S", bound=Session)
+
+#: A message, and the id of the STOMP subscription by which it came.
+Arrived = tuple[str, Incoming]
+
+
+class FrameConsumer(SocketConsumer[StompGeneration, S]):
+    """STOMP has no credit: what comes beyond the window waits here."""
+
+    #: How its broker's frames are decoded.
+    delivery: ClassVar[type[FrameDelivery]]
+
+    def __init__(
+        self, connection: Connection[StompGeneration, S], subscription: Subscription, subscriber: Subscriber
+    ) -> None:
+        super().__init__(connection, subscription, subscriber)
+        #: Delivered and not settled, by our numbers.
+        self._out: dict[int, Arrived] = {}
+        #: Came, and is not handed over yet.
+        self._arrived: deque[Arrived] = deque()
+
+    # -- what a broker is ---------------------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def names(self) -> frozenset[str]:
+        """What an ERROR frame may name that refuses it."""
+
+    @property
+    @abstractmethod
+    def live(self) -> Collection[str]:
+        """The ids of the STOMP subscriptions that last."""
+
+    @abstractmethod
+    def agreed(self) -> None:
+        """The broker agrees to a subscription."""
+
+    @abstractmethod
+    def denied(self, error: str) -> None:
+        """The broker refuses a subscription, and ends the connection for it."""
+
+    @abstractmethod
+    def acknowledge(self, settled: Sequence[Arrived]) -> None:
+        """Tell the broker that they are done with."""
+
+    # -- a subscription's handler -------------------------------------------------------------------------------------
+
+    def answered(self, subscription: str, error: str | None) -> None:
+        """The broker agrees, or refuses."""
+        if subscription not in self.live:
+            return
+        if error is None:
+            self.agreed()
+            self._connection.dirty.add(self)
+        else:
+            self.denied(error)
+
+    def arrived(self, subscription: str, incoming: Incoming) -> None:
+        """Keep a message until all that was read is taken in."""
+        if self._generation is not None:
+            self._arrived.append((subscription, incoming))
+            self._generation.arrivals.add(self)
+
+    # -- messages -----------------------------------------------------------------------------------------------------
+
+    def hand_over_arrived(self) -> None:
+        """Hand over what the window allows."""
+        if not self._active:
+            return
+        room = self._size - len(self._out)
+        batch: list[FrameDelivery] = []
+        while self._arrived and len(batch) < room:
+            arrived = self._arrived.popleft()
+            delivery = self.delivery(arrived[1], next_number(), self._attachment)
+            self._out[delivery.number] = arrived
+            batch.append(delivery)
+        if batch:
+            self.hand_over(batch)
+
+    def settle_now(self, batch: Sequence[Delivery], outcome: Outcome) -> None:
+        """Settle what is of this attachment. What is released waits here, and is handed over again first."""
+        taken = [self._out.pop(delivery.number, None) for delivery in batch if isinstance(delivery, FrameDelivery)]
+        mine = [arrived for arrived in taken if arrived is not None]
+        if outcome is Outcome.ACCEPT:
+            self.acknowledge(mine)
+        else:
+            self._arrived.extendleft(reversed(mine))
+
+    def void(self) -> None:
+        """All that came is the broker's again."""
+        self._out.clear()
+        self._arrived.clear()

@@ -1,0 +1,29 @@
+"""Messages that are too large to be received."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from examples.artemis import Artemis
+from tests.support.bench import opened
+
+pytestmark = pytest.mark.usefixtures("kind")
+
+MIB = 1 << 20
+
+
+def test_a_message_beyond_the_limit_ends_the_connection_and_stays(artemis: Artemis, unique: Callable[[str], str]):
+    name, large = unique("large"), "x" * (2 * MIB)
+    # It doesn't come back at once: the broker counts.
+    with opened(artemis, name, max_message_bytes=MIB, backoff_initial=20, backoff_max=20) as bench:
+        bench.listen_active(window=10)
+        bench.put("small")
+        bench.send(large)
+        [_, (connected, error)] = bench.connected.until(lambda seen: len(seen) > 1, "the connection is ended")
+        assert not connected
+        assert f"a message came that has more than {MIB} bytes (max_message_bytes)" in str(error)
+    with opened(artemis, name) as bench:
+        recorder = bench.listen_active(window=10)
+        recorder.deliveries.until(lambda _: large in recorder.bodies(), "it is still there, and whole")
