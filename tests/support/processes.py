@@ -133,7 +133,7 @@ class Numbers:
     def __init__(self, path: Path) -> None:
         """The file may not be there yet."""
         self.path = path
-        self._size = self._lines = 0
+        self._size = self._lines = self._seen = 0
 
     def __len__(self) -> int:
         """How many there are; only what is new since the last time is read."""
@@ -143,6 +143,16 @@ class Numbers:
             self._size += len(new)
             self._lines += new.count(b"\n")
         return self._lines
+
+    def more(self) -> list[int]:
+        """Those that are new since the last time."""
+        with contextlib.suppress(FileNotFoundError), self.path.open("rb") as file:
+            file.seek(self._seen)
+            new = file.read()
+            whole = new[: new.rfind(b"\n") + 1]
+            self._seen += len(whole)
+            return [int(line) for line in whole.splitlines()]
+        return []
 
     def read(self) -> list[int]:
         """All numbers so far, in their order, duplicates and all."""
