@@ -10,10 +10,13 @@ TITLE = "The broker is killed"
 
 EVENTS, KILLS = 100_000, 5
 
+#: Fewer are sent before the broker can be killed.
+LEAST = 5_000
+
 
 def run(terms: Terms) -> Figures:
     """Send durable events; at random moments, kill the broker while sends are under way, and start it again."""
-    count, kills = terms.count(EVENTS // terms.listeners, 500), terms.count(KILLS, 2)
+    count, kills = terms.count(EVENTS // terms.listeners, max(LEAST // terms.listeners, 500)), terms.count(KILLS, 2)
     under_way: list[int] = []
     unhandled: list[int] = []
     with Stage(terms) as stage:
@@ -30,7 +33,8 @@ def run(terms: Terms) -> Figures:
             unhandled.append(len(stage.confirmed) - stage.handled_count())
             assert under_way[-1] > 0, "the broker was killed while nothing was being sent"
             stage.broker.start()
-        sender.wait(300)
+        sender.expect("sent", 300)
+        sender.end()
         held = stage.drain()
         assert listener.runs
         figures = stage.account()

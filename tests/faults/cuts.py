@@ -21,6 +21,9 @@ CUTS = 500
 #: Of the process, in seconds; a silent peer is noticed after two of them.
 HEARTBEAT = 0.5
 
+#: Seconds between two sends; a listener that computes for 1 ms keeps up.
+PACE = 0.002
+
 #: Within so many seconds of the path's return, or of the detection, events flow again: backoff is at most 1 s.
 RESUMES = 3.0
 
@@ -103,7 +106,7 @@ def run(terms: Terms) -> Figures:
         record = Record(stage.handled[0] if terms.listeners == 1 else None)
         with CuttingProxy(stage.broker.port, record) as proxy:
             words = ("--rounds", str(terms.rounds), "--concurrency", str(terms.concurrency))
-            pace = ("--pace", str(0.001 * max(1, terms.listeners // 2)))
+            pace = ("--pace", str(PACE * max(1, terms.listeners // 4)))
             worker = stage.worker(
                 "traffic",
                 *(*words, *pace, "Event", terms.folder, *stage.queues),

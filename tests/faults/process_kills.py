@@ -11,6 +11,9 @@ TITLE = "Listening processes are killed"
 
 EVENTS, KILLS = 40_000, 20
 
+#: Fewer are handled before four processes can be killed.
+LEAST = 4_000
+
 #: Of computing per event, at least: some 1.5 ms, so that most of a process's time is in `on`.
 ROUNDS = 20_000
 
@@ -20,8 +23,8 @@ NAMES = ("first", "second")
 
 def run(terms: Terms) -> Figures:
     """Send events; at random moments, kill one of two listening processes, and start another one."""
-    terms = terms.but(rounds=max(terms.rounds, ROUNDS // terms.listeners))
-    count, kills = terms.count(EVENTS // terms.listeners, 500), terms.count(KILLS, 4)
+    terms = terms.but(rounds=max(terms.rounds, ROUNDS // min(terms.listeners, 10)))
+    count, kills = terms.count(EVENTS // terms.listeners, max(LEAST // terms.listeners, 500)), terms.count(KILLS, 4)
 
     def start(name: str) -> Worker:
         return stage.listen(name, "--begun")
@@ -39,7 +42,8 @@ def run(terms: Terms) -> Figures:
             workers[name].kill()
             assert stage.handled_count() < count, "a process was killed when all was done"
             workers[name] = start(name)
-        sender.wait(120)
+        sender.expect("sent", 120)
+        sender.end()
         held = stage.drain()
         figures = stage.account()
         begun, ended = len(stage.begun), sum(len(each) for each in stage.handled)

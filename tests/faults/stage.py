@@ -19,7 +19,7 @@ from tests.support.waiting import until
 EVENT = "Event"
 
 #: A queue of which nothing was taken for so long is stuck, in seconds. Over STOMP Artemis 2.44 can stand still for 10.
-_STUCK = 15.0
+_STUCK = 12.0
 
 
 class Stage:

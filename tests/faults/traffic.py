@@ -108,7 +108,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=0)
     parser.add_argument("--concurrency", type=int, default=1)
-    parser.add_argument("--pace", type=float, default=0.001, help="seconds between two sends")
+    parser.add_argument("--pace", type=float, default=0.002, help="seconds between two sends")
     parser.add_argument("event")
     parser.add_argument("folder", type=Path)
     parser.add_argument("listeners", nargs="+")

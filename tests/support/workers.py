@@ -97,7 +97,9 @@ def listen(options: argparse.Namespace) -> None:
 
 
 def send(options: argparse.Namespace) -> None:
-    """Send 0, 1, 2, ... and keep ``--window`` of them unconfirmed, until ``--count`` or the end of standard input.
+    """Send 0, 1, 2, ... and keep ``--window`` of them unconfirmed, until standard input ends, or ``--count`` are sent.
+
+    It says "sent" then, with all of them confirmed, and waits for the end of its input.
 
     Records the numbers before they are handed over (``submitted``), once they are confirmed, and those that failed.
     """
@@ -125,6 +127,9 @@ def send(options: argparse.Namespace) -> None:
             future.add_done_callback(lambda future, number=number: done(number, future))  # type: ignore[misc]
         for _ in range(options.window):
             room.acquire()
+        if options.count:
+            say("sent")
+            ended.wait()
 
 
 def _wait_for_end_of_input(ended: threading.Event) -> None:
