@@ -8,7 +8,7 @@ import time
 from collections import Counter
 
 from tests.faults.cutting import Cut, CuttingProxy, random_cut
-from tests.faults.stage import Stage, resources
+from tests.faults.stage import EVENT, Stage, resources
 from tests.faults.terms import Figures, Terms
 from tests.faults.wire import POINTS, Record
 from tests.support.processes import Numbers, Worker
@@ -65,7 +65,6 @@ class Path:
             self._proxy.reset()
         elif cut.point == "close":
             self._worker.tell("again")
-        began = time.monotonic()
         if not self._proxy.strike(5.0) and not self._proxy.disarm():
             self.counts["missed"] += 1
             if cut.point == "close":
@@ -80,9 +79,11 @@ class Path:
             mended = time.monotonic()
         self.wait_for_flow()
         flows = time.monotonic()
-        losses = [time_ for time_, connected in self._changes() if not connected and began <= time_ <= flows]
+        losses = [
+            time_ for time_, connected in self._changes() if not connected and self._proxy.struck <= time_ <= flows
+        ]
         self.delays.append(flows - max([mended, *losses]))
-        self.noticed += [time_ - began for time_ in losses[:1]]
+        self.noticed += [time_ - self._proxy.struck for time_ in losses[:1]]
         self.counts[cut.kind] += 1
         self.counts[cut.point] += 1
 
@@ -109,7 +110,11 @@ def run(terms: Terms) -> Figures:
             pace = ("--pace", str(PACE * max(1, terms.listeners // 4)))
             worker = stage.worker(
                 "traffic",
-                *(*words, *pace, "Event", terms.folder, *stage.queues),
+                *words,
+                *pace,
+                EVENT,
+                terms.folder,
+                *stage.queues,
                 program="tests.faults.traffic",
                 port=proxy.port,
                 heartbeat=HEARTBEAT,
@@ -122,8 +127,8 @@ def run(terms: Terms) -> Figures:
             for point in points:
                 path.cut(random_cut(terms.random, point, HEARTBEAT))
             path.wait_for_flow()
-            after = resources(worker)
             until(lambda: resources(worker)[:2] <= before[:2], lambda: f"{before} became {resources(worker)}", 30)
+            after = resources(worker)
             worker.tell("quiet")
             held = stage.drain()
             worker.end()

@@ -63,6 +63,7 @@ class CuttingProxy(Proxy):
 
     Attributes:
         record: of settlements.
+        struck: when it last did, by `time.monotonic`.
     """
 
     def __init__(self, port: int, record: Record) -> None:
@@ -71,6 +72,7 @@ class CuttingProxy(Proxy):
         self.record = record
         self._cut: Cut | None = None
         self._skip = 0
+        self.struck = 0.0
         self._struck = threading.Event()
         self._dripping = False
 
@@ -121,6 +123,7 @@ class CuttingProxy(Proxy):
             await super()._forward(number, direction, piece, writer)
 
     async def _begin(self, cut: Cut) -> None:
+        self.struck = time.monotonic()
         if cut.kind == "reset":
             await self._reset()
         elif cut.kind == "drip":

@@ -19,7 +19,13 @@ _VALUES: tuple[Any, ...] = (
 )
 _BODIES = (b"", b"{}", b"[]", b"null", b"{", b'{"number":}', b"\xff\xfe{", b"[" * 50_000, b'{"a":' * 20_000, b"NaN")
 _KEYS = (
-    *("eventing-attempts", "eventing-uncounted-attempts", "eventing-first-failed-at", "eventing-error-type", "eventing-"),
+    *(
+        "eventing-attempts",
+        "eventing-uncounted-attempts",
+        "eventing-first-failed-at",
+        "eventing-error-type",
+        "eventing-",
+    ),
     *("", " ", ":", "größe", "a\nb", "JMSXDeliveryCount", "traceparent", "k" * 3_000, "\U0001f600"),
 )
 _TEXTS = ("", "0", "-1", "99999999999999999999", "yesterday", "\r\n", "\\c", "\0", "ä" * 4_000, "a:b", "\U0001f600")
@@ -107,4 +113,3 @@ def name(random: Random) -> str:
     """What may name an event, or not."""
     parts = ("::", "?", "#", "*", ",", "topic://", "queue://", "\0", "\n", " ", ".", "-", "ä", "\u200b", "{event}")
     return "".join(random.choice((*parts, *string.ascii_letters)) for _ in range(random.randrange(12)))
-

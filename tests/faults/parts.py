@@ -27,10 +27,10 @@ class Part:
 
 
 #: A listener that computes all the time: some 1 ms for each event, on several threads at once.
-COMPUTING = {"rounds": 15_000, "concurrency": 4}
+COMPUTING: dict[str, Any] = {"rounds": 15_000, "concurrency": 4}
 
 #: One event, and so many queues.
-MANY = {"listeners": 100, "rounds": 0}
+MANY: dict[str, Any] = {"listeners": 100, "rounds": 0}
 
 #: The share of the counts in the shortened passes.
 _SHARE = 0.1

@@ -15,7 +15,6 @@ from eventing_stomp._frames import frame
 from examples.artemis import Artemis
 from tests.support.plain import Capability
 
-
 #: A STOMP broker doesn't answer to a frame whose end it still waits for.
 _PATIENCE = 0.5
 

@@ -30,6 +30,6 @@ def test_the_promises_hold(name: str, over: str, tmp_path: Path):
     if reason:
         pytest.skip(reason)
     terms = Terms(over=over, folder=tmp_path, scale=SCALES.get(name, 0.1))
-    print(f"seed {terms.seed}")  # noqa: T201 (to repeat it)
+    print(f"seed {terms.seed}")
     for what, figure in PARTS[name].run(terms).items():
-        print(f"{what}: {figure}")  # noqa: T201 (figures to look at)
+        print(f"{what}: {figure}")
