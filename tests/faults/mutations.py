@@ -30,13 +30,16 @@ def run(terms: Terms) -> Figures:
 
         # Almost everything fails here, which is no reason to pause.
         listener = stage.listen(retry={"pause_after": 0, "max_attempts": 2, "initial": 0.01})
-        with RawAmqp(stage.broker, EVENT) if terms.over == "amqp" else RawStomp(stage.broker) as client:
+        with RawAmqp(stage.broker, EVENT) as over_amqp, RawStomp(stage.broker) as over_stomp:
             while tried < messages or (tried < messages * 3 and tell(queue, "messagesAdded") < messages):
-                if terms.over == "amqp":
+                # What it can't turn into a frame takes Artemis 2.44 to end a STOMP listener's connection, again and
+                # again, until it gives up on the message: there the messages come over STOMP alone.
+                if terms.over == "amqp" and random.random() < 0.5:
                     batch = [amqp(random) for _ in range(_BATCH)]
+                    over_amqp.put(batch)
                 else:
                     batch = [stomp(random, EVENT, at) for at in range(_BATCH)]
-                client.put(batch)
+                    over_stomp.put(batch)
                 tried += len(batch)
                 assert listener.runs, listener.log[-5000:]
 
@@ -60,7 +63,7 @@ def run(terms: Terms) -> Figures:
         "dead-lettered": dead,
         "expired, by their own headers": expired,
         "taken away by the broker": killed,
-        "connections of the raw client that the broker ended": client.connections - 1,
+        "connections of raw clients that the broker ended": over_amqp.connections + over_stomp.connections - 2,
         "connections of the listener that were lost": losses,
     }
     assert added >= messages, figures
