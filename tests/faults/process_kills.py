@@ -24,7 +24,7 @@ NAMES = ("first", "second")
 def run(terms: Terms) -> Figures:
     """Send events; at random moments, kill one of two listening processes, and start another one."""
     terms = terms.but(rounds=max(terms.rounds, ROUNDS // min(terms.listeners, 5)))
-    count, kills = terms.count(EVENTS // terms.listeners, max(LEAST // terms.listeners, 500)), terms.count(KILLS, 2)
+    count, kills = terms.count(EVENTS // terms.listeners, max(LEAST // terms.listeners, 500)), terms.count(KILLS, 3)
 
     def start(name: str) -> Worker:
         return stage.listen(name, "--begun")

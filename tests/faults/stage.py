@@ -44,7 +44,9 @@ class Stage:
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        self._stack.enter_context(self.broker)
+        # Its log stays where something failed.
+        self._stack.push(lambda kind, _error, _traceback: self.broker.close(keep=kind is not None))
+        self.broker.start()
         return self
 
     def __exit__(
