@@ -37,7 +37,7 @@ def main() -> int:
     broken = 0
     for name in options.part or PARTS:
         for over in PARTS[name].over:
-            if options.over not in {None, over}:
+            if options.over not in {None, over} and over != "both":
                 continue
             try:
                 results[name, over] = run(name, over, options.scale, options.seed)

@@ -139,7 +139,7 @@ def run(terms: Terms) -> Figures:
         **{f"cuts: {what}": count for what, count in path.counts.items()},
         "until events flow again, in s: median": round(statistics.median(path.delays), 2),
         "until events flow again, in s: longest": round(max(path.delays), 2),
-        "until a loss is noticed, in s: longest": round(max(path.noticed), 2),
+        "until a loss is noticed, in s: longest": round(max(path.noticed, default=0.0), 2),
         f"until events flow again: over {RESUMES:g} s": late,
         "threads before and after": [before[0], after[0]],
         "descriptors before and after": [before[1], after[1]],
