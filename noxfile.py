@@ -94,6 +94,13 @@ def demo(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def faults(session: nox.Session) -> None:
+    """The fault suite in full, which writes docs/explanation/reliability.md: an hour or two, on brokers of its own."""
+    install(session, *PACKAGES, more=nox.project.dependency_groups(PROJECT, "test"))
+    session.run("python", "-m", "tests.faults", *session.posargs)
+
+
+@nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """How fast it is beside raw Proton and raw stomp.py, on an Artemis of its own. Wants an idle machine."""
     install(session, *PACKAGES)

@@ -16,7 +16,9 @@ from examples.artemis import Artemis
 _numbers = itertools.count(1)
 
 
-class _Capability(LinkOption):
+class Capability(LinkOption):
+    """What a link asks its address to be."""
+
     def __init__(self, name: str) -> None:
         self._name = name
 
@@ -52,14 +54,14 @@ class PlainClient:
     def send(self, address: str, message: Message) -> None:
         """Send to an event's queues, and wait for the broker's confirmation."""
         name = f"plain-{next(_numbers)}"
-        sender = self._connection.create_sender(address, name=name, options=_Capability("topic"))
+        sender = self._connection.create_sender(address, name=name, options=Capability("topic"))
         sender.send(message)
         sender.close()
 
     def take(self, address: str, *, capability: str = "topic") -> Any:
         """Take the next message from a queue, and remove it."""
         name = f"plain-{next(_numbers)}"
-        receiver = self._connection.create_receiver(address, name=name, credit=1, options=_Capability(capability))
+        receiver = self._connection.create_receiver(address, name=name, credit=1, options=Capability(capability))
         message = receiver.receive()
         receiver.accept()
         receiver.close()

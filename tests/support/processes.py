@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import TracebackType
@@ -20,25 +21,28 @@ class Worker:
     """One process of `tests.support.workers`; killed at the end of the block. Not thread-safe."""
 
     def __init__(
-        self, broker: Artemis, server_name: str, log: Path, *arguments: str | Path, provider: str = "amqp"
+        self,
+        broker: Artemis,
+        server_name: str,
+        log: Path,
+        *arguments: str | Path,
+        provider: str = "amqp",
+        program: str = "tests.support.workers",
+        retry: Mapping[str, object] | None = None,
+        **table: object,
     ) -> None:
-        """Start it."""
+        """Start it, with these settings in the provider's table, and in that of retries."""
         self.name = server_name
         self._log = log
-        table = f"EVENTING_{provider.upper()}__"
-        settings = {
-            "EVENTING_PROVIDER": provider,
-            "EVENTING_SERVER_NAME": server_name,
-            f"{table}HOST": broker.host,
-            f"{table}PORT": str(broker.port),
-            f"{table}USER": broker.user,
-            f"{table}PASSWORD": broker.password,
-            # A broker that a test starts again is there within seconds.
-            f"{table}BACKOFF_MAX": "1",
-        }
+        place = {"host": broker.host, "port": broker.port, "user": broker.user, "password": broker.password}
+        # A broker that a test starts again is there within seconds.
+        tables = {provider: {**place, "backoff_max": 1, **table}, "retry": retry or {}}
+        settings = {"EVENTING_PROVIDER": provider, "EVENTING_SERVER_NAME": server_name}
+        for name, values in tables.items():
+            settings |= {f"EVENTING_{name}__{key}".upper(): str(value) for key, value in values.items()}
         with log.open("a") as errors:
             self._process = subprocess.Popen(
-                [*module("tests.support.workers"), *map(str, arguments)],
+                [*module(program), *map(str, arguments)],
                 cwd=ROOT,
                 env={**os.environ, **settings},
                 stdin=subprocess.PIPE,
@@ -77,18 +81,25 @@ class Worker:
             said = f"nothing in {timeout:g} s"
         assert said == word, f"{self.name} said {said!r} and not {word!r}; its log:\n{self.log}"
 
+    def tell(self, word: str) -> None:
+        """Give it a line of input."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{word}\n")
+        self._process.stdin.flush()
+
     def end(self, timeout: float = 60.0) -> None:
         """End its input, and wait for it to end in order: a sender does so when all is confirmed."""
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._wait(timeout)
+        self.wait(timeout)
 
     def stop(self, timeout: float = 60.0) -> None:
         """SIGTERM, and wait for it to end in order."""
         self._process.send_signal(signal.SIGTERM)
-        self._wait(timeout)
+        self.wait(timeout)
 
-    def _wait(self, timeout: float) -> None:
+    def wait(self, timeout: float = 60.0) -> None:
+        """Wait for it to end in order, by itself."""
         code = self._process.wait(timeout)
         assert code == 0, f"{self.name} ended with {code}; its log:\n{self.log}"
 
@@ -122,9 +133,26 @@ class Numbers:
     def __init__(self, path: Path) -> None:
         """The file may not be there yet."""
         self.path = path
+        self._size = self._lines = self._seen = 0
 
     def __len__(self) -> int:
-        return self._bytes().count(b"\n")
+        """How many there are; only what is new since the last time is read."""
+        with contextlib.suppress(FileNotFoundError), self.path.open("rb") as file:
+            file.seek(self._size)
+            new = file.read()
+            self._size += len(new)
+            self._lines += new.count(b"\n")
+        return self._lines
+
+    def more(self) -> list[int]:
+        """Those that are new since the last time."""
+        with contextlib.suppress(FileNotFoundError), self.path.open("rb") as file:
+            file.seek(self._seen)
+            new = file.read()
+            whole = new[: new.rfind(b"\n") + 1]
+            self._seen += len(whole)
+            return [int(line) for line in whole.splitlines()]
+        return []
 
     def read(self) -> list[int]:
         """All numbers so far, in their order, duplicates and all."""

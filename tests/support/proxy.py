@@ -173,11 +173,11 @@ class Proxy:
         try:
             far_reader, far_writer = await asyncio.open_connection(*self._target)
             self._writers.add(far_writer)
-            self.accepted += 1
+            self.accepted = number = self.accepted + 1
             await self._notify()
             async with asyncio.TaskGroup() as pumps:
-                pumps.create_task(self._pump("to_server", _chunks(reader), far_writer))
-                pumps.create_task(self._pump("to_client", _frames(far_reader), writer))
+                pumps.create_task(self._pump(number, "to_server", self._split_client(reader), far_writer))
+                pumps.create_task(self._pump(number, "to_client", frames(far_reader), writer))
         except* OSError:
             pass  # the server is not there, or an end was reset: the other end sees it below
         finally:
@@ -187,7 +187,19 @@ class Proxy:
                     end.transport.abort()
             self._tasks.discard(task)
 
-    async def _pump(self, direction: Direction, pieces: AsyncIterator[bytes], writer: asyncio.StreamWriter) -> None:
+    def _split_client(self, reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+        """What a client says, in pieces."""
+        return _chunks(reader)
+
+    async def _forward(self, _number: int, direction: Direction, piece: bytes, writer: asyncio.StreamWriter) -> None:
+        """Pass a piece on, of the connection with this number."""
+        writer.write(piece)
+        self.forwarded[direction] += len(piece)
+        await writer.drain()
+
+    async def _pump(
+        self, number: int, direction: Direction, pieces: AsyncIterator[bytes], writer: asyncio.StreamWriter
+    ) -> None:
         try:
             async for piece in pieces:
                 await self._wait(lambda: direction not in self._silent or writer.is_closing())
@@ -195,9 +207,7 @@ class Proxy:
                     self._held.append((writer, piece))
                     await self._notify()
                     continue
-                writer.write(piece)
-                self.forwarded[direction] += len(piece)
-                await writer.drain()
+                await self._forward(number, direction, piece, writer)
         finally:
             # The end of one way is the end of both: half-open connections are no use to the protocols here.
             writer.close()
@@ -210,8 +220,8 @@ async def _chunks(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
             yield chunk
 
 
-async def _frames(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
-    """Split what an AMQP or STOMP server says into frames; of another protocol, chunks as they come."""
+async def frames(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """Split what an AMQP or STOMP peer says into frames; of another protocol, chunks as they come."""
     with contextlib.suppress(OSError, asyncio.IncompleteReadError):
         head = await reader.read(4)
         while head:
@@ -220,7 +230,7 @@ async def _frames(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
             size = int.from_bytes(head)
             if head == b"AMQP":
                 size = 8
-            elif head in {b"CONN", b"ERRO"}:
+            elif head in {b"CONN", b"ERRO", b"STOM"}:
                 async for frame in _stomp_frames(reader, head):
                     yield frame
                 return

@@ -75,28 +75,31 @@ def listener_of(
 def listen(options: argparse.Namespace) -> None:
     """Record each call of ``on``, until SIGTERM."""
     records = {name: Record(options.folder / name) for name in options.listeners}
+    begun = Record(options.folder / "begun") if options.begun else None
 
     def on(name: str) -> Callable[[int], None]:
         record = records[name]
 
         def call(number: int) -> None:
+            if begun:
+                begun.add(number)
             compute(options.rounds)
             record.add(number)
 
         return call
 
     event_type = event_named(options.event)
-    listeners = [
-        listener_of(event_type, name, on(name), per_process=options.per_process, ordered=options.ordered)
-        for name in options.listeners
-    ]
+    settings = {key: getattr(options, key) for key in ("per_process", "ordered", "concurrency")}
+    listeners = [listener_of(event_type, name, on(name), **settings) for name in options.listeners]
     with EventManager.from_config(listeners=listeners, pipelines=[]) as manager:
         say("ready")
         manager.run()
 
 
 def send(options: argparse.Namespace) -> None:
-    """Send 0, 1, 2, ... and keep ``--window`` of them unconfirmed, until standard input ends.
+    """Send 0, 1, 2, ... and keep ``--window`` of them unconfirmed, until standard input ends, or ``--count`` are sent.
+
+    It says "sent" then, with all of them confirmed, and waits for the end of its input.
 
     Records the numbers before they are handed over (``submitted``), once they are confirmed, and those that failed.
     """
@@ -114,7 +117,7 @@ def send(options: argparse.Namespace) -> None:
             room.release()
 
         say("ready")
-        for number in itertools.count():
+        for number in range(options.count) if options.count else itertools.count():
             room.acquire()
             if ended.is_set():
                 room.release()
@@ -124,6 +127,9 @@ def send(options: argparse.Namespace) -> None:
             future.add_done_callback(lambda future, number=number: done(number, future))  # type: ignore[misc]
         for _ in range(options.window):
             room.acquire()
+        if options.count:
+            say("sent")
+            ended.wait()
 
 
 def _wait_for_end_of_input(ended: threading.Event) -> None:
@@ -145,12 +151,15 @@ def main() -> None:
     listening.add_argument("--per-process", action="store_true")
     listening.add_argument("--ordered", action="store_true")
     listening.add_argument("--rounds", type=int, default=0)
+    listening.add_argument("--concurrency", type=int, default=1)
+    listening.add_argument("--begun", action="store_true", help="record what is begun, too, in a file of that name")
     listening.add_argument("event")
     listening.add_argument("folder", type=Path)
     listening.add_argument("listeners", nargs="+")
     sending = kinds.add_parser("send")
     sending.set_defaults(run=send)
     sending.add_argument("--window", type=int, default=1_000)
+    sending.add_argument("--count", type=int, default=0)
     sending.add_argument("event")
     sending.add_argument("folder", type=Path)
     options = parser.parse_args()

@@ -1,0 +1,50 @@
+"""The broker is killed under load, again and again."""
+
+from __future__ import annotations
+
+from tests.faults.stage import Stage
+from tests.faults.terms import Figures, Terms
+from tests.support.waiting import until
+
+TITLE = "The broker is killed"
+
+EVENTS, KILLS = 100_000, 5
+
+#: Fewer are sent before the broker can be killed.
+LEAST = 5_000
+
+
+def run(terms: Terms) -> Figures:
+    """Send durable events; at random moments, kill the broker while sends are under way, and start it again."""
+    count, kills = terms.count(EVENTS // terms.listeners, max(LEAST // terms.listeners, 500)), terms.count(KILLS, 2)
+    under_way: list[int] = []
+    unhandled: list[int] = []
+    with Stage(terms) as stage:
+        listener = stage.listen()
+        sender = stage.send(count)
+        for moment in terms.moments(kills, count):
+            until(
+                lambda moment=moment: len(stage.confirmed) >= moment,  # type: ignore[misc]
+                lambda: f"{len(stage.confirmed)} confirmed; the sender's log:\n{sender.log}",
+                120,
+            )
+            stage.broker.kill()
+            under_way.append(len(stage.submitted) - len(stage.confirmed) - len(stage.failed))
+            unhandled.append(len(stage.confirmed) - stage.handled_count())
+            assert under_way[-1] > 0, "the broker was killed while nothing was being sent"
+            stage.broker.start()
+        sender.expect("sent", 300)
+        sender.end()
+        held = stage.drain()
+        assert listener.runs
+        figures = stage.account()
+        listener.stop()
+    assert figures["sends that failed"] == 0
+    assert figures["events confirmed"] == count
+    return {
+        "kills of the broker": kills,
+        "sends under way at each": under_way,
+        "confirmed and not yet handled at each": unhandled,
+        **figures,
+        **({"held back by the broker until its restart": held} if terms.over == "stomp" else {}),
+    }

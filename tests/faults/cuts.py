@@ -1,0 +1,155 @@
+"""The path to the broker is cut, at random frames of connect, send, settle and close."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from collections import Counter
+
+from tests.faults.cutting import Cut, CuttingProxy, random_cut
+from tests.faults.stage import EVENT, Stage, resources
+from tests.faults.terms import Figures, Terms
+from tests.faults.wire import POINTS, Record
+from tests.support.processes import Numbers, Worker
+from tests.support.waiting import until
+
+TITLE = "The path to the broker is cut"
+
+CUTS = 500
+
+#: Of the process, in seconds; a silent peer is noticed after two of them.
+HEARTBEAT = 0.5
+
+#: Seconds between two sends; a listener that computes for 1 ms keeps up.
+PACE = 0.002
+
+#: Within so many seconds of the path's return, or of the detection, events flow again: backoff is at most 1 s.
+RESUMES = 3.0
+
+#: Over STOMP Artemis 2.44 can stand still for 10 s after a loss.
+_PATIENCE = 30.0
+
+
+class Newest:
+    """The highest number in a file so far."""
+
+    def __init__(self, numbers: Numbers) -> None:
+        self._numbers = numbers
+        self._highest = -1
+
+    def has_reached(self, number: int) -> bool:
+        """Whether one at least as high is there."""
+        self._highest = max([self._highest, *self._numbers.more()])
+        return self._highest >= number
+
+
+class Path:
+    """A process whose connections are cut, and how long it takes to recover. Not thread-safe."""
+
+    def __init__(self, stage: Stage, proxy: CuttingProxy, worker: Worker) -> None:
+        self._stage = stage
+        self._proxy = proxy
+        self._worker = worker
+        self._states = stage.numbers("states")
+        self._newest = [Newest(stage.numbers(name)) for name in ("confirmed", *stage.queues)]
+        self.counts: Counter[str] = Counter()
+        self.delays: list[float] = []
+        self.noticed: list[float] = []
+
+    def cut(self, cut: Cut) -> None:
+        """Cut, wait, mend, and measure until events flow."""
+        self.wait_for_flow()
+        self._proxy.arm(cut)
+        if cut.point == "connect":
+            self._proxy.reset()
+        elif cut.point == "close":
+            self._worker.tell("again")
+        if not self._proxy.strike(5.0) and not self._proxy.disarm():
+            self.counts["missed"] += 1
+            if cut.point == "close":
+                self._worker.expect("ready")
+            return
+        if cut.kind != "reset":
+            # How long the fault lasts; nothing is waited for.
+            threading.Event().wait(cut.seconds)
+        mended = self._proxy.mend()
+        if cut.point == "close":
+            self._worker.expect("ready")
+            mended = time.monotonic()
+        self.wait_for_flow()
+        flows = time.monotonic()
+        losses = [
+            time_ for time_, connected in self._changes() if not connected and self._proxy.struck <= time_ <= flows
+        ]
+        self.delays.append(flows - max([mended, *losses]))
+        self.noticed += [time_ - self._proxy.struck for time_ in losses[:1]]
+        self.counts[cut.kind] += 1
+        self.counts[cut.point] += 1
+
+    def wait_for_flow(self) -> None:
+        """Wait until an event that is sent from now on is confirmed and handled."""
+        number = len(self._stage.submitted)
+        until(
+            lambda: all(newest.has_reached(number) for newest in self._newest),
+            lambda: f"events flow; the log:\n{self._worker.log[-5000:]}",
+            _PATIENCE,
+        )
+
+    def _changes(self) -> list[tuple[float, bool]]:
+        return [(line // 2 / 1e9, bool(line % 2)) for line in self._states.read()]
+
+
+def run(terms: Terms) -> Figures:
+    """Cut, measure how long it takes until events flow again, and compare threads and descriptors."""
+    cuts = terms.count(CUTS, 10)
+    with Stage(terms) as stage:
+        record = Record(stage.handled[0] if terms.listeners == 1 else None)
+        with CuttingProxy(stage.broker.port, record) as proxy:
+            words = ("--rounds", str(terms.rounds), "--concurrency", str(terms.concurrency))
+            pace = ("--pace", str(PACE * max(1, terms.listeners // 4)))
+            worker = stage.worker(
+                "traffic",
+                *words,
+                *pace,
+                EVENT,
+                terms.folder,
+                *stage.queues,
+                program="tests.faults.traffic",
+                port=proxy.port,
+                heartbeat=HEARTBEAT,
+            )
+            path = Path(stage, proxy, worker)
+            path.wait_for_flow()
+            before = resources(worker)
+            points = [POINTS[at % len(POINTS)] for at in range(cuts)]
+            terms.random.shuffle(points)
+            for point in points:
+                path.cut(random_cut(terms.random, point, HEARTBEAT))
+            path.wait_for_flow()
+            until(lambda: resources(worker)[:2] <= before[:2], lambda: f"{before} became {resources(worker)}", 30)
+            after = resources(worker)
+            worker.tell("quiet")
+            held = stage.drain()
+            worker.end()
+        figures = stage.account()
+    assert not record.flaws, record.flaws[:10]
+    late = sum(delay > RESUMES for delay in path.delays)
+    figures = {
+        **{f"cuts: {what}": count for what, count in path.counts.items()},
+        "until events flow again, in s: median": round(statistics.median(path.delays), 2),
+        "until events flow again, in s: longest": round(max(path.delays), 2),
+        "until a loss is noticed, in s: longest": round(max(path.noticed, default=0.0), 2),
+        f"until events flow again: over {RESUMES:g} s": late,
+        "threads before and after": [before[0], after[0]],
+        "descriptors before and after": [before[1], after[1]],
+        "settlements seen on the wire": record.settlements,
+        "of those acceptances": record.accepted,
+        "settlements of another connection's deliveries": len(record.flaws),
+        **figures,
+    }
+    if terms.over == "stomp":
+        figures["held back by the broker until its restart"] = held
+    else:
+        assert not late, figures
+    return figures

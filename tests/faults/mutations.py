@@ -1,0 +1,71 @@
+"""Mutated messages on a live queue: each is handled or dead-lettered, and the process lives."""
+
+from __future__ import annotations
+
+from tests.faults.mutants import amqp, stomp
+from tests.faults.raw import RawAmqp, RawStomp
+from tests.faults.stage import EVENT, Stage
+from tests.faults.terms import Figures, Terms
+from tests.support.plain import PlainClient
+from tests.support.waiting import until
+
+TITLE = "Mutated messages"
+
+MESSAGES = 50_000
+
+#: Sent at a time; where the broker ends a connection over one of them, those behind it are not sent at all.
+_BATCH = 10
+
+
+def run(terms: Terms) -> Figures:
+    """Send mutated messages by a raw client, until so many are in the queue; and compare all counts."""
+    messages = terms.count(MESSAGES)
+    random = terms.random
+    tried = 0
+    with Stage(terms) as stage, PlainClient(stage.broker) as plain:
+        (queue,) = stage.queues
+
+        def tell(name: str, key: str) -> int:
+            return int((plain.queue(name) or {}).get(key, 0))
+
+        # Almost everything fails here, which is no reason to pause.
+        listener = stage.listen(retry={"pause_after": 0, "max_attempts": 2, "initial": 0.01})
+        with RawAmqp(stage.broker, EVENT) as over_amqp, RawStomp(stage.broker) as over_stomp:
+            while tried < messages or (tried < messages * 3 and tell(queue, "messagesAdded") < messages):
+                # What it can't turn into a frame takes Artemis 2.44 to end a STOMP listener's connection, again and
+                # again, until it gives up on the message: there the messages come over STOMP alone.
+                if terms.over == "amqp" and random.random() < 0.5:
+                    batch = [amqp(random) for _ in range(_BATCH)]
+                    over_amqp.put(batch)
+                else:
+                    batch = [stomp(random, EVENT, at) for at in range(_BATCH)]
+                    over_stomp.put(batch)
+                tried += len(batch)
+                assert listener.runs, listener.log[-5000:]
+
+        def counts() -> tuple[int, ...]:
+            ours = [tell(queue, key) for key in ("messagesAdded", "messagesExpired", "messagesKilled")]
+            return (*ours, tell(f"{queue}.dead", "messagesAdded"), stage.handled_count())
+
+        def add_up() -> bool:
+            added, *others = counts()
+            return added == sum(others) and tell(queue, "messageCount") == 0
+
+        until(add_up, lambda: f"counts add up: {counts()}; the log:\n{listener.log[-5000:]}", 120)
+        assert listener.runs
+        added, expired, killed, dead, handled = counts()
+        listener.stop()
+        losses = listener.log.count("connection lost")
+    figures: Figures = {
+        "messages tried": tried,
+        "messages in the queue": added,
+        "handled": handled,
+        "dead-lettered": dead,
+        "expired, by their own headers": expired,
+        "taken away by the broker": killed,
+        "connections of raw clients that the broker ended": over_amqp.connections + over_stomp.connections - 2,
+        "connections of the listener that were lost": losses,
+    }
+    assert added >= messages, figures
+    assert not killed, figures
+    return figures

@@ -1,0 +1,62 @@
+"""All parts of the suite, in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from tests.faults import broker_kills, cuts, fuzz, mutations, process_kills, soak
+from tests.faults.terms import Figures, Terms
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part.
+
+    Attributes:
+        title: for people.
+        run: does it.
+        over: on which protocols; "both" for what isn't about either.
+    """
+
+    title: str
+    run: Callable[[Terms], Figures]
+    over: tuple[str, ...] = ("amqp", "stomp")
+
+
+#: A listener that computes all the time: some 1 ms for each event, on several threads at once.
+COMPUTING: dict[str, Any] = {"rounds": 15_000, "concurrency": 4}
+
+#: One event, and so many queues.
+MANY: dict[str, Any] = {"listeners": 100, "rounds": 0}
+
+#: The share of the counts in the shortened passes.
+_SHARE = 0.1
+
+
+def _shortened(run: Callable[[Terms], Figures], terms: Terms, **changes: Any) -> Figures:
+    return run(terms.but(scale=terms.scale * _SHARE, **changes))
+
+
+_KINDS = {"broker-kills": broker_kills, "process-kills": process_kills, "cuts": cuts}
+
+#: Those of kills and cuts with other listeners, by name.
+SHORTENED: dict[str, Part] = {
+    f"{name}-{how}": Part(f"{module.TITLE}, {words}", partial(_shortened, module.run, **changes))
+    for how, words, changes in (
+        ("computing", "with a listener that computes all the time", COMPUTING),
+        ("many", "with 100 listeners", MANY),
+    )
+    for name, module in _KINDS.items()
+}
+
+#: By name.
+PARTS: dict[str, Part] = {
+    **{name: Part(module.TITLE, module.run) for name, module in _KINDS.items()},
+    "mutations": Part(mutations.TITLE, mutations.run),
+    "fuzz": Part(fuzz.TITLE, fuzz.run, over=("both",)),
+    "soak": Part(soak.TITLE, soak.run),
+    **SHORTENED,
+}

@@ -1,0 +1,62 @@
+"""Many events, and memory, threads and descriptors that stay as they are."""
+
+from __future__ import annotations
+
+from tests.faults.stage import Stage, resources
+from tests.faults.terms import Figures, Terms
+from tests.support.processes import Worker
+from tests.support.waiting import until
+
+TITLE = "Soak"
+
+EVENTS = 1_000_000
+
+#: Resident memory may grow by that share after the first tenth of the events.
+GROWTH = 0.05
+
+#: Looks at the processes, after the first tenth.
+_LOOKS = 18
+
+
+def run(terms: Terms) -> Figures:
+    """Send and handle, and look at both processes from time to time."""
+    count = terms.count(EVENTS)
+    with Stage(terms) as stage:
+        workers = {"listening": stage.listen(), "sending": stage.send(count)}
+        seen: dict[str, list[tuple[int, int, int]]] = {name: [] for name in workers}
+
+        def look_at_both() -> None:
+            for name, worker in workers.items():
+                seen[name].append(resources(worker))
+
+        for look in range(_LOOKS + 1):
+            share = 0.1 + 0.9 * look / _LOOKS
+            _wait_for(stage, workers, round(count * share))
+            look_at_both()
+        workers["sending"].expect("sent", 600)
+        stage.drain()
+        look_at_both()
+        figures = stage.account()
+        workers["sending"].end()
+        workers["listening"].stop()
+    for name, looks in seen.items():
+        threads, descriptors, memory = zip(*looks, strict=True)
+        growth = max(memory) / memory[0] - 1
+        figures |= {
+            f"{name} process: memory after the first tenth, in MiB": round(memory[0] / 1024, 1),
+            f"{name} process: growth since then, in %": round(100 * growth, 1),
+            f"{name} process: threads": sorted(set(threads)),
+            f"{name} process: descriptors": sorted(set(descriptors)),
+        }
+        assert growth < GROWTH, figures
+        assert len(set(threads)) == len(set(descriptors)) == 1, figures
+    assert figures["events confirmed"] == count, figures
+    return figures
+
+
+def _wait_for(stage: Stage, workers: dict[str, Worker], number: int) -> None:
+    until(
+        lambda: stage.handled_count() >= number and len(stage.confirmed) >= number,
+        lambda: f"{number} handled; {stage.handled_count()} are; {[worker.log[-2000:] for worker in workers.values()]}",
+        1800,
+    )
