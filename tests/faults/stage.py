@@ -54,6 +54,11 @@ class Stage:
     ) -> None:
         self._stack.__exit__(kind, error, traceback)
 
+    def add(self, broker: Artemis) -> None:
+        """Start another broker; it ends with this one."""
+        self._stack.push(lambda kind, _error, _traceback: broker.close(keep=kind is not None))
+        broker.start()
+
     def numbers(self, name: str) -> Numbers:
         """A file of numbers that a worker writes."""
         return Numbers(self.terms.folder / name)
