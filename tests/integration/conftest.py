@@ -69,7 +69,7 @@ def start_worker(tmp_path: Path) -> Iterator[Callable[..., Worker]]:
     It is killed after the test.
     """
     with ExitStack() as stack:
-        yield lambda broker, server_name, *arguments, **options: stack.enter_context(
+        yield lambda broker, server_name, /, *arguments, **options: stack.enter_context(
             Worker(broker, server_name, tmp_path / f"{server_name}.log", *arguments, **options)
         )
 

@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Self
 
-from examples.artemis import Artemis
+from tests.support.bench import Broker
 from tests.support.commands import ROOT, module
 
 
@@ -22,9 +22,10 @@ class Worker:
 
     def __init__(
         self,
-        broker: Artemis,
+        broker: Broker,
         server_name: str,
         log: Path,
+        /,
         *arguments: str | Path,
         provider: str = "amqp",
         program: str = "tests.support.workers",

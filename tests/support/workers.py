@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from eventing_core import EventListener, EventManager, event, event_listener
+from eventing_core import Envelope, EnvelopePipeline, EventListener, EventManager, event, event_listener
 
 
 class Numbered(BaseModel):
@@ -72,6 +73,24 @@ def listener_of(
     return Listener
 
 
+def die() -> None:
+    """As by the kernel, out of memory."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class DiesBefore(EnvelopePipeline):
+    """Takes its process down with one event, before ``on``."""
+
+    def __init__(self, number: int) -> None:
+        """Of the event."""
+        self._number = number
+
+    def handle(self, envelope: Envelope, _: object) -> None:
+        """Die, or do nothing."""
+        if Numbered.model_validate_json(envelope.get_body()).number == self._number:
+            die()
+
+
 def listen(options: argparse.Namespace) -> None:
     """Record each call of ``on``, until SIGTERM."""
     records = {name: Record(options.folder / name) for name in options.listeners}
@@ -83,6 +102,8 @@ def listen(options: argparse.Namespace) -> None:
         def call(number: int) -> None:
             if begun:
                 begun.add(number)
+            if number == options.deadly:
+                die()
             compute(options.rounds)
             record.add(number)
 
@@ -91,7 +112,8 @@ def listen(options: argparse.Namespace) -> None:
     event_type = event_named(options.event)
     settings = {key: getattr(options, key) for key in ("per_process", "ordered", "concurrency")}
     listeners = [listener_of(event_type, name, on(name), **settings) for name in options.listeners]
-    with EventManager.from_config(listeners=listeners, pipelines=[]) as manager:
+    pipelines = [DiesBefore(options.deadly_before)] if options.deadly_before is not None else []
+    with EventManager.from_config(listeners=listeners, pipelines=pipelines) as manager:
         say("ready")
         manager.run()
 
@@ -153,6 +175,8 @@ def main() -> None:
     listening.add_argument("--rounds", type=int, default=0)
     listening.add_argument("--concurrency", type=int, default=1)
     listening.add_argument("--begun", action="store_true", help="record what is begun, too, in a file of that name")
+    listening.add_argument("--deadly", type=int, help="an event that kills the process when it is handled")
+    listening.add_argument("--deadly-before", type=int, help="one that kills it before")
     listening.add_argument("event")
     listening.add_argument("folder", type=Path)
     listening.add_argument("listeners", nargs="+")

@@ -31,6 +31,7 @@ from eventing_core._dispatch import SUSPECT, Dispatcher
 from eventing_core._dispatch_kinds import LoopDispatcher
 from eventing_core.provider import (
     CRASH_LIMIT,
+    REDELIVERIES,
     Delivery,
     Message,
     Outcome,
@@ -415,6 +416,62 @@ def test_connections_that_a_living_process_loses_are_no_crashes(bench: Callable[
     it.deliver(Plain(1, count=CRASH_LIMIT, generation=last + 1))
     it.broker.wait_for(lambda: len(it.broker.sent) == 2)
     assert it.broker.sent[1][1].headers["eventing-reason"] == "crash-loop"
+
+
+def flagged(headers: dict[str, str] | None = None, **settings: Any) -> Plain:
+    counted = int((headers or {}).get(REDELIVERIES, "0"))
+    return Plain(1, count=counted + 1, headers=headers, **settings)
+
+
+def test_where_the_broker_only_flags_copies_count(bench: Callable[..., Bench]) -> None:
+    seen: list[int] = []
+    it = bench(seen.append, capabilities={"delivery_count": "flag"})
+    headers = {"key": "value"}
+    for count in range(1, CRASH_LIMIT):
+        it.deliver(flagged(headers))
+        it.broker.wait_for(lambda count=count: it.broker.accepted() == [1] * count)  # type: ignore[misc]
+        destination, copy, delay = it.broker.sent[-1]
+        assert (destination.kind, destination.group, delay) == ("queue", "Listener", 0)
+        assert copy.headers == {"key": "value", REDELIVERIES: str(count)}
+        assert (copy.message_id, copy.dedup_id) == ("id1", f"id1/Listener/lost{count}")
+        headers = {**copy.headers}
+    assert seen == []
+    it.deliver(flagged(headers))
+    it.broker.wait_for(lambda: len(it.broker.accepted()) == CRASH_LIMIT)
+    dead = it.broker.sent[-1][1].headers
+    assert dead["eventing-reason"] == "crash-loop"
+    assert REDELIVERIES not in dead  # back in the queue, it begins anew
+    assert seen == []
+
+
+def test_a_copy_that_counted_crashes_runs_alone_and_its_failure_is_no_crash(bench: Callable[..., Bench]) -> None:
+    it = bench(fail, capabilities={"delivery_count": "flag", "send_delay": True}, retry=Retry(initial=10, jitter=0))
+    it.deliver(Plain(1, count=SUSPECT, headers={REDELIVERIES: str(SUSPECT)}))
+    it.broker.wait_for(lambda: it.broker.accepted() == [1])
+    assert min(it.broker.windows) == 1
+    copy = it.broker.sent[0][1]
+    assert copy.headers["eventing-attempts"] == "1"
+    assert REDELIVERIES not in copy.headers
+
+
+def test_a_flag_after_a_lost_connection_may_be_of_that(bench: Callable[..., Bench]) -> None:
+    seen: list[int] = []
+    it = bench(seen.append, capabilities={"delivery_count": "flag"})
+    it.dispatcher.state(SubscriptionState.INACTIVE, 1, None)
+    it.dispatcher.state(SubscriptionState.ACTIVE, 2, None)
+    it.deliver(flagged({REDELIVERIES: "1"}, generation=2))
+    it.broker.wait_for(lambda: it.broker.accepted() == [1])
+    assert seen == [1]
+    assert it.broker.sent == []
+
+
+def test_an_ordered_listener_keeps_what_is_flagged_in_its_place(bench: Callable[..., Bench]) -> None:
+    seen: list[int] = []
+    it = bench(seen.append, ordered=True, capabilities={"delivery_count": "flag"})
+    it.deliver(flagged())
+    it.broker.wait_for(lambda: it.broker.accepted() == [1])
+    assert seen == [1]
+    assert it.broker.sent == []
 
 
 def test_an_ordered_listener_keeps_what_was_lost_often_in_its_place(bench: Callable[..., Bench]) -> None:

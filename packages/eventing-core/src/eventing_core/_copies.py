@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from eventing_core.provider import Destination, Message, Provider
+from eventing_core.provider import REDELIVERIES, Destination, Message, Provider
 
 if TYPE_CHECKING:
     from eventing_core._listener import EventListenerDescriptor
@@ -98,9 +98,13 @@ class Copies:
         headers = self._headers(message, failures)
         return Copy(self._copy(message, headers, f"retry{number}", durable=message.durable), self._queue, delay)
 
-    def anew(self, message: Message, count: int) -> Copy:
-        """A copy for the listener's own queue, whose deliveries the broker counts anew; no attempt has failed."""
-        return Copy(self._copy(message, {**message.headers}, f"lost{count}", durable=message.durable), self._queue)
+    def anew(self, message: Message, count: int, crashes: int = 0) -> Copy:
+        """A copy for the listener's own queue, whose deliveries the broker counts anew; no attempt has failed.
+
+        With so many crashes counted by it, for a broker that doesn't count.
+        """
+        headers = {**message.headers, REDELIVERIES: str(crashes)} if crashes else {**message.headers}
+        return Copy(self._copy(message, headers, f"lost{count}", durable=message.durable), self._queue)
 
     def dead_letter(self, message: Message, failures: Failures, reason: str, error: BaseException) -> Copy:
         """A copy, with the reason in its headers, for the dead-letter queue."""
@@ -131,6 +135,8 @@ class Copies:
         }
         if failures.uncounted:
             headers[UNCOUNTED] = str(failures.uncounted)
+        # What fails is no crash; and what is dead and comes back by somebody's hand begins anew.
+        headers.pop(REDELIVERIES, None)
         return headers
 
     def _copy(self, message: Message, headers: dict[str, str], what: str, *, durable: bool) -> Message:
@@ -148,6 +154,11 @@ class Copies:
             content_type=message.content_type,
             durable=durable,
         )
+
+
+def redeliveries_of(message: Message) -> int:
+    """What copies of it have counted."""
+    return _number(message.headers.get(REDELIVERIES, ""))
 
 
 def _number(recorded: str) -> int:

@@ -24,7 +24,7 @@ from typing import Any
 from eventing_core._chain import Chain
 from eventing_core._circuit import Circuit
 from eventing_core._codec import Codec
-from eventing_core._copies import Copies, Failures, describe_error, traceback_of
+from eventing_core._copies import Copies, Failures, describe_error, redeliveries_of, traceback_of
 from eventing_core._copying import Copying
 from eventing_core._health import ListenerHealth, StuckRun
 from eventing_core._listener import EventListener, EventListenerDescriptor
@@ -109,6 +109,9 @@ class Dispatcher(ABC):
         #: What came back in this generation, and was begun; what earlier ones lost. For telling crashes from outages.
         self._returned: set[Delivery] = set()
         self._survived = Survived(SUSPECT - 1)
+        #: The broker only flags what comes again: copies count, where the order doesn't matter. After a lost connection
+        #: a flag may be of that, and says nothing of crashes; whoever crashes begins anew.
+        self._counts_flags = incoming.capabilities.delivery_count == "flag" and not self._ordered
         self._generation = 0
         self._state = SubscriptionState.INACTIVE
         self._error: Exception | None = None
@@ -266,6 +269,7 @@ class Dispatcher(ABC):
         with self._lock:
             self._state = state
             self._error = error
+            self._counts_flags = self._counts_flags and not self._generation
             self._generation = generation if state is SubscriptionState.ACTIVE else 0
             self._survived.add([*self._returned, *self._drain_queue()])
             self._returned.clear()
@@ -402,10 +406,10 @@ class Dispatcher(ABC):
             return True
         back: list[Delivery] = []
         with self._lock:
-            crashes = self._survived.crashes(delivery)
+            crashes, counts = self._crashes(delivery)
             loops = crashes >= CRASH_LIMIT
             # The broker doesn't know what we survived.
-            leaves = loops or (delivery.delivery_count >= CRASH_LIMIT and not self._ordered)
+            leaves = loops or counts or (delivery.delivery_count >= CRASH_LIMIT and not self._ordered)
             suspect = crashes >= SUSPECT and not leaves
             if suspect and self._occupied:  # another one comes first
                 self._queue.appendleft(delivery)
@@ -428,12 +432,21 @@ class Dispatcher(ABC):
             self._dead_letter(delivery, Failures.of(delivery.message()), "crash-loop", error)
             return False
         if leaves:
-            self._copying.store(delivery, self._copies.anew(delivery.message(), delivery.delivery_count))
+            anew = self._copies.anew(delivery.message(), delivery.delivery_count, crashes if counts else 0)
+            self._copying.store(delivery, anew)
             return False
         self._give_credit()
         if back:  # with the window lowered, they don't come back beside the suspect
             self._settle(back, Outcome.RELEASE)
         return not suspect
+
+    def _crashes(self, delivery: Delivery) -> tuple[int, bool]:
+        """How often it may have taken a process down, and whether a copy has to count the last time."""
+        if self._capabilities.delivery_count != "flag":
+            return self._survived.crashes(delivery), False
+        recorded = redeliveries_of(delivery.message())
+        counts = self._counts_flags and delivery.delivery_count > recorded
+        return recorded + counts, counts
 
     def _have_leave(self, delivery: Delivery) -> None:
         """Have one leave that was given out so often, unless it is void, or goes back anyway."""

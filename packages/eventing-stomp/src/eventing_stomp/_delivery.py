@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eventing_core.provider import Delivery
+from eventing_core.provider import REDELIVERIES, Delivery
 from eventing_stomp._frames import Incoming
 
 #: Headers that have a meaning of their own in SEND or MESSAGE frames; `Envelope.set` refuses most of them.
@@ -29,6 +29,12 @@ PROTOCOLS_OWN = frozenset(
 )
 
 
+_REDELIVERIES = f"\n{REDELIVERIES}:".encode()
+
+#: A count with as many digits is a stranger's.
+_DIGITS = 10
+
+
 class FrameDelivery(Delivery):
     """A frame and a number; holds nothing of the connection. A broker's own says how to decode it.
 
@@ -46,3 +52,11 @@ class FrameDelivery(Delivery):
         head = frame.head
         # The first: a property of the sender's may be named so.
         self.delivery_count = 1 if head.startswith(b"\nredelivered:true\n", head.find(b"\nredelivered:")) else 0
+        at = head.find(_REDELIVERIES)
+        if at > 0:
+            self.delivery_count += _number(head, at + len(_REDELIVERIES))
+
+
+def _number(head: bytes, at: int) -> int:
+    digits = head[at : head.find(b"\n", at)]
+    return int(digits) if digits.isdigit() and len(digits) < _DIGITS else 0

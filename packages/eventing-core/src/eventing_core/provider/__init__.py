@@ -6,6 +6,7 @@ optional building blocks for transports that reach a broker over a socket.
 
 from eventing_core.provider._interface import (
     CRASH_LIMIT,
+    REDELIVERIES,
     SPI_VERSION,
     Capabilities,
     Delivery,
@@ -27,6 +28,7 @@ from eventing_core.provider._interface import (
 
 __all__ = [
     "CRASH_LIMIT",
+    "REDELIVERIES",
     "SPI_VERSION",
     "Capabilities",
     "Delivery",

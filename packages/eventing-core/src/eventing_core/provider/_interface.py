@@ -59,6 +59,10 @@ __all__ = [
 #: broker that takes messages away by their counts has to allow more.
 CRASH_LIMIT = 8
 
+#: The header by which redeliveries are counted where the broker only flags them: with each that may be of a crash, the
+#: core replaces the event by a confirmed copy that has one more here. See `Capabilities.delivery_count`.
+REDELIVERIES = "eventing-redeliveries"
+
 #: The version of this interface, raised when a provider has to change with it. A plugin made for another one is
 #: refused.
 SPI_VERSION = 1
@@ -250,9 +254,10 @@ class Capabilities:
         per_process: every process can have a queue of its own.
         member_expiry: the queue of a process that stays away is removed after a while.
         exclusive: one consumer of several can be given everything, in order.
-        delivery_count: what `Delivery.delivery_count` counts. ``none``: nothing; ``flag``: it tells only whether it
-            was given out before, and is 1 at most; ``delivered``: also messages that were prefetched and never begun;
-            ``failed``: only what was begun. Not each lost connection has to be counted: over AMQP, Artemis counts some.
+        delivery_count: what `Delivery.delivery_count` counts. ``none``: nothing; ``flag``: the broker only tells that
+            it was given out before; it is the number in the header `REDELIVERIES` then, and one more for the flag;
+            ``delivered``: also messages that were prefetched and never begun; ``failed``: only what was begun. Not each
+            lost connection has to be counted: over AMQP, Artemis counts some.
         uncounted_release: `Outcome.RELEASE` doesn't raise the delivery count.
         send_delay: `Producer.send` can delay.
         dedup: the broker drops a second send of one ``dedup_id`` to one destination.

@@ -18,7 +18,7 @@ from eventing_core.errors import (
     SendTimeoutError,
     UnroutedError,
 )
-from eventing_core.provider import Destination, Done, Message, Outcome
+from eventing_core.provider import REDELIVERIES, Destination, Done, Message, Outcome
 from eventing_core.testing._failures import TOLERANCE
 from eventing_core.testing._kit import Kit, recorder_accept, topic_of
 from eventing_core.testing._probe import LIMIT, Confirmations, Log, Recorder, deadline_in, until
@@ -91,6 +91,18 @@ class TransportTests:
         assert recorder.bodies()[3:] == ["a", "b", "c"], "what is given back comes again first, in its order"
         if kit.claims("uncounted_release"):
             assert [delivery.delivery_count for delivery in again] == [0, 0, 0], "a release counts as no delivery"
+
+    def test_a_flag_comes_on_top_of_what_copies_counted(self, kit: Kit) -> None:
+        """Where the broker only flags what comes again, the header that the core's copies have is counted."""
+        provider, queue = kit.filled("")
+        messages = [
+            replace(message, headers={REDELIVERIES: text})
+            for message, text in zip(kit.messages("abc"), ("3", "-1", "no number"), strict=True)
+        ]
+        kit.put(provider, topic_of(queue), messages)
+        deliveries = kit.listen(provider, queue, window=3).wait(3)
+        counts = [3, 0, 0] if kit.capabilities.delivery_count == "flag" else [0, 0, 0]
+        assert [delivery.delivery_count for delivery in deliveries] == counts, "copies count what the broker only flags"
 
     def test_settling_one_by_one_in_any_order(self, kit: Kit) -> None:
         """What is accepted is gone, and nothing else."""
