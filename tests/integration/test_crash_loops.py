@@ -21,8 +21,8 @@ pytestmark = pytest.mark.timeout(240)
 
 DEADLY, EVENTS = 3, 40
 
-#: It kills as often as it is given out, at the most.
-KILLS = 30
+#: The event kills so often, at the most. Artemis counts, and flags, some of the connections that break, and others not.
+KILLS = 100
 
 #: When nothing has happened for so long, in seconds, the broker holds something back: over STOMP, Artemis 2.44 does
 #: that with one of a hundred broken connections, until it is restarted (decision 22).
@@ -98,7 +98,7 @@ def test_an_event_that_kills_its_process_ends_as_a_dead_letter(
             process.look()
             return bool(dead.deliveries.items()) and {*handled.read()} >= others
 
-        until(is_over, lambda: f"{process.kills} kills, {len(handled)} handled, log: {process.worker.log}", 180)
+        until(is_over, lambda: f"{process.kills} kills, {len(handled)} handled, log: {process.worker.log}", 120)
         assert process.worker.runs
         process.worker.stop()
         (letter,) = [delivery.message() for delivery in dead.deliveries.items()]

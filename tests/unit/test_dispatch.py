@@ -23,6 +23,7 @@ from eventing_core import (
     Retry,
     SendRejectedError,
     _copying,
+    _dispatch,
     _dispatch_kinds,
     event_listener,
 )
@@ -305,7 +306,8 @@ def test_a_suspect_runs_alone(bench: Callable[..., Bench]) -> None:
     it.broker.wait_for(lambda: it.broker.accepted() == [1, 2, 3])
 
 
-def test_several_suspects_run_one_after_the_other(bench: Callable[..., Bench]) -> None:
+def test_several_suspects_run_one_after_the_other(bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_dispatch, "_ALONE_SECONDS", 0.0001)
     at_work = 0
     most = 0
     lock = threading.Lock()
@@ -354,8 +356,8 @@ def test_a_suspect_that_meets_another_one_waits_for_it(bench: Callable[..., Benc
     it.broker.wait_for(lambda: it.broker.windows[-1] == 1)
     assert not it.dispatcher._admit(Plain(3, count=SUSPECT))  # as by a token that has just taken it
     go_on.set()
-    it.broker.wait_for(lambda: it.broker.accepted() == [1, 2, 3])
-    assert it.broker.released() == []
+    it.broker.wait_for(lambda: it.broker.accepted() == [1, 2])
+    assert it.broker.settled[1:] == [(3, Outcome.RELEASE), (2, Outcome.ACCEPT)]  # that is no longer out beside it
 
 
 def test_a_suspect_that_waits_for_another_one_has_not_begun(bench: Callable[..., Bench]) -> None:
@@ -452,6 +454,21 @@ def test_a_copy_that_counted_crashes_runs_alone_and_its_failure_is_no_crash(benc
     copy = it.broker.sent[0][1]
     assert copy.headers["eventing-attempts"] == "1"
     assert REDELIVERIES not in copy.headers
+
+
+def test_what_a_suspect_is_out_with_leaves_as_copies_where_a_release_stays_here(bench: Callable[..., Bench]) -> None:
+    seen: list[int] = []
+    it = bench(seen.append, concurrency=2, capabilities={"delivery_count": "flag"})
+    counted = {REDELIVERIES: str(SUSPECT)}
+    it.deliver(Plain(1, count=SUSPECT, headers=counted), Plain(2), Plain(3, count=SUSPECT + 1, headers=counted))
+    it.broker.wait_for(lambda: len(it.broker.accepted()) == 3)
+    assert seen == [1]
+    assert it.broker.accepted()[-1] == 1  # it runs when all others have left
+    copies = {copy.message_id: copy for _, copy, _ in it.broker.sent}
+    assert {name: copy.headers for name, copy in copies.items()} == {"id2": {}, "id3": counted}
+    again = it.dispatcher._copies.beside(copies["id2"]).message
+    assert again.dedup_id != copies["id2"].dedup_id
+    assert len(again.dedup_id) == len(copies["id2"].dedup_id)
 
 
 def test_a_flag_after_a_lost_connection_may_be_of_that(bench: Callable[..., Bench]) -> None:

@@ -106,6 +106,12 @@ class Copies:
         headers = {**message.headers, REDELIVERIES: str(crashes)} if crashes else {**message.headers}
         return Copy(self._copy(message, headers, f"lost{count}", durable=message.durable), self._queue)
 
+    def beside(self, message: Message) -> Copy:
+        """A copy for the listener's own queue, of one that was there beside another that is to run alone."""
+        # A fresh id: what was confirmed under an earlier one may be handled and gone.
+        what = f"beside{uuid4().hex}"
+        return Copy(self._copy(message, {**message.headers}, what, durable=message.durable), self._queue)
+
     def dead_letter(self, message: Message, failures: Failures, reason: str, error: BaseException) -> Copy:
         """A copy, with the reason in its headers, for the dead-letter queue."""
         headers = self._headers(message, failures)
@@ -145,7 +151,10 @@ class Copies:
         group = self._queue.group + (f"-{self._queue.member}" if self._queue.member else "")
         # A stranger's message without such an id gets a fresh one. Its message_id wouldn't do: nobody
         # promises that it is unique, and the copy of a second one would be taken for a duplicate.
-        parent = message.dedup_id.partition(f"/{group}/retry")[0] or uuid4().hex
+        parent = message.dedup_id
+        for end in ("retry", "beside"):
+            parent = parent.partition(f"/{group}/{end}")[0]
+        parent = parent or uuid4().hex
         return Message(
             body=message.body,
             headers=headers,

@@ -47,6 +47,10 @@ SUSPECT = 3
 _FLUSH_COUNT = 64
 _FLUSH_SECONDS = 0.005
 
+#: So long before a suspect runs, in seconds, the provider is told to settle everything else: what is out with it when
+#: its process dies looks as suspicious.
+_ALONE_SECONDS = 0.05
+
 _LOOK: Any = object()
 _CLAIMED: Any = object()
 
@@ -100,6 +104,8 @@ class Dispatcher(ABC):
         self._waiting = False
         self._suspect: Delivery | None = None
         self._alone: Delivery | None = None
+        #: The suspect whose turn it is.
+        self._cleared: Delivery | None = None
         self._circuit = Circuit(incoming.retry, ordered=self._ordered)
         #: What a paused listener tries; `_CLAIMED` while a token is on its way to take it.
         self._probe: Delivery | None = None
@@ -161,7 +167,7 @@ class Dispatcher(ABC):
         """Wait until all that was delivered is settled. False when the deadline comes first."""
         with self._lock:
             return self._changed.wait_for(
-                lambda: not (self._tokens or self._queue or self._held or self._copying.busy),
+                lambda: not (self._tokens or self._queue or self._held or self._suspect or self._copying.busy),
                 max(0.0, deadline - time.monotonic()),
             )
 
@@ -195,6 +201,12 @@ class Dispatcher(ABC):
             while True:
                 taken.append(self._queue.popleft())
         return taken
+
+    def _drain_neighbours(self) -> list[Delivery]:
+        """Take all that is queued, but for what waits for another attempt. Call it with the lock."""
+        queued = self._drain_queue()
+        self._queue.extend(each for each in queued if each in self._failures)
+        return [each for each in queued if each not in self._failures]
 
     def wait_idle(self, deadline: float) -> bool:
         """Wait until nothing runs and no copy is on its way. False when the deadline comes first."""
@@ -369,13 +381,33 @@ class Dispatcher(ABC):
                 claimed = self._claim()
             look = bool(self._queue) and not self._barred
             if not look:
-                if self._suspect is not None and self._tokens == 1:
-                    self._alone, self._suspect = self._suspect, None
+                if self._suspect is not None and self._tokens == 1 and self._suspect is self._cleared:
+                    self._alone, self._suspect, self._cleared = self._suspect, None, None
                     return self._alone
                 self._give_token_back()
+                self._clear_suspect()
         for _ in range(claimed):
             self._start_token()
         return _LOOK if look else None
+
+    def _clear_suspect(self) -> None:
+        """Let the suspect have its turn soon, if nothing runs and nothing is being copied. Call it with the lock."""
+        if self._suspect is not None and not self._tokens and not self._copying.busy:
+            self._timer.call_later(_ALONE_SECONDS, partial(self._suspect_due, self._suspect, drain=True))
+
+    def _suspect_due(self, suspect: Delivery, *, drain: bool) -> None:
+        with self._lock:
+            if suspect is not self._suspect or self._tokens or self._copying.busy or self._closing:
+                return
+            late = self._drain_neighbours() if drain else []
+            if not late:
+                self._cleared = suspect
+                self._tokens += 1
+        if late:
+            self._put_aside(late)
+            self._timer.call_later(_ALONE_SECONDS, partial(self._suspect_due, suspect, drain=False))
+        else:
+            self._start_token()
 
     def _give_token_back(self) -> None:
         """Call it with the lock."""
@@ -421,9 +453,7 @@ class Dispatcher(ABC):
             if suspect:
                 self._suspect = delivery
                 self._bar()
-                queued = self._drain_queue()
-                back = [queued_one for queued_one in queued if queued_one not in self._failures]
-                self._queue.extend(queued_one for queued_one in queued if queued_one in self._failures)
+                back = self._drain_neighbours()
         if loops:
             error = CrashLoopError(
                 f"given out {crashes} times and never settled, beside connections that this process has lost and "
@@ -437,8 +467,17 @@ class Dispatcher(ABC):
             return False
         self._give_credit()
         if back:  # with the window lowered, they don't come back beside the suspect
-            self._settle(back, Outcome.RELEASE)
+            self._put_aside(back)
         return not suspect
+
+    def _put_aside(self, neighbours: list[Delivery]) -> None:
+        """Give back what a suspect was prefetched with, so that it doesn't look like one."""
+        if self._capabilities.delivery_count != "flag" or self._ordered:
+            self._settle(neighbours, Outcome.RELEASE)
+            return
+        # What is given back there may stay with this process, and is flagged in any case.
+        for each in neighbours:
+            self._copying.store(each, self._copies.beside(each.message()))
 
     def _crashes(self, delivery: Delivery) -> tuple[int, bool]:
         """How often it may have taken a process down, and whether a copy has to count the last time."""
@@ -505,6 +544,7 @@ class Dispatcher(ABC):
         """Copies were stored or given up."""
         with self._lock:
             self._changed.notify_all()
+            self._clear_suspect()
 
     def _accept(self, batch: Sequence[Delivery]) -> None:
         self._settle(batch, Outcome.ACCEPT)
@@ -516,7 +556,8 @@ class Dispatcher(ABC):
                 settled = self._returned.intersection(batch)
                 self._returned -= settled
                 self._survived.forget(settled)
-            grown = self._window.settled(len(batch))
+            # What leaves for the sake of a suspect makes no room beside it.
+            grown = self._window.settled(len(batch)) if not self._occupied else False
         if grown:
             self._give_credit()
 
@@ -610,9 +651,7 @@ class Dispatcher(ABC):
                 return None
             if opens:
                 self._bar()
-                queued = self._drain_queue()
-                back = [each for each in queued if each not in self._failures]
-                self._queue.extend(each for each in queued if each in self._failures)
+                back = self._drain_neighbours()
             if is_probe:
                 self._probe = None
                 self._circuit.error = text
