@@ -40,7 +40,8 @@ ACCEPTOR = (
 )
 _CORE = "{urn:activemq:core}"
 #: What its log says when it takes connections, and when it waits for another broker's data.
-_UP, _WAITS = "AMQ221007", "AMQ221109"
+_UP = "AMQ221007"
+_WAITS_AS_BACKUP, _WAITS_FOR_STORE = "AMQ221109", "AMQ221034"
 #: Below the ports that systems hand out to outgoing connections, which could take ours while the broker is down.
 _PORTS = range(20_000, 32_000)
 
@@ -125,7 +126,8 @@ class QueueStat:
 class _Life:
     """One run of the broker: what its output told."""
 
-    def __init__(self) -> None:
+    def __init__(self, *signs: str) -> None:
+        self.signs = signs
         self.known = threading.Event()
         self.up = False
 
@@ -196,8 +198,10 @@ class Artemis:
         """Of the broker's JVM; None while it is down."""
         return self._process.pid if self._process else None
 
-    def start(self, timeout: float = 120) -> None:
+    def start(self, timeout: float = 120, *, standby: bool = False) -> None:
         """Start the broker, or start it again with its old data; returns when it takes connections.
+
+        On ``standby`` it returns when the broker waits for a store that another one has.
 
         Raises:
             ArtemisError: it can't be fetched or made, or is not up within ``timeout`` seconds.
@@ -206,7 +210,7 @@ class Artemis:
             return
         if not self.folder.exists():
             self._create()
-        life = _Life()
+        life = _Life(_UP, _WAITS_AS_BACKUP, *((_WAITS_FOR_STORE,) if standby else ()))
         # A session of its own: Ctrl-C at the terminal reaches us, and we stop the broker. The script replaces itself
         # by the JVM (exec), so that the process is the JVM.
         self._process = process = subprocess.Popen(
@@ -345,7 +349,7 @@ class Artemis:
             for line in lines:
                 log.write(line)
                 log.flush()
-                if _UP in line or _WAITS in line:
+                if any(sign in line for sign in life.signs):
                     life.up = True
                     life.known.set()
         life.known.set()

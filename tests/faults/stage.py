@@ -26,7 +26,7 @@ class Stage:
     """A broker of its own, and worker processes on it, all gone at the end of the block. Not thread-safe.
 
     Attributes:
-        broker: Artemis.
+        broker: Artemis; of several, the one that serves.
         submitted: events that the sender handed over.
         confirmed: those whose send returned.
         failed: those whose send raised.
@@ -44,9 +44,7 @@ class Stage:
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        # Its log stays where something failed.
-        self._stack.push(lambda kind, _error, _traceback: self.broker.close(keep=kind is not None))
-        self.broker.start()
+        self.add(self.broker)
         return self
 
     def __exit__(
@@ -55,7 +53,7 @@ class Stage:
         self._stack.__exit__(kind, error, traceback)
 
     def add(self, broker: Artemis) -> None:
-        """Start another broker; it ends with this one."""
+        """Start a broker; it ends with the block. Its log stays where something failed."""
         self._stack.push(lambda kind, _error, _traceback: broker.close(keep=kind is not None))
         broker.start()
 
@@ -76,9 +74,10 @@ class Stage:
         words = ("--rounds", str(self.terms.rounds), "--concurrency", str(self.terms.concurrency))
         return self.worker(name, "listen", *words, *options, EVENT, self.terms.folder, *self.queues, **settings)
 
-    def send(self, count: int, **settings: Any) -> Worker:
-        """Start a process that sends so many events, as fast as it can."""
-        return self.worker("sender", "send", "--count", str(count), EVENT, self.terms.folder, **settings)
+    def send(self, count: int, *, pace: float = 0.0, **settings: Any) -> Worker:
+        """Start a process that sends so many events, as fast as it can; with 0, until its input ends."""
+        words = ("--count", str(count), "--pace", str(pace))
+        return self.worker("sender", "send", *words, EVENT, self.terms.folder, **settings)
 
     def handled_count(self) -> int:
         """Calls of ``on`` that returned, by the listener that has the fewest."""

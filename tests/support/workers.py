@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import ExitStack
@@ -22,6 +23,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from eventing_core import Envelope, EnvelopePipeline, EventListener, EventManager, event, event_listener
+
+#: A sender doesn't wait for less, in seconds.
+_STEP = 0.002
 
 
 class Numbered(BaseModel):
@@ -119,9 +123,10 @@ def listen(options: argparse.Namespace) -> None:
 
 
 def send(options: argparse.Namespace) -> None:
-    """Send 0, 1, 2, ... and keep ``--window`` of them unconfirmed, until standard input ends, or ``--count`` are sent.
+    """Send 0, 1, 2, ..., until standard input ends, or ``--count`` are sent; ``--window`` of them are unconfirmed.
 
-    It says "sent" then, with all of them confirmed, and waits for the end of its input.
+    One each ``--pace`` seconds, at the most. With a count it says "sent" when all are confirmed, and waits for the end
+    of its input.
 
     Records the numbers before they are handed over (``submitted``), once they are confirmed, and those that failed.
     """
@@ -139,7 +144,11 @@ def send(options: argparse.Namespace) -> None:
             room.release()
 
         say("ready")
+        begun = time.monotonic()
         for number in range(options.count) if options.count else itertools.count():
+            early = begun + number * options.pace - time.monotonic()
+            if early > _STEP:
+                ended.wait(early)
             room.acquire()
             if ended.is_set():
                 room.release()
@@ -184,6 +193,7 @@ def main() -> None:
     sending.set_defaults(run=send)
     sending.add_argument("--window", type=int, default=1_000)
     sending.add_argument("--count", type=int, default=0)
+    sending.add_argument("--pace", type=float, default=0.0)
     sending.add_argument("event")
     sending.add_argument("folder", type=Path)
     options = parser.parse_args()
