@@ -1,6 +1,7 @@
 """Runs the fault suite, each part over AMQP and STOMP, and prints its figures.
 
 ``python -m tests.faults`` takes an hour or two, and writes ``docs/explanation/reliability.md`` when all has passed.
+Parts may run apart: each run with ``--figures`` adds to that file, and the last one writes the report, with all.
 """
 
 from __future__ import annotations
@@ -27,13 +28,14 @@ def main() -> int:
     parser.add_argument("--scale", type=float, default=1.0, help="of all counts")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="of everything random")
     parser.add_argument("--report", type=Path, help=f"where to write the report; {report.PATH} after all parts")
+    parser.add_argument("--figures", type=Path, help="of earlier runs, to which those of this one are added")
     options = parser.parse_args()
     reason = Artemis.unavailable()
     if reason:
         print(reason, file=sys.stderr)
         return 1
     print(f"seed {options.seed}, scale {options.scale:g}", flush=True)
-    results: dict[tuple[str, str], Figures] = {}
+    results = report.load(options.figures) if options.figures else {}
     broken = 0
     for name in options.part or PARTS:
         for over in PARTS[name].over:
@@ -41,11 +43,13 @@ def main() -> int:
                 continue
             try:
                 results[name, over] = run(name, over, options.scale, options.seed)
+                if options.figures:
+                    report.save(options.figures, results)
             except Exception:  # noqa: BLE001 (the other parts run all the same)
                 traceback.print_exc()
                 print(f"{name} over {over}: BROKEN", flush=True)
                 broken += 1
-    whole = not options.part and not options.over
+    whole = all((name, over) in results for name, part in PARTS.items() for over in part.over)
     path = options.report or (report.PATH if whole else None)
     if path and not broken:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -136,7 +136,7 @@ def run(terms: Terms) -> Figures:
     assert not record.flaws, record.flaws[:10]
     late = sum(delay > RESUMES for delay in path.delays)
     figures = {
-        **{f"cuts: {what}": count for what, count in path.counts.items()},
+        **{f"cuts: {what}": count for what, count in sorted(path.counts.items())},
         "until events flow again, in s: median": round(statistics.median(path.delays), 2),
         "until events flow again, in s: longest": round(max(path.delays), 2),
         "until a loss is noticed, in s: longest": round(max(path.noticed, default=0.0), 2),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 from collections.abc import Mapping
@@ -17,6 +18,20 @@ from tests.support.commands import ROOT
 PATH = ROOT / "docs" / "explanation" / "reliability.md"
 
 _HEAD = Path(__file__).with_name("reliability.md")
+
+
+def load(path: Path) -> dict[tuple[str, str], Figures]:
+    """The figures of earlier runs; none where there is no such file."""
+    if not path.exists():
+        return {}
+    rows = json.loads(path.read_text(encoding="utf-8"))
+    return {(name, over): figures for name, over, figures in rows}
+
+
+def save(path: Path, results: Mapping[tuple[str, str], Figures]) -> None:
+    """Keep figures for a later run."""
+    rows = [(*key, figures) for key, figures in results.items()]
+    path.write_text(json.dumps(rows, indent=1), encoding="utf-8")
 
 
 def text(results: Mapping[tuple[str, str], Figures], seed: int, scale: float) -> str:
