@@ -30,7 +30,8 @@ def run(terms: Terms) -> Figures:
             )
             stage.broker.kill()
             under_way.append(len(stage.submitted) - len(stage.confirmed) - len(stage.failed))
-            unhandled.append(len(stage.confirmed) - stage.handled_count())
+            confirmed = {*stage.confirmed.read()}
+            unhandled.append(max(len(confirmed - {*each.read()}) for each in stage.handled))
             assert under_way[-1] > 0, "the broker was killed while nothing was being sent"
             stage.broker.start()
         sender.expect("sent", 300)
