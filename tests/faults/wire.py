@@ -29,6 +29,10 @@ _STOMP: dict[bytes, Point] = {
 }
 _NUMBER = re.compile(rb'"number":(\d+)')
 _STOMP_ACK_OF_MESSAGE = re.compile(rb"\nack:([^\n]*)\n")
+#: A copy that replaces what came back flagged: its deduplication id says so (decision 11).
+_STOMP_REPLACEMENT = re.compile(rb"\n_AMQ_DUPL_ID:[^\n]*/(?:lost|beside)[^\n/]*\n")
+_STOMP_RECEIPT = re.compile(rb"\nreceipt:([^\n]*)\n")
+_STOMP_RECEIPT_ID = re.compile(rb"\nreceipt-id:([^\n]*)\n")
 _STOMP_ID_OF_ACK = re.compile(rb"\nid:([^\n]*)\n")
 
 
@@ -60,18 +64,27 @@ def _fields(frame: bytes) -> list[Any]:
 
 @dataclass
 class _Connection:
-    """By the id of each unsettled delivery: its event's number, and the calls of ``on`` for that until it came."""
+    """One connection.
+
+    Attributes:
+        out: by the id of each unsettled delivery: its event's number, and the calls of ``on`` for that until it came.
+        settled: ids.
+        replacing: the events' numbers of copies that replace them, by the receipts that confirm those.
+        replaced: of those that were confirmed, how many there are of each event and no settlement yet.
+    """
 
     out: dict[object, tuple[int, int]] = field(default_factory=dict)
     settled: set[object] = field(default_factory=set)
+    replacing: dict[bytes, int] = field(default_factory=dict)
+    replaced: Counter[int] = field(default_factory=Counter)
 
 
 class Record:
     """Who settles what. Shown frames in their order, it notes each settlement that must not be.
 
     Each has to be of a delivery of the same connection, and the first one of it. Where there is one listener alone, an
-    acceptance has to come after a run of ``on`` that ended after the delivery came. So none belongs to an older
-    generation.
+    acceptance has to come after a run of ``on`` that ended after the delivery came, or after the confirmation of a copy
+    that replaces the event. So none belongs to an older generation.
 
     Attributes:
         settlements: how many were seen; of those, ``accepted``.
@@ -94,7 +107,14 @@ class Record:
             if delivery is not None:
                 event = int(found[1]) if found else -1
                 connection.out[delivery] = (event, self._calls_of(event))
+            elif frame[:8] == b"RECEIPT\n" and (receipt := _STOMP_RECEIPT_ID.search(frame)):
+                replaced = connection.replacing.pop(receipt[1], -1)
+                connection.replaced[replaced] += 1
             return
+        if frame[:5] == b"SEND\n" and _STOMP_REPLACEMENT.search(frame.partition(b"\n\n")[0] + b"\n"):
+            copied, asked = _NUMBER.search(frame), _STOMP_RECEIPT.search(frame)
+            if copied and asked:
+                connection.replacing[asked[1]] = int(copied[1])
         accepted, deliveries = _settled_in(frame)
         for delivery in deliveries:
             self._settle(number, connection, delivery, accepted=accepted)
@@ -108,7 +128,11 @@ class Record:
             return
         connection.settled.add(delivery)
         event, before = connection.out.pop(delivery)
-        if accepted and event >= 0 and self._handled is not None and self._calls_of(event) <= before:
+        if not accepted or event < 0 or self._handled is None or self._calls_of(event) > before:
+            return
+        if connection.replaced[event]:
+            connection.replaced[event] -= 1
+        else:
             self.flaws.append(f"connection {number} accepted {delivery!r} before `on` had returned for event {event}")
 
     def _calls_of(self, event: int) -> int:

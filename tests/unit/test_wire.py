@@ -48,6 +48,28 @@ def record(handled: Path) -> Record:
     return Record(Numbers(handled))
 
 
+def copy(event: int, dedup_id: str) -> bytes:
+    headers = {"receipt": "r1", "destination": "Event::Listener", "_AMQ_DUPL_ID": dedup_id}
+    return frame("SEND", headers, b'{"number":%d}' % event)
+
+
+@pytest.mark.parametrize(
+    ("dedup_id", "confirmed", "flaws"),
+    [("x/Listener/lost1", True, 0), ("x/Listener/beside0a", True, 0), ("x/Listener/lost1", False, 1), ("x", True, 1)],
+)
+def test_a_confirmed_copy_stands_in_for_on(record: Record, dedup_id: str, confirmed: bool, flaws: int):
+    record.see(1, "to_client", delivered(5, 7, "stomp"))
+    record.see(1, "to_server", copy(7, dedup_id))
+    if confirmed:
+        record.see(1, "to_client", frame("RECEIPT", {"receipt-id": "r1"}))
+    record.see(1, "to_server", accepted(5, "stomp"))
+    assert len(record.flaws) == flaws
+    # It stands in for one.
+    record.see(1, "to_client", delivered(6, 7, "stomp"))
+    record.see(1, "to_server", accepted(6, "stomp"))
+    assert len(record.flaws) == flaws + 1
+
+
 def add(handled: Path, number: int) -> None:
     with handled.open("a") as file:
         file.write(f"{number}\n")
