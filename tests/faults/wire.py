@@ -88,12 +88,14 @@ class Record:
 
     Attributes:
         settlements: how many were seen; of those, ``accepted``.
-        flaws: what was wrong, in words.
+        flaws: settlements that cross connections, in words.
+        early: acceptances before ``on`` had returned, in words.
     """
 
     def __init__(self, handled: Numbers | None) -> None:
         self.settlements = self.accepted = 0
         self.flaws: list[str] = []
+        self.early: list[str] = []
         self._handled = handled
         self._calls: Counter[int] = Counter()
         self._connections: dict[int, _Connection] = {}
@@ -133,7 +135,7 @@ class Record:
         if connection.replaced[event]:
             connection.replaced[event] -= 1
         else:
-            self.flaws.append(f"connection {number} accepted {delivery!r} before `on` had returned for event {event}")
+            self.early.append(f"connection {number} accepted {delivery!r} before `on` had returned for event {event}")
 
     def _calls_of(self, event: int) -> int:
         if self._handled is not None:

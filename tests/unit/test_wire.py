@@ -63,11 +63,11 @@ def test_a_confirmed_copy_stands_in_for_on(record: Record, dedup_id: str, confir
     if confirmed:
         record.see(1, "to_client", frame("RECEIPT", {"receipt-id": "r1"}))
     record.see(1, "to_server", accepted(5, "stomp"))
-    assert len(record.flaws) == flaws
+    assert len(record.early) == flaws
     # It stands in for one.
     record.see(1, "to_client", delivered(6, 7, "stomp"))
     record.see(1, "to_server", accepted(6, "stomp"))
-    assert len(record.flaws) == flaws + 1
+    assert len(record.early) == flaws + 1
 
 
 def add(handled: Path, number: int) -> None:
@@ -98,7 +98,7 @@ def test_an_old_acceptance_is_noticed_where_its_id_was_given_again(record: Recor
     add(handled, 7)
     record.see(2, "to_client", delivered(5, 7, over))
     record.see(2, "to_server", accepted(5, over))
-    assert "before `on` had returned" in record.flaws[0]
+    assert "before `on` had returned" in record.early[0]
 
 
 @pytest.mark.parametrize("over", ["amqp", "stomp"])
