@@ -47,7 +47,7 @@ def run(terms: Terms) -> Figures:
             workers[name] = start(name)
         sender.expect("sent", 120)
         sender.end()
-        held = stage.drain()
+        stage.drain()
         figures = stage.account()
         begun, ended = len(stage.begun), sum(len(each) for each in stage.handled)
         for worker in workers.values():
@@ -59,5 +59,4 @@ def run(terms: Terms) -> Figures:
         "kills of a listening process": kills,
         "runs of `on` that a kill cut short": begun - ended,
         **figures,
-        **({"held back by the broker until its restart": held} if terms.over == "stomp" else {}),
     }

@@ -109,9 +109,10 @@ class Record:
             if delivery is not None:
                 event = int(found[1]) if found else -1
                 connection.out[delivery] = (event, self._calls_of(event))
-            elif frame[:8] == b"RECEIPT\n" and (receipt := _STOMP_RECEIPT_ID.search(frame)):
-                replaced = connection.replacing.pop(receipt[1], -1)
-                connection.replaced[replaced] += 1
+            elif frame[:8] == b"RECEIPT\n":
+                receipt = _STOMP_RECEIPT_ID.search(frame)
+                if receipt and receipt[1] in connection.replacing:
+                    connection.replaced[connection.replacing.pop(receipt[1])] += 1
             return
         if frame[:5] == b"SEND\n" and _STOMP_REPLACEMENT.search(frame.partition(b"\n\n")[0] + b"\n"):
             copied, asked = _NUMBER.search(frame), _STOMP_RECEIPT.search(frame)

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from eventing_core.provider import REDELIVERIES, Destination, Message, Provider
+from eventing_core.provider import REDELIVERIES, Destination, Message, Provider, count_in
 
 if TYPE_CHECKING:
     from eventing_core._listener import EventListenerDescriptor
@@ -29,9 +29,6 @@ ERROR_MESSAGE = "eventing-error-message"
 LISTENER = "eventing-listener"
 EVENT = "eventing-event"
 SERVER = "eventing-server"
-
-#: A count with as many digits is a stranger's.
-_DIGITS = 10
 
 #: Characters of an exception's text that a dead letter keeps.
 _MESSAGE_LIMIT = 1000
@@ -57,7 +54,7 @@ class Failures:
         """Read what earlier copies recorded."""
         headers = message.headers
         first = headers.get(FIRST_FAILED_AT) or datetime.now(UTC).isoformat(timespec="milliseconds")
-        return cls(_number(headers.get(ATTEMPTS, "")), first, _number(headers.get(UNCOUNTED, "")))
+        return cls(count_in(headers.get(ATTEMPTS, "")), first, count_in(headers.get(UNCOUNTED, "")))
 
 
 def queue_of(descriptor: EventListenerDescriptor, server_name: str) -> Destination:
@@ -167,11 +164,7 @@ class Copies:
 
 def redeliveries_of(message: Message) -> int:
     """What copies of it have counted."""
-    return _number(message.headers.get(REDELIVERIES, ""))
-
-
-def _number(recorded: str) -> int:
-    return int(recorded) if recorded.isascii() and recorded.isdigit() and len(recorded) < _DIGITS else 0
+    return count_in(message.headers.get(REDELIVERIES, ""))
 
 
 def describe_error(error: BaseException) -> str:

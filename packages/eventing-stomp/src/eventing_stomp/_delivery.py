@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eventing_core.provider import REDELIVERIES, Delivery
+from eventing_core.provider import REDELIVERIES, Delivery, count_in
 from eventing_stomp._frames import Incoming
 
 #: Headers that have a meaning of their own in SEND or MESSAGE frames; `Envelope.set` refuses most of them.
@@ -28,11 +28,7 @@ PROTOCOLS_OWN = frozenset(
     }
 )
 
-
-_REDELIVERIES = f"\n{REDELIVERIES}:".encode()
-
-#: A count with as many digits is a stranger's.
-_DIGITS = 10
+_REDELIVERIES = REDELIVERIES.encode()
 
 
 class FrameDelivery(Delivery):
@@ -52,11 +48,5 @@ class FrameDelivery(Delivery):
         head = frame.head
         # The first: a property of the sender's may be named so.
         self.delivery_count = 1 if head.startswith(b"\nredelivered:true\n", head.find(b"\nredelivered:")) else 0
-        at = head.find(_REDELIVERIES)
-        if at > 0:
-            self.delivery_count += _number(head, at + len(_REDELIVERIES))
-
-
-def _number(head: bytes, at: int) -> int:
-    digits = head[at : head.find(b"\n", at)]
-    return int(digits) if digits.isdigit() and len(digits) < _DIGITS else 0
+        if _REDELIVERIES in head:  # hardly ever
+            self.delivery_count += count_in(frame.header(_REDELIVERIES))

@@ -4,9 +4,9 @@ The contract is in this package's own names; `eventing_core.provider.sockets` an
 optional building blocks for transports that reach a broker over a socket.
 """
 
+from eventing_core.provider._counts import REDELIVERIES, count_in
 from eventing_core.provider._interface import (
     CRASH_LIMIT,
-    REDELIVERIES,
     SPI_VERSION,
     Capabilities,
     Delivery,
@@ -46,4 +46,5 @@ __all__ = [
     "Subscriber",
     "Subscription",
     "SubscriptionState",
+    "count_in",
 ]

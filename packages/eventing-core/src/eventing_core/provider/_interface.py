@@ -59,10 +59,6 @@ __all__ = [
 #: broker that takes messages away by their counts has to allow more.
 CRASH_LIMIT = 8
 
-#: The header by which redeliveries are counted where the broker only flags them: with each that may be of a crash, the
-#: core replaces the event by a confirmed copy that has one more here. See `Capabilities.delivery_count`.
-REDELIVERIES = "eventing-redeliveries"
-
 #: The version of this interface, raised when a provider has to change with it. A plugin made for another one is
 #: refused.
 SPI_VERSION = 1
