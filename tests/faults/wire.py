@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from eventing_amqp._codec import Decoder, Described
+from eventing_stomp._message import INNER
 from tests.support.processes import Numbers
 from tests.support.proxy import Direction
 
@@ -29,9 +30,9 @@ _STOMP: dict[bytes, Point] = {
 }
 _NUMBER = re.compile(rb'"number":(\d+)')
 _STOMP_ACK_OF_MESSAGE = re.compile(rb"\nack:([^\n]*)\n")
-#: A copy that replaces what came back flagged: its deduplication id says so (decision 11).
-_STOMP_REPLACEMENT = re.compile(rb"\n_AMQ_DUPL_ID:[^\n]*/(?:lost|beside)[^\n/]*\n")
-_STOMP_RECEIPT = re.compile(rb"\nreceipt:([^\n]*)\n")
+#: A copy for one queue goes in a transaction, whose COMMIT frame asks for the receipt that confirms it. Where nothing
+#: fails, it replaces what came back flagged (decision 11).
+_STOMP_COPY = re.compile(rb"\nreceipt:%b(\d+)\n" % INNER)
 _STOMP_RECEIPT_ID = re.compile(rb"\nreceipt-id:([^\n]*)\n")
 _STOMP_ID_OF_ACK = re.compile(rb"\nid:([^\n]*)\n")
 
@@ -114,8 +115,8 @@ class Record:
                 if receipt and receipt[1] in connection.replacing:
                     connection.replaced[connection.replacing.pop(receipt[1])] += 1
             return
-        if frame[:5] == b"SEND\n" and _STOMP_REPLACEMENT.search(frame.partition(b"\n\n")[0] + b"\n"):
-            copied, asked = _NUMBER.search(frame), _STOMP_RECEIPT.search(frame)
+        if frame[:5] == b"SEND\n":
+            copied, asked = _NUMBER.search(frame), _STOMP_COPY.search(frame.partition(b"\n\n")[0] + b"\n")
             if copied and asked:
                 connection.replacing[asked[1]] = int(copied[1])
         accepted, deliveries = _settled_in(frame)

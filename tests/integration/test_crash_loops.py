@@ -37,6 +37,13 @@ class Place:
     provider: str
     settings: dict[str, str] = field(default_factory=dict)
 
+    def left(self, name: str) -> int:
+        """How many messages there are in the queues with that in their names."""
+        if isinstance(self.broker, Artemis):
+            return sum(stat.messages for queue, stat in self.broker.queue_stat().items() if name in queue)
+        rows = [line.split("\t") for line in self.broker.control("list_queues", "name", "messages").splitlines()]
+        return sum(int(number) for queue, number in rows if name in queue)
+
 
 @pytest.fixture(params=["amqp", "stomp", "rabbitmq"])
 def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Place:
@@ -84,25 +91,27 @@ def test_an_event_that_kills_its_process_ends_as_a_dead_letter(
     words = ("--concurrency", "4", when, str(DEADLY), event, tmp_path, name)
 
     def start() -> Worker:
-        worker = start_worker(place.broker, "server", "listen", *words, provider=place.provider, **place.settings)
-        worker.expect("ready")
-        return worker
+        return start_worker(place.broker, "server", "listen", *words, provider=place.provider, **place.settings)
 
     handled, others = Numbers(tmp_path / name), {*range(EVENTS)} - {DEADLY}
     process = Survivors(start, place, handled)
+    process.worker.expect("ready")  # later ones may be gone before
     with opened(place.broker, "reader", **place.settings) as reader:
         dead = accepting(reader.listen_active(Destination(event, name, kind="dead", durable=True), window=10))
         reader.put(*(f'{{"number":{number}}}' for number in range(EVENTS)), to=Destination(event, durable=True))
 
         def is_over() -> bool:
             process.look()
-            return bool(dead.deliveries.items()) and {*handled.read()} >= others
+            return bool(dead.deliveries.items()) and {*handled.read()} >= others and not place.left(name)
 
         until(is_over, lambda: f"{process.kills} kills, {len(handled)} handled, log: {process.worker.log}", 120)
         assert process.worker.runs
         process.worker.stop()
-        (letter,) = [delivery.message() for delivery in dead.deliveries.items()]
-    assert json.loads(letter.body) == {"number": DEADLY}
-    assert letter.headers["eventing-reason"] == "crash-loop"
+        letters = [delivery.message() for delivery in dead.deliveries.items()]
+    # More than one where it died before the acceptance of what a copy had replaced was out, 50 ms after.
+    assert {letter.body for letter in letters} == {json.dumps({"number": DEADLY}, separators=(",", ":")).encode()}
+    assert {letter.headers["eventing-reason"] for letter in letters} == {"crash-loop"}
+    assert len(letters) == 1 or place.provider == "stomp"
     assert process.kills > 2
-    print(f"{process.kills} kills, handled twice: {len(handled.read()) - len(others)}")  # noqa: T201 (a figure to look at)
+    twice = len(handled.read()) - len(others)
+    print(f"{process.kills} kills, {len(letters)} letters, handled twice: {twice}")  # noqa: T201 (figures to look at)

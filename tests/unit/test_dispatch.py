@@ -460,15 +460,32 @@ def test_what_a_suspect_is_out_with_leaves_as_copies_where_a_release_stays_here(
     seen: list[int] = []
     it = bench(seen.append, concurrency=2, capabilities={"delivery_count": "flag"})
     counted = {REDELIVERIES: str(SUSPECT)}
-    it.deliver(Plain(1, count=SUSPECT, headers=counted), Plain(2), Plain(3, count=SUSPECT + 1, headers=counted))
+    it.deliver(*(Plain(number, count=SUSPECT, headers=counted) for number in (1, 3)), Plain(2))
     it.broker.wait_for(lambda: len(it.broker.accepted()) == 3)
     assert seen == [1]
     assert it.broker.accepted()[-1] == 1  # it runs when all others have left
     copies = {copy.message_id: copy for _, copy, _ in it.broker.sent}
-    assert {name: copy.headers for name, copy in copies.items()} == {"id2": {}, "id3": counted}
+    assert {name: copy.headers for name, copy in copies.items()} == {"id3": counted, "id2": {}}
     again = it.dispatcher._copies.beside(copies["id2"]).message
     assert again.dedup_id != copies["id2"].dedup_id
     assert len(again.dedup_id) == len(copies["id2"].dedup_id)
+
+
+def test_nothing_begins_while_copies_count(bench: Callable[..., Bench]) -> None:
+    seen: list[int] = []
+    it = bench(seen.append, concurrency=2, capabilities={"delivery_count": "flag"})
+    it.deliver(Plain(2), flagged(), Plain(3))
+    it.broker.wait_for(lambda: it.broker.accepted() in ([1, 2, 3], [1, 3, 2]))
+    assert sorted(seen) == [2, 3]
+
+
+def test_a_copy_that_counts_and_cannot_be_stored_keeps_nothing_from_running(bench: Callable[..., Bench]) -> None:
+    seen: list[int] = []
+    it = bench(seen.append, capabilities={"delivery_count": "flag"})
+    it.broker.refusals = [TimeoutError("full")]
+    it.deliver(flagged(), Plain(2))
+    it.broker.wait_for(lambda: it.broker.accepted() == [2, 1])
+    assert seen == [2]
 
 
 def test_a_flag_after_a_lost_connection_may_be_of_that(bench: Callable[..., Bench]) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from eventing_amqp._codec import compound_list
+from eventing_core.provider import Message
 from eventing_stomp._frames import frame
+from eventing_stomp._message import encode as encode_message
+from eventing_stomp._message import encode_alone
 from tests.faults.wire import Record, point_of
 from tests.support.processes import Numbers
 
@@ -48,20 +52,22 @@ def record(handled: Path) -> Record:
     return Record(Numbers(handled))
 
 
-def copy(event: int, dedup_id: str) -> bytes:
-    headers = {"receipt": "r1", "destination": "Event::Listener", "_AMQ_DUPL_ID": dedup_id}
-    return frame("SEND", headers, b'{"number":%d}' % event)
+def see_sent(record: Record, event: int, encode: Callable[..., bytes]) -> None:
+    """As the product sends it, with the receipt 3."""
+    sent = encode(Message(body=b'{"number":%d}' % event), b"destination:Event\\c\\cListener\n", 3)
+    for each in sent.split(b"\0")[:-1]:
+        record.see(1, "to_server", each + b"\0")
 
 
 @pytest.mark.parametrize(
-    ("dedup_id", "confirmed", "flaws"),
-    [("x/Listener/lost1", True, 0), ("x/Listener/beside0a", True, 0), ("x/Listener/lost1", False, 1), ("x", True, 1)],
+    ("encode", "receipt", "flaws"),
+    [(encode_alone, "3", 0), (encode_alone, "in-3", 1), (encode_alone, "", 1), (encode_message, "3", 1)],
 )
-def test_a_confirmed_copy_stands_in_for_on(record: Record, dedup_id: str, confirmed: bool, flaws: int):
+def test_a_confirmed_copy_stands_in_for_on(record: Record, encode: Callable[..., bytes], receipt: str, flaws: int):
     record.see(1, "to_client", delivered(5, 7, "stomp"))
-    record.see(1, "to_server", copy(7, dedup_id))
-    if confirmed:
-        record.see(1, "to_client", frame("RECEIPT", {"receipt-id": "r1"}))
+    see_sent(record, 7, encode)
+    if receipt:
+        record.see(1, "to_client", frame("RECEIPT", {"receipt-id": receipt}))
     record.see(1, "to_server", accepted(5, "stomp"))
     assert len(record.early) == flaws
     # It stands in for one.

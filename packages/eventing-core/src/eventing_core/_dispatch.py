@@ -47,8 +47,8 @@ SUSPECT = 3
 _FLUSH_COUNT = 64
 _FLUSH_SECONDS = 0.005
 
-#: So long before a suspect runs, in seconds, the provider is told to settle everything else: what is out with it when
-#: its process dies looks as suspicious.
+#: So long before a suspect runs, or anything after copies that count, in seconds, the provider is told to settle
+#: everything else: what is out when the process dies looks as suspicious, and what a copy has replaced comes again.
 _ALONE_SECONDS = 0.05
 
 _LOOK: Any = object()
@@ -109,7 +109,11 @@ class Dispatcher(ABC):
         self._circuit = Circuit(incoming.retry, ordered=self._ordered)
         #: What a paused listener tries; `_CLAIMED` while a token is on its way to take it.
         self._probe: Delivery | None = None
-        #: It waits, or there is a suspect, or one runs alone; or it is paused. Tokens take nothing then. See `_bar`.
+        #: Copies that count are under way, or have been until just now.
+        self._counting = False
+        #: The last of them to be stored, or given up; None while others are to be sent.
+        self._last_counted: object = None
+        #: One of these, or it is paused. Tokens take nothing then. See `_bar`.
         self._occupied = False
         self._barred = False
         #: What came back in this generation, and was begun; what earlier ones lost. For telling crashes from outages.
@@ -261,20 +265,24 @@ class Dispatcher(ABC):
 
     def deliver(self, batch: Sequence[Delivery]) -> None:
         """Take deliveries."""
-        # What the broker may soon take away waits for no token: it won't be run, and all may be busy for long.
-        often = [] if self._ordered else [each for each in batch if each.delivery_count >= CRASH_LIMIT]
+        # What won't be run waits for no token: all may be busy for long, and the broker may soon take it away.
+        leaving = [each for each in batch if each.delivery_count and self._leaves(each)]
         with self._lock:
             if self._closing:
                 return  # they go back when the subscription is closed; given back now, they might come again at once
             if self._circuit.is_open and not self._circuit.probing:  # they were on their way when it paused
                 self._settle(batch, Outcome.RELEASE)
                 return
-            self._queue.extend([each for each in batch if each not in often] if often else batch)
+            self._queue.extend([each for each in batch if each not in leaving] if leaving else batch)
+            if leaving and self._counts_flags:
+                self._counting = True
+                self._last_counted = None
+                self._bar()
             tokens = self._claim()
         for _ in range(tokens):
             self._start_token()
-        for each in often:
-            self._timer.call_later(0.0, partial(self._have_leave, each))
+        if leaving:
+            self._timer.call_later(0.0, partial(self._have_leave, leaving))
 
     def state(self, state: SubscriptionState, generation: int, error: Exception | None) -> None:
         """Learn what the subscription is doing. What belongs to an older generation is void."""
@@ -287,7 +295,7 @@ class Dispatcher(ABC):
             self._returned.clear()
             self._failures.clear()
             self._held.clear()
-            self._waiting = False
+            self._waiting = self._counting = False
             self._suspect = self._alone = self._probe = None
             self._bar()
             self._window.restart()
@@ -329,7 +337,8 @@ class Dispatcher(ABC):
 
     def _bar(self) -> None:
         """Note whether tokens may take from the queue. Call it with the lock, after each change of the reasons."""
-        self._occupied = self._waiting or self._suspect is not None or self._alone is not None
+        alone = self._suspect is not None or self._alone is not None
+        self._occupied = self._waiting or self._counting or alone
         self._barred = self._occupied or self._circuit.is_open
 
     def _take(self) -> Delivery | None:
@@ -392,12 +401,13 @@ class Dispatcher(ABC):
 
     def _clear_suspect(self) -> None:
         """Let the suspect have its turn soon, if nothing runs and nothing is being copied. Call it with the lock."""
-        if self._suspect is not None and not self._tokens and not self._copying.busy:
+        if self._suspect is not None and not (self._tokens or self._counting or self._copying.busy):
             self._timer.call_later(_ALONE_SECONDS, partial(self._suspect_due, self._suspect, drain=True))
 
     def _suspect_due(self, suspect: Delivery, *, drain: bool) -> None:
         with self._lock:
-            if suspect is not self._suspect or self._tokens or self._copying.busy or self._closing:
+            busy = self._tokens or self._counting or self._copying.busy
+            if suspect is not self._suspect or busy or self._closing:
                 return
             late = self._drain_neighbours() if drain else []
             if not late:
@@ -487,14 +497,37 @@ class Dispatcher(ABC):
         counts = self._counts_flags and delivery.delivery_count > recorded
         return recorded + counts, counts
 
-    def _have_leave(self, delivery: Delivery) -> None:
-        """Have one leave that was given out so often, unless it is void, or goes back anyway."""
-        if delivery.generation == self._generation and not self._closing:
-            try:
-                self._admit(delivery)
-            except Exception as error:
-                self._flaw = f"an unexpected error, and its event stays unsettled: {describe_error(error)}"
-                raise  # the timer logs it
+    def _leaves(self, delivery: Delivery) -> bool:
+        """Whether one that comes again won't be run, whatever this process has survived."""
+        if self._ordered:
+            return False
+        if delivery.delivery_count >= CRASH_LIMIT:
+            return True
+        return self._counts_flags and delivery.delivery_count > redeliveries_of(delivery.message())
+
+    def _have_leave(self, leaving: Sequence[Delivery]) -> None:
+        """Have these leave, unless they are void, or go back anyway."""
+        try:
+            for each in leaving:
+                if each.generation == self._generation and not self._closing:
+                    self._admit(each)
+        except Exception as error:
+            self._flaw = f"an unexpected error, and its event stays unsettled: {describe_error(error)}"
+            raise  # the timer logs it
+        finally:
+            self.copying_changed()
+
+    def _counted(self, last: object) -> None:
+        """Let tokens take again, if that was the last copy: what copies replaced was accepted some time ago."""
+        with self._lock:
+            if last is not self._last_counted or self._copying.busy:
+                return
+            self._counting = False
+            self._bar()
+            tokens = self._claim()
+            self._clear_suspect()
+        for _ in range(tokens):
+            self._start_token()
 
     # -- what becomes of a delivery ---------------------------------------------------------------------------
 
@@ -544,6 +577,9 @@ class Dispatcher(ABC):
         """Copies were stored or given up."""
         with self._lock:
             self._changed.notify_all()
+            if self._counting and not self._copying.busy:
+                last = self._last_counted = object()
+                self._timer.call_later(_ALONE_SECONDS, partial(self._counted, last))
             self._clear_suspect()
 
     def _accept(self, batch: Sequence[Delivery]) -> None:
