@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -19,24 +22,60 @@ from tests.support.proxy import Proxy
 #: The role of the broker's one user, and one that nobody has. Of the operation's rights, sending is the first.
 ALL, NOBODY, OTHER_RIGHTS = "all", "nobody", 9
 
+#: A message that is delivered to nobody for so long, in seconds, is held back.
+HELD_BACK = 3.0
+
 
 class ProxiedNetwork:
     """An `eventing_core.testing.Network`: a proxy before the broker."""
 
-    def __init__(
-        self, proxy: Proxy, config: Mapping[str, Any], before_mending: Callable[[], object] | None = None
-    ) -> None:
+    def __init__(self, proxy: Proxy, config: Mapping[str, Any]) -> None:
         self.config = config
         self.cut = proxy.refuse
         self.silence = proxy.silence
         self._proxy = proxy
-        self._before_mending = before_mending
 
     def mend(self) -> None:
-        if self._before_mending is not None:
-            self._before_mending()
         self._proxy.speak()
         self._proxy.accept()
+
+
+class StompNetwork(ProxiedNetwork):
+    """The same for STOMP: before it is mended the broker is restarted, if it holds a message back (decision 22).
+
+    Attributes:
+        restarts: how often it was.
+    """
+
+    def __init__(self, proxy: Proxy, config: Mapping[str, Any], broker: Artemis) -> None:
+        super().__init__(proxy, config)
+        self.restarts = 0
+        self._broker = broker
+
+    def mend(self) -> None:
+        # What a silent peer still holds is lost, too.
+        self._proxy.refuse()
+        if not self._rolls_back():
+            self.restarts += 1
+            self._broker.restart()
+        super().mend()
+
+    def _rolls_back(self) -> bool:
+        """Whether what lost connections had goes back to its queues, soon."""
+        deadline = time.monotonic() + HELD_BACK
+        with PlainClient(self._broker) as plain:
+            while self._held(plain):
+                if time.monotonic() > deadline:
+                    return False
+                threading.Event().wait(0.05)
+        return True
+
+    @staticmethod
+    def _held(plain: PlainClient) -> bool:
+        """Whether a queue has messages that are being delivered, and no consumer."""
+        delivering = json.dumps({"field": "DELIVERING_COUNT", "operation": "GREATER_THAN", "value": "0"})
+        [answer] = json.loads(plain.manage("broker", "listQueues", delivering, 1, 1000))
+        return any(int(row["consumerCount"]) == 0 for row in json.loads(answer)["data"])
 
 
 class OnArtemis(ProviderConformance):
@@ -46,14 +85,12 @@ class OnArtemis(ProviderConformance):
         provider: its name.
         settings: beside host, port, user and password.
         hasty: settings beside these by which a silent peer is noticed soon.
-        restarts: the broker is restarted before its network is mended.
     """
 
     capabilities_file = Path(__file__).with_name("capabilities.json")
     provider: ClassVar[str]
     settings: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     hasty: ClassVar[Mapping[str, Any]] = MappingProxyType({})
-    restarts: ClassVar[bool] = False
 
     @pytest.fixture
     def config(self, class_artemis: Artemis) -> dict[str, Any]:
@@ -62,8 +99,10 @@ class OnArtemis(ProviderConformance):
     @pytest.fixture
     def network(self, class_artemis: Artemis) -> Iterator[Network]:
         with Proxy(class_artemis.port) as proxy:
-            config = self._config(class_artemis, proxy.port, **self.hasty)
-            yield ProxiedNetwork(proxy, config, class_artemis.restart if self.restarts else None)
+            yield self.network_of(proxy, self._config(class_artemis, proxy.port, **self.hasty), class_artemis)
+
+    def network_of(self, proxy: Proxy, config: Mapping[str, Any], broker: Artemis) -> Network:
+        return ProxiedNetwork(proxy, config)
 
     @pytest.fixture
     def restart_broker(self, class_artemis: Artemis) -> Callable[[], None]:

@@ -1,20 +1,38 @@
 """The STOMP provider passes the conformance kit on a real Artemis.
 
-Where a STOMP connection breaks, Artemis 2.44 can hold a message back until it is restarted (decision 22): so it is, in
-each outage. What isn't durable doesn't outlive that, and its test would tell of the restart alone.
+Where a STOMP connection breaks, Artemis 2.44 can hold a message back until it is restarted (decision 22). Where its
+management tells of such a message, an outage includes a restart.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
-from tests.conformance.on_artemis import OnArtemis
+from eventing_core.testing import Network
+from examples.artemis import Artemis
+from tests.conformance.on_artemis import OnArtemis, StompNetwork
+from tests.support.proxy import Proxy
 
 
 class TestStomp(OnArtemis):
     provider = "stomp"
     settings = MappingProxyType({"server_name_timeout": 2, "backoff_initial": 0.05, "backoff_max": 0.3})
     hasty = MappingProxyType({"heartbeat": 0.3, "connect_timeout": 5})
-    restarts = True
 
-    test_a_cut_loses_no_event_that_is_not_durable = None  # type: ignore[assignment]
+    def network_of(self, proxy: Proxy, config: Mapping[str, Any], broker: Artemis) -> Network:
+        return StompNetwork(proxy, config, broker)
+
+    def test_a_cut_loses_no_event_that_is_not_durable(self, kit: Any, network: Any) -> None:
+        """Such an event doesn't outlive a restart: where there was one, the broker is to hold nothing back once."""
+        for _ in range(3):
+            restarts = network.restarts
+            try:
+                super().test_a_cut_loses_no_event_that_is_not_durable(kit, network=network)
+            except AssertionError:
+                if network.restarts == restarts:
+                    raise
+            else:
+                return
+        raise AssertionError

@@ -108,7 +108,7 @@ def test_an_event_that_kills_its_process_ends_as_a_dead_letter(
         assert process.worker.runs
         process.worker.stop()
         letters = [delivery.message() for delivery in dead.deliveries.items()]
-    # More than one where it died before the acceptance of what a copy had replaced was out, 50 ms after.
+    # More than one where it died before the acceptance of what a copy had replaced was out.
     assert {letter.body for letter in letters} == {json.dumps({"number": DEADLY}, separators=(",", ":")).encode()}
     assert {letter.headers["eventing-reason"] for letter in letters} == {"crash-loop"}
     assert len(letters) == 1 or place.provider == "stomp"

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-MODULES = ("eventing_core.provider", "eventing_core.hookspecs", "eventing_core.testing")
+MODULES = ("eventing_core.provider", "eventing_core.hookspecs", "eventing_core.testing", "eventing_core.errors")
 SNAPSHOT = Path(__file__).with_name("spi.txt")
 COMMAND = "python -m tests.packaging.spi --write"
 
@@ -37,9 +37,16 @@ def describe() -> str:
 def describe_module(module: ModuleType) -> Iterator[str]:
     yield f"# {module.__name__}"
     yield ""
-    for name in sorted(module.__all__):
+    for name in sorted(getattr(module, "__all__", [])) or sorted(defined(module)):
         yield from describe_name(name, getattr(module, name))
         yield ""
+
+
+def defined(module: ModuleType) -> Iterator[str]:
+    """The public names of a module that lists none."""
+    for name, value in vars(module).items():
+        if not name.startswith("_") and getattr(value, "__module__", "") == module.__name__:
+            yield name
 
 
 def describe_name(name: str, value: Any) -> Iterator[str]:

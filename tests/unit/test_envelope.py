@@ -72,6 +72,7 @@ def test_refuses_keys(key: Any):
         "_AMQ_DUPL_ID",
         "AMQ_SCHEDULED_DELAY",
         "JMSType",
+        "NATIVE_MESSAGE_ID",
         "destination",
         "receipt",
         "content-length",

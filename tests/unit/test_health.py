@@ -135,10 +135,53 @@ def test_a_stuck_worker_is_told_with_its_stack(kit: Kit, own: bool):
     assert "where_it_hangs" in stuck.stack
     assert stuck.seconds >= 0.05
     assert "worker" in stuck.thread
-    assert (health.alive, health.degraded) == (False, True)
+    assert (health.alive, health.ready) == (False, False)
     go_on.set()
     until(lambda: manager.health().alive, "it is alive again")
     assert not manager.health().degraded
+
+
+def test_a_listener_whose_runs_are_all_stuck_consumes_nothing(kit: Kit):
+    kind, go_on = kit.event(), kit.blocker()
+    manager = kit.manager(kit.listener(kind, lambda _: where_it_hangs(go_on)), workers=8, stuck_after=0.05)
+    manager.send_event(kind(1))
+    until(lambda: not manager.health().consuming, "health tells that it doesn't consume")
+    health = manager.health()
+    assert (health.alive, health.ready, health.workers, health.stuck_workers) == (True, False, 8, 1)
+    go_on.set()
+    until(lambda: manager.health().ready, "it consumes again")
+
+
+def test_an_event_loop_that_is_blocked_is_not_alive(kit: Kit):
+    kind, go_on = kit.event(), kit.blocker()
+
+    async def on(_: Sample) -> None:
+        where_it_hangs(go_on)
+
+    manager = kit.manager(kit.listener(kind, on, asynchronous=True, concurrency=2), stuck_after=0.05)
+    assert manager.health().alive
+    manager.send_event(kind(1))
+    until(lambda: not manager.health().alive, "health tells that the loop is blocked")
+    assert manager.health().loop_blocked
+    go_on.set()
+    until(lambda: manager.health().alive, "it answers again")
+
+
+def test_tasks_that_wait_for_long_are_no_stuck_workers(kit: Kit):
+    tasks, threads, go_on = kit.event(), kit.event(), asyncio.Event()
+
+    async def on(_: Sample) -> None:
+        await go_on.wait()
+
+    listeners = [
+        kit.listener(tasks, on, asynchronous=True, concurrency=8),
+        kit.listener(threads, lambda _: None),
+    ]
+    manager = kit.manager(*listeners, workers=4, stuck_after=0.05)
+    manager.send_events(tasks(number) for number in range(8))
+    until(lambda: len(manager.health().listeners[0].stuck) == 8, "health tells that they are stuck")
+    assert manager.health().alive
+    manager.stop(0.05)
 
 
 def test_a_task_that_waits_too_long_is_told_with_its_stack(kit: Kit):
@@ -173,6 +216,7 @@ def test_stop_says_where_a_listener_hangs(kit: Kit, caplog: pytest.LogCaptureFix
     with caplog.at_level(logging.WARNING, "eventing"):
         manager.stop(0.05)
     assert "still running at the end of stop" in caplog.text
+    assert manager.health().listeners[0].listener in caplog.text
     assert "where_it_hangs" in caplog.text
 
 
@@ -226,9 +270,10 @@ STUCK = StuckRun(seconds=1, thread="t", stack="")
         (lambda: of(a_listener(), a_listener(consuming=False, paused=True)), True, True, True),
         (lambda: of(a_listener(error="a copy can't be stored")), True, True, True),
         (lambda: of(a_listener(), sending=SendingHealth(error="e")), True, True, True),
+        (lambda: of(a_listener(stuck=(STUCK,)), workers=2, stuck_workers=1), True, True, True),
+        (lambda: of(a_listener(stuck=(STUCK,)), workers=1, stuck_workers=1), False, True, True),
         (lambda: of(a_listener(stuck=(STUCK,)), workers=2), True, True, True),
-        (lambda: of(a_listener(stuck=(STUCK,)), a_listener(stuck=(STUCK,)), workers=2), False, True, True),
-        (lambda: of(a_listener(stuck=(STUCK,)), workers=0), True, True, True),
+        (lambda: of(a_listener(), loop_blocked=True), False, True, False),
     ],
 )
 def test_alive_ready_and_degraded(health: Callable[[], ManagerHealth], alive: bool, ready: bool, degraded: bool):

@@ -6,6 +6,7 @@ import multiprocessing
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -155,3 +156,16 @@ def test_a_forked_child_begins_anew(make_provider: Callable[[], SqliteProvider])
     send(provider, b"from the parent")
     recorder.wait(2)
     assert recorder.bodies() == ["from the child", "from the parent"]
+
+
+def test_closing_ends_an_opening_that_is_under_way(file: Path) -> None:
+    """Somebody has the database, and keeps it."""
+    with closing(sqlite3.connect(file, isolation_level=None)) as db, ThreadPoolExecutor(1) as pool:
+        db.execute("BEGIN EXCLUSIVE")
+        provider = SqliteProvider("server", SqliteConfig(file=file))
+        begin = time.monotonic()
+        opening = pool.submit(provider.open, lambda _, __: None)
+        while not opening.done():
+            provider.close(0.1)
+        assert isinstance(opening.exception(), BrokerConnectionError)
+        assert time.monotonic() - begin < LIMIT / 2  # by itself it would have gone on for longer than the limit

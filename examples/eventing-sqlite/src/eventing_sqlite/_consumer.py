@@ -44,8 +44,7 @@ class SqliteConsumer(Handle):
     def __init__(self, provider: "SqliteProvider", subscription: Subscription, subscriber: Subscriber) -> None:
         self._provider, self._subscription, self._subscriber = provider, subscription, subscriber
         self._closed, self._closing = Future[None](), False
-        #: Rows of the queue, and of this consumer in its newest generation; generation and size of the window;
-        #: when another consumer of one server's queue can't be a dead predecessor any more.
+        #: Rows of the queue and of this consumer, now; generations of that and of the window; a predecessor is dead by.
         self._queue, self.id, self._generation, self._window, self._give_up_at = 0, 0, 0, (0, 0), 0.0
 
     def settle(self, batch: Sequence[Delivery], outcome: Outcome) -> None:
@@ -78,7 +77,7 @@ class SqliteConsumer(Handle):
             return math.inf
         db.execute(_RIPEN, (self._queue, self._provider.now))
         rows = sorted(db.execute(_TAKE, (self.id, self._queue, size - out)))
-        batch = [SqliteDelivery(self._generation, *row) for row in rows]
+        batch = [SqliteDelivery(generation, *row) for row in rows]
         self._provider.after += [partial(self._subscriber.deliver, batch)] if batch else []
         return float(db.execute(_NEXT, (self._queue,)).fetchone()[0] or math.inf)
 

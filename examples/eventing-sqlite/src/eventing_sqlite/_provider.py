@@ -1,6 +1,7 @@
 """`SqliteProvider` and its I/O thread, which does all that concerns the database, in as few transactions as can be."""
 
 import math
+import os
 import sqlite3
 import threading
 import time
@@ -21,8 +22,7 @@ Task = tuple[Call, float, Call, int]
 
 _SCHEMA = """
 PRAGMA journal_mode = WAL;
-PRAGMA synchronous = FULL;  -- a commit that has returned is on the disk
-BEGIN IMMEDIATE;
+PRAGMA synchronous = FULL; BEGIN IMMEDIATE;  -- a commit that has returned is on the disk
 CREATE TABLE IF NOT EXISTS queue (id INTEGER PRIMARY KEY, name TEXT UNIQUE, topic TEXT);  -- no topic: dead letters
 -- Subscriptions, in the order of their coming; no id comes twice. After `until` the process counts as dead.
 CREATE TABLE IF NOT EXISTS consumer (id INTEGER PRIMARY KEY AUTOINCREMENT, queue INTEGER, until REAL);
@@ -34,10 +34,10 @@ CREATE TABLE IF NOT EXISTS message (position INTEGER PRIMARY KEY,
 CREATE INDEX IF NOT EXISTS message_due ON message (queue, due, position) WHERE consumer IS NULL;
 CREATE INDEX IF NOT EXISTS message_out ON message (consumer) WHERE consumer IS NOT NULL;
 CREATE TABLE IF NOT EXISTS sent (id INTEGER PRIMARY KEY, key TEXT UNIQUE);  -- lately, so that a second one is known
-CREATE TRIGGER IF NOT EXISTS sent_long_ago AFTER INSERT ON sent BEGIN DELETE FROM sent WHERE id < NEW.id - 100000; END;
-COMMIT;
-PRAGMA busy_timeout = 500;  -- milliseconds; between two tries the thread looks at deadlines
+CREATE TRIGGER IF NOT EXISTS forget AFTER INSERT ON sent BEGIN DELETE FROM sent WHERE id < NEW.id - 100000; END; COMMIT;
 """
+_AT_REST = threading.RLock()  # one of SQLite's own locks that another thread has at a fork is never free in the child
+os.register_at_fork(before=_AT_REST.acquire, after_in_parent=_AT_REST.release, after_in_child=_AT_REST.release)
 
 
 class SqliteProvider(Provider):
@@ -70,9 +70,9 @@ class SqliteProvider(Provider):
         #: For tasks: the time, by the clock that processes share; what to call after the transaction; whom to serve.
         self.now, self.after, self.consumers = 0.0, list[Call](), set[SqliteConsumer]()
         self._producers: dict[Destination, SqliteProducer] = {}
-        self._inbox, self._tasks = SimpleQueue[Task | None](), list[Task]()
+        self._inbox, self._tasks, self._version = SimpleQueue[Task | None](), list[Task](), 0
         self._lock, self._close_by, self._error = threading.Lock(), math.inf, "not open"
-        self._renew_at, self._due, self._version = 0.0, 0.0, 0
+        self._renew_at = self._due = 0.0
         self._thread: threading.Thread | None = None
 
     def open(self, observer: Observer) -> None:
@@ -102,10 +102,10 @@ class SqliteProvider(Provider):
 
     def close(self, timeout: float) -> None:
         """Carry out what was begun, give back the rest, and close the database."""
-        with self._lock:
-            self._close_by = min(self._close_by, time.monotonic() + timeout)
-            self._inbox.put(None)
-        if self._thread is not None:
+        if self._thread is not None and self._thread.ident:  # it has started
+            with self._lock:
+                self._close_by = min(self._close_by, time.monotonic() + timeout)
+                self._inbox.put(None)
             self._thread.join(timeout)
 
     def post(self, do: Call, deadline: float = math.inf, done: Call = id, count: int = 0) -> bool:
@@ -116,17 +116,17 @@ class SqliteProvider(Provider):
             return self._close_by == math.inf
 
     def _run(self, opened: Future[None]) -> None:
-        # The connection is known to this thread alone: a forked child, which doesn't have the thread, neither uses nor
-        # closes it. SQLite forbids both (https://sqlite.org/howtocorrupt.html, section 2.6).
+        # A forked child neither uses the connection nor closes it: SQLite forbids both (sqlite.org/howtocorrupt.html).
         try:
-            with closing(sqlite3.connect(self.config.file, timeout=10.0, isolation_level=None)) as db:
-                give_up_at = time.monotonic() + 10.0
+            with closing(sqlite3.connect(self.config.file, timeout=0.5, isolation_level=None)) as db:
+                end = time.monotonic() + 10.0
                 while self._error:  # two that turn WAL on at the same time are both told at once that it is locked
                     try:
-                        db.executescript(_SCHEMA)
+                        with _AT_REST:
+                            db.executescript(_SCHEMA)
                         self._error = ""
                     except sqlite3.OperationalError as error:
-                        if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up_at:
+                        if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > min(end, self._close_by):
                             raise
                 opened.set_result(None)
                 while self._turn(db):
@@ -150,7 +150,8 @@ class SqliteProvider(Provider):
                 task = self._inbox.get_nowait()
         self._withdraw(time.monotonic(), SendTimeoutError)
         try:
-            self._work(db, closes=closes)
+            with _AT_REST:
+                self._work(db, closes=closes)
         except Exception as error:  # noqa: BLE001 (whatever it is: nothing was done, and all of it is tried again)
             if not self._error:
                 self._observer(False, error)  # noqa: FBT003 (the interface's signature)

@@ -236,6 +236,19 @@ class Consumers:
         """How each listener is."""
         return tuple(dispatcher.health() for dispatcher in self._dispatchers)
 
+    def stuck_workers(self, listeners: Sequence[ListenerHealth]) -> int:
+        """How many threads stuck runs take, of that health."""
+        return sum(run.thread != self._loop_name for listener in listeners for run in listener.stuck)
+
+    @property
+    def loop_blocked(self) -> bool:
+        """Whether the event loop hasn't answered for long."""
+        return self._loop is not None and self._loop.silence() > self._options.stuck_after
+
+    @property
+    def _loop_name(self) -> str:
+        return self._loop.name if self._loop is not None else ""
+
 
 @contextlib.contextmanager
 def _told(dispatcher: Dispatcher, what: str) -> Generator[None, None, None]:

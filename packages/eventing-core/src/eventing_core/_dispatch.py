@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import random
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -49,7 +50,7 @@ _FLUSH_SECONDS = 0.005
 
 #: So long before a suspect runs, or anything after copies that count, in seconds, the provider is told to settle
 #: everything else: what is out when the process dies looks as suspicious, and what a copy has replaced comes again.
-_ALONE_SECONDS = 0.05
+_ALONE_SECONDS = 0.2
 
 _LOOK: Any = object()
 _CLAIMED: Any = object()
@@ -249,7 +250,7 @@ class Dispatcher(ABC):
             paused = self._circuit.is_open
             ours = f"paused, almost everything fails: {self._circuit.error}" if paused else ""
             error = "" if active or self._error is None else str(self._error)
-            flawed = bool(self._closing or self._credit_flaw or self._flaw)
+            flawed = bool(self._closing or self._credit_flaw or self._flaw) or len(stuck) >= self._concurrency
             return ListenerHealth(
                 listener=self.descriptor.name,
                 event=self.descriptor.event.name,
@@ -507,8 +508,11 @@ class Dispatcher(ABC):
 
     def _have_leave(self, leaving: Sequence[Delivery]) -> None:
         """Have these leave, unless they are void, or go back anyway."""
+        # Of those that came back together one killed, mostly that with the highest count: it is to come again behind
+        # the others, or in no order, so that they have their turn without it.
+        order = sorted(leaving, key=lambda each: (each.delivery_count, random.random()))  # noqa: S311 (no secret)
         try:
-            for each in leaving:
+            for each in order:
                 if each.generation == self._generation and not self._closing:
                     self._admit(each)
         except Exception as error:

@@ -33,7 +33,8 @@ class ListenerHealth:
         listener: its name.
         event: the event's name.
         consuming: its queue is attached in the current generation, credit was given, and nothing takes up room for
-            ever: an event that an unexpected error left unsettled does, until the next generation.
+            ever: an event that an unexpected error left unsettled does, until the next generation, and so do stuck
+            runs, where they are as many as its ``concurrency``.
         paused: it would consume, and tries single events only: almost everything failed (`Retry.pause_after`).
         running: runs of ``on`` at this moment.
         held: deliveries that wait for another attempt.
@@ -75,6 +76,9 @@ class ManagerHealth:
         listeners: how each listener is.
         sending: how sending is.
         workers: threads for listeners; 0 where no listener needs one.
+        stuck_workers: of these, how many a stuck run of ``on`` takes.
+        loop_blocked: the event loop of ``async def on`` has not answered for `Options.stuck_after`, as far as health
+            was asked: something on it blocks.
     """
 
     state: str
@@ -82,6 +86,8 @@ class ManagerHealth:
     listeners: tuple[ListenerHealth, ...]
     sending: SendingHealth = SendingHealth()
     workers: int = 0
+    stuck_workers: int = 0
+    loop_blocked: bool = False
 
     @property
     def consuming(self) -> bool:
@@ -90,8 +96,11 @@ class ManagerHealth:
 
     @property
     def alive(self) -> bool:
-        """For a liveness probe: not every worker is stuck. A lost connection mends itself, and needs no restart."""
-        return not self.workers or sum(len(listener.stuck) for listener in self.listeners) < self.workers
+        """For a liveness probe: not every worker is stuck, and the event loop isn't blocked.
+
+        A lost connection mends itself, and needs no restart.
+        """
+        return not self.loop_blocked and (not self.workers or self.stuck_workers < self.workers)
 
     @property
     def ready(self) -> bool:

@@ -455,12 +455,15 @@ class EventManager:
     def health(self) -> ManagerHealth:
         """How the connection and the listeners are. Never blocks."""
         consumers = self._consumers
+        listeners = consumers.health() if consumers is not None else ()
         return ManagerHealth(
             state=self._state.value,
             provider=self._provider.health(),
-            listeners=consumers.health() if consumers is not None else (),
+            listeners=listeners,
             sending=self._sender.health(),
             workers=consumers.workers if consumers is not None else 0,
+            stuck_workers=consumers.stuck_workers(listeners) if consumers is not None else 0,
+            loop_blocked=consumers is not None and consumers.loop_blocked,
         )
 
     def __repr__(self) -> str:

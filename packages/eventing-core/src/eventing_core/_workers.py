@@ -132,10 +132,26 @@ class LoopThread:
         self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
         self._stopping = False
         self._abandoned = False
+        #: When it was asked whether it runs, as long as it hasn't answered.
+        self._asked: float | None = None
 
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
+
+    def silence(self) -> float:
+        """For how many seconds the loop has not answered; asks it again when it has. Never blocks."""
+        asked = self._asked
+        if asked is not None:
+            return time.monotonic() - asked
+        if self._thread.is_alive() and not self._stopping:
+            self._asked = time.monotonic()
+            with contextlib.suppress(RuntimeError):  # it was closed just now
+                self.loop.call_soon_threadsafe(self._answer)
+        return 0.0
+
+    def _answer(self) -> None:
+        self._asked = None
 
     def owns_current_thread(self) -> bool:
         """Whether the caller runs on the loop's thread."""

@@ -318,7 +318,7 @@ class Engine:
         with self._lock:
             if not connection.open:
                 msg = f"can't subscribe to {subscription.destination}: the provider is closed"
-                raise BrokerConnectionError(msg)
+                raise ConnectionLostError(msg)
             member = subscription.destination.member
             queue = self._queues.get(_key(subscription.destination))
             if member and queue and queue.consumers:

@@ -6,7 +6,7 @@ import logging
 import threading
 from dataclasses import replace
 
-from eventing_core.errors import BrokerConnectionError, ConfigError
+from eventing_core.errors import BrokerConnectionError, ConfigError, ConnectionLostError
 from eventing_core.memory._broker import MemoryBroker
 from eventing_core.memory._config import MAX_MESSAGES
 from eventing_core.memory._connection import Connection
@@ -143,5 +143,5 @@ class MemoryProvider(Provider):
     def _connected(self) -> Connection:
         if self.connection is None:
             msg = "the provider is not open"
-            raise BrokerConnectionError(msg)
+            raise ConnectionLostError(msg)
         return self.connection

@@ -256,7 +256,8 @@ class Capabilities:
             lost connection has to be counted: over AMQP, Artemis counts some.
         uncounted_release: `Outcome.RELEASE` doesn't raise the delivery count.
         send_delay: `Producer.send` can delay.
-        dedup: the broker drops a second send of one ``dedup_id`` to one destination.
+        dedup: the broker drops a second send of one ``dedup_id`` to one topic, or to the dead letters of one queue; to
+            a listener's own queue as well, where it can.
         reports_unroutable: a send to a topic without any queue fails with `UnroutedError`.
         individual_settlement: deliveries can be settled out of order; a log commits a prefix.
         lease: deliveries are lent for a time; the provider renews it while they are unsettled.
@@ -341,6 +342,9 @@ class Provider(ABC):
 
         The subscriber is told `SubscriptionState.ACTIVE`, or `SubscriptionState.FAILED` with a `SubscriptionError`,
         in bounded time. No delivery comes before `Handle.window`.
+
+        Raises:
+            ConnectionLostError: the provider is not open, or is closed.
         """
 
     @abstractmethod

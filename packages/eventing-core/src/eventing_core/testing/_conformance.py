@@ -57,6 +57,14 @@ class ProviderConformance(
     could not be tried, for want of a fixture. Such a test is skipped with that reason.
     """
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Refuse a class that takes tests away: the table would say nothing of them."""
+        super().__init_subclass__(**options)
+        gone = [name for name in dir(cls) if name.startswith("test_") and not callable(getattr(cls, name))]
+        if gone:
+            msg = f"{cls.__name__} takes away {', '.join(gone)}: what doesn't hold has to be seen"
+            raise TypeError(msg)
+
     @classmethod
     def pytest_generate_tests(cls, metafunc: pytest.Metafunc) -> None:
         """Called by pytest while it collects: have the table printed."""

@@ -172,8 +172,13 @@ class Kit:
     ) -> Provider:
         """An open provider; of another configuration than the kit's, if need be."""
         observed: Log[tuple[bool, Exception | None]] = Log() if observer is None else observer
-        provider = self._make_provider(self.name("server"), config)
+        provider = self.new_provider(config)
         provider.open(lambda connected, error: observed.add((connected, error)))
+        return provider
+
+    def new_provider(self, config: Mapping[str, Any] | None = None) -> Provider:
+        """One that is not open yet."""
+        provider = self._make_provider(self.name("server"), config)
         self._providers.append(provider)
         return provider
 

@@ -52,12 +52,13 @@ class Log(Generic[T]):
         return self.until(lambda items: len(items) >= count, f"{behaviour} ({count} wanted)", limit)
 
 
-def until(condition: Callable[[], bool], behaviour: str, limit: float = LIMIT) -> None:
-    """Wait for a condition that nobody announces; after ``limit`` seconds, fail with the behaviour's name."""
+def until(condition: Callable[[], bool], behaviour: str, limit: float | None = None) -> None:
+    """Wait for a condition that nobody announces; after ``limit`` (30) seconds, fail with the behaviour's name."""
+    limit = LIMIT if limit is None else limit
     deadline = deadline_in(limit)
     pause = threading.Event()
     while not condition():
-        assert time.monotonic() < deadline, f"{behaviour}: not so within {LIMIT} s"
+        assert time.monotonic() < deadline, f"{behaviour}: not so within {limit} s"
         pause.wait(0.005)
 
 
