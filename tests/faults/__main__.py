@@ -28,14 +28,22 @@ def main() -> int:
     parser.add_argument("--scale", type=float, default=1.0, help="of all counts")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="of everything random")
     parser.add_argument("--report", type=Path, help=f"where to write the report; {report.PATH} after all parts")
-    parser.add_argument("--figures", type=Path, help="of earlier runs, to which those of this one are added")
+    parser.add_argument(
+        *("--figures", "--more-figures"),
+        type=Path,
+        action="append",
+        help="of runs under the same conditions; those of this one are added to the first",
+    )
     options = parser.parse_args()
     reason = Artemis.unavailable()
     if reason:
         print(reason, file=sys.stderr)
         return 1
     print(f"seed {options.seed}, scale {options.scale:g}", flush=True)
-    results = report.load(options.figures) if options.figures else {}
+    conditions = report.conditions_of(options.seed, options.scale)
+    results: dict[tuple[str, str], Figures] = {}
+    for path in options.figures or ():
+        results |= report.load(path, conditions)
     broken = 0
     for name in options.part or PARTS:
         for over in PARTS[name].over:
@@ -44,7 +52,7 @@ def main() -> int:
             try:
                 results[name, over] = run(name, over, options.scale, options.seed)
                 if options.figures:
-                    report.save(options.figures, results)
+                    report.save(options.figures[0], conditions, results)
             except Exception:  # noqa: BLE001 (the other parts run all the same)
                 traceback.print_exc()
                 print(f"{name} over {over}: BROKEN", flush=True)
@@ -53,7 +61,7 @@ def main() -> int:
     path = options.report or (report.PATH if whole else None)
     if path and not broken:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(report.text(results, options.seed, options.scale), encoding="utf-8")
+        path.write_text(report.text(conditions, results), encoding="utf-8")
     return 1 if broken else 0
 
 

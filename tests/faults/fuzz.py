@@ -28,7 +28,7 @@ from tests.faults.terms import Figures, Terms
 
 TITLE = "Codec and addresses alone"
 
-EXAMPLES = 20_000
+EXAMPLES = 100_000
 
 
 @event("Fuzzed")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tests.faults.mutants import amqp, stomp
 from tests.faults.raw import RawAmqp, RawStomp
 from tests.faults.stage import EVENT, Stage
@@ -19,23 +21,29 @@ _BATCH = 10
 
 def run(terms: Terms) -> Figures:
     """Send mutated messages by a raw client, until so many are in the queue; and compare all counts."""
-    messages = terms.count(MESSAGES)
+    messages = terms.count(MESSAGES // terms.listeners, 100)
     random = terms.random
     tried = 0
     with Stage(terms) as stage:
-        (queue,) = stage.queues
+        queues = stage.queues
+        dead_letters = [f"{queue}.dead" for queue in queues]
 
-        def tell(name: str, *keys: str) -> list[int]:
+        def tell(names: Sequence[str], *keys: str) -> list[int]:
+            """The sums over some queues."""
             # A connection for each time: between two of them the broker would end it, as nobody reads what it sends.
             with PlainClient(stage.broker) as plain:
-                told = plain.queue(name) or {}
-            return [int(told.get(key, 0)) for key in keys]
+                told = [plain.queue(name) or {} for name in names]
+            return [sum(int(each.get(key, 0)) for each in told) for key in keys]
 
         # Almost everything fails here, which is no reason to pause.
         listener = stage.listen(retry={"pause_after": 0, "max_attempts": 2, "initial": 0.01})
         with RawAmqp(stage.broker, EVENT) as over_amqp, RawStomp(stage.broker) as over_stomp:
             while tried < messages * 3:
-                if tried >= messages and tried % (_BATCH * 10) == 0 and tell(queue, "messagesAdded")[0] >= messages:
+                if (
+                    tried >= messages
+                    and tried % (_BATCH * 10) == 0
+                    and tell(queues[:1], "messagesAdded")[0] >= messages
+                ):
                     break
                 # What it can't turn into a frame takes Artemis 2.44 to end a STOMP listener's connection, again and
                 # again, until it gives up on the message: there the messages come over STOMP alone.
@@ -49,12 +57,13 @@ def run(terms: Terms) -> Figures:
                 assert listener.runs, listener.log[-5000:]
 
         def counts() -> tuple[int, ...]:
-            ours = tell(queue, "messagesAdded", "messagesExpired", "messagesKilled")
-            return (*ours, *tell(f"{queue}.dead", "messagesAdded"), stage.handled_count())
+            ours = tell(queues, "messagesAdded", "messagesExpired", "messagesKilled")
+            handled = sum(len(each) for each in stage.handled)
+            return (*ours, *tell(dead_letters, "messagesAdded"), handled)
 
         def add_up() -> bool:
             added, *others = counts()
-            return added == sum(others) and tell(queue, "messageCount") == [0]
+            return added == sum(others) and tell(queues, "messageCount") == [0]
 
         until(add_up, lambda: f"counts add up: {counts()}; the log:\n{listener.log[-5000:]}", 120)
         assert listener.runs
@@ -63,7 +72,7 @@ def run(terms: Terms) -> Figures:
         losses = listener.log.count("connection lost")
     figures: Figures = {
         "messages tried": tried,
-        "messages in the queue": added,
+        "messages in the queues": added,
         "handled": handled,
         "dead-lettered": dead,
         "expired, by their own headers": expired,
@@ -71,6 +80,6 @@ def run(terms: Terms) -> Figures:
         "connections of raw clients that the broker ended": over_amqp.connections + over_stomp.connections - 2,
         "connections of the listener that were lost": losses,
     }
-    assert added >= messages, figures
+    assert added >= messages * terms.listeners, figures
     assert not killed, figures
     return figures

@@ -27,7 +27,7 @@ class Part:
 
 
 #: A listener that computes all the time: some 1 ms for each event, on several threads at once.
-COMPUTING: dict[str, Any] = {"rounds": 15_000, "concurrency": 4}
+COMPUTING: dict[str, Any] = {"rounds": 15_000, "concurrency": 4, "beside": True}
 
 #: One event, and so many queues.
 MANY: dict[str, Any] = {"listeners": 100, "rounds": 0}
@@ -40,9 +40,16 @@ def _shortened(run: Callable[[Terms], Figures], terms: Terms, **changes: Any) ->
     return run(terms.but(scale=terms.scale * _SHARE, **changes))
 
 
-_KINDS = {"broker-kills": broker_kills, "process-kills": process_kills, "cuts": cuts}
+_KINDS = {
+    "broker-kills": broker_kills,
+    "process-kills": process_kills,
+    "cuts": cuts,
+    "pair": pair,
+    "mutations": mutations,
+    "soak": soak,
+}
 
-#: Those of kills and cuts with other listeners, by name.
+#: The same with other listeners, by name.
 SHORTENED: dict[str, Part] = {
     f"{name}-{how}": Part(f"{module.TITLE}, {words}", partial(_shortened, module.run, **changes))
     for how, words, changes in (
@@ -55,9 +62,6 @@ SHORTENED: dict[str, Part] = {
 #: By name.
 PARTS: dict[str, Part] = {
     **{name: Part(module.TITLE, module.run) for name, module in _KINDS.items()},
-    "pair": Part(pair.TITLE, pair.run),
-    "mutations": Part(mutations.TITLE, mutations.run),
     "fuzz": Part(fuzz.TITLE, fuzz.run, over=("both",)),
-    "soak": Part(soak.TITLE, soak.run),
     **SHORTENED,
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from tests.faults.stage import Stage
 from tests.faults.terms import Figures, Terms
 from tests.support.processes import Worker
@@ -22,41 +24,53 @@ NAMES = ("first", "second")
 
 
 def run(terms: Terms) -> Figures:
-    """Send events; at random moments, kill one of two listening processes, and start another one."""
+    """Send events; at random moments, kill one of two listening processes, and start another one.
+
+    Only a kill that cuts a run of ``on`` short counts.
+    """
     terms = terms.but(rounds=max(terms.rounds, ROUNDS // min(terms.listeners, 5)))
     count, kills = terms.count(EVENTS // terms.listeners, max(LEAST // terms.listeners, 500)), terms.count(KILLS, 3)
 
-    def start(name: str) -> Worker:
-        return stage.listen(name, "--begun")
+    lives = itertools.count(1)
+
+    def start(name: str) -> tuple[Worker, str]:
+        life = f"{name}-{next(lives)}"
+        return stage.listen(name, "--life", life), life
 
     with Stage(terms) as stage:
         workers = {name: start(name) for name in NAMES}
         sender = stage.send(count)
-        for left in range(kills, 0, -1):
+        tries = counted = cut_short = 0
+        while counted < kills:
             # A new process takes a while to start: the other one goes on meanwhile.
             done = stage.handled_count()
-            moment = done + round(terms.random.random() * (count * 0.9 - done) / left)
+            moment = done + round(terms.random.random() * (count * 0.9 - done) / (kills - counted))
             until(
                 lambda moment=moment: stage.handled_count() >= moment,  # type: ignore[misc]
                 lambda: f"{stage.handled_count()} handled",
                 120,
             )
             name = terms.random.choice(NAMES)
-            workers[name].kill()
+            worker, life = workers[name]
+            worker.kill()
+            tries += 1
             assert stage.handled_count() < count, "a process was killed when all was done"
+            cut = len(stage.numbers(f"begun-{life}")) - len(stage.numbers(f"ended-{life}"))
+            cut_short += cut
+            counted += cut > 0
+            assert tries <= 10 * kills, "no kill falls into a run of `on`"
             workers[name] = start(name)
         sender.expect("sent", 120)
         sender.end()
         stage.drain()
         figures = stage.account()
-        begun, ended = len(stage.begun), sum(len(each) for each in stage.handled)
-        for worker in workers.values():
+        for worker, _ in workers.values():
             worker.stop()
     assert figures["sends that failed"] == 0
     assert figures["events confirmed"] == count
-    assert begun > ended, "no kill fell into a run of `on`"
     return {
-        "kills of a listening process": kills,
-        "runs of `on` that a kill cut short": begun - ended,
+        "kills of a listening process": tries,
+        "kills in the middle of a run of `on`": counted,
+        "runs of `on` that they cut short": cut_short,
         **figures,
     }

@@ -37,8 +37,8 @@ class Stage:
         self.terms = terms
         self.broker = Artemis(folder=terms.folder / "broker", **options)
         self.queues = [f"Listener{number}" for number in range(terms.listeners)]
-        self.submitted, self.confirmed, self.failed, self.begun = (
-            self.numbers(name) for name in ("submitted", "confirmed", "failed", "begun")
+        self.submitted, self.confirmed, self.failed = (
+            self.numbers(name) for name in ("submitted", "confirmed", "failed")
         )
         self.handled = [self.numbers(queue) for queue in self.queues]
         self._held = 0

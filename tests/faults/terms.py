@@ -22,6 +22,7 @@ class Terms:
         rounds: of computing per event, by the listener.
         concurrency: of the listener.
         listeners: how many, in each listening process.
+        beside: a thread of the listening process computes all the time as well, where its listeners wait for events.
     """
 
     over: str
@@ -31,6 +32,7 @@ class Terms:
     rounds: int = 1_000
     concurrency: int = 1
     listeners: int = 1
+    beside: bool = False
     random: Random = field(init=False, compare=False)
 
     def __post_init__(self) -> None:

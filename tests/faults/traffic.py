@@ -97,6 +97,11 @@ def _words(words: SimpleQueue[str], pace: float) -> Iterator[str]:
             yield ""
 
 
+def _compute_for_ever() -> None:
+    while True:
+        compute(1_000)
+
+
 def _read(words: SimpleQueue[str]) -> None:
     for line in sys.stdin:
         words.put(line.strip())
@@ -108,13 +113,17 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=0)
     parser.add_argument("--concurrency", type=int, default=1)
+    parser.add_argument("--beside", action="store_true", help="a thread that computes all the time")
     parser.add_argument("--pace", type=float, default=0.002, help="seconds between two sends")
     parser.add_argument("event")
     parser.add_argument("folder", type=Path)
     parser.add_argument("listeners", nargs="+")
     words: SimpleQueue[str] = SimpleQueue()
     threading.Thread(target=_read, args=(words,), daemon=True).start()
-    traffic = Traffic(parser.parse_args())
+    options = parser.parse_args()
+    if options.beside:
+        threading.Thread(target=_compute_for_ever, daemon=True).start()
+    traffic = Traffic(options)
     while traffic.live(words):
         pass
 

@@ -98,7 +98,9 @@ class DiesBefore(EnvelopePipeline):
 def listen(options: argparse.Namespace) -> None:
     """Record each call of ``on``, until SIGTERM."""
     records = {name: Record(options.folder / name) for name in options.listeners}
-    begun = Record(options.folder / "begun") if options.begun else None
+    begun, ended = (
+        Record(options.folder / f"{what}-{options.life}") if options.life else None for what in ("begun", "ended")
+    )
 
     def on(name: str) -> Callable[[int], None]:
         record = records[name]
@@ -110,6 +112,8 @@ def listen(options: argparse.Namespace) -> None:
                 die()
             compute(options.rounds)
             record.add(number)
+            if ended:
+                ended.add(number)
 
         return call
 
@@ -183,7 +187,9 @@ def main() -> None:
     listening.add_argument("--ordered", action="store_true")
     listening.add_argument("--rounds", type=int, default=0)
     listening.add_argument("--concurrency", type=int, default=1)
-    listening.add_argument("--begun", action="store_true", help="record what is begun, too, in a file of that name")
+    listening.add_argument(
+        "--life", help="of the process: all runs of `on` that it begins and ends are recorded as well"
+    )
     listening.add_argument("--deadly", type=int, help="an event that kills the process when it is handled")
     listening.add_argument("--deadly-before", type=int, help="one that kills it before")
     listening.add_argument("event")
