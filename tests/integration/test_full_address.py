@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
+from eventing_core import EventManager, Retry
 from eventing_core.errors import SendRejectedError, SendTimeoutError
 from examples.artemis import Artemis
 from tests.support.bench import Bench, accepting, opened
+from tests.support.plain import PlainClient
 from tests.support.waiting import until
+from tests.support.workers import event_named, listener_of
 
 BODY = "x" * 5000
 
@@ -72,3 +75,33 @@ def test_over_stomp_a_refused_send_fails_and_what_was_confirmed_is_there(full: C
         recorder.wait(200 - len(refused))
         assert set(recorder.bodies()) >= set(bodies) - refused
         until(lambda: bench.send("z").wait(1)[0][1] is None, "there is room again")
+
+
+@pytest.mark.parametrize(("over", "policy"), [("amqp", "BLOCK"), ("amqp", "FAIL"), ("stomp", "FAIL")])
+def test_an_event_whose_dead_letters_are_full_stays_until_there_is_room(
+    full: Callable[[str], Artemis], monkeypatch: pytest.MonkeyPatch, over: str, policy: str
+):
+    monkeypatch.setattr(Bench, "kind", over)
+    broker = full(policy)
+    place = {"host": broker.host, "port": broker.port, "user": broker.user, "password": broker.password}
+
+    def on(number: int) -> None:
+        raise ValueError(number)
+
+    with opened(broker, "full") as bench, PlainClient(broker) as plain:
+        letters = bench.listen_active(bench.dead)
+        # Over AMQP, the credit that was given lets the broker overshoot.
+        bodies = [*(f"{number}{BODY}" for number in range(200)), *["y"] * 2000]
+        assert any(error for _, error in bench.send(*bodies, to=bench.dead, seconds=3).wait(len(bodies)))
+        event_type = event_named(bench.topic.topic)
+        listener = listener_of(event_type, bench.queue.group, on, retry=Retry(max_attempts=1, pause_after=0))
+        settings: dict[str, Any] = {"provider": over, over: place, "send_timeout": 1}
+        with EventManager.from_config(listeners=[listener], pipelines=[], **settings) as manager:
+            manager.send_event(event_type(number=1))
+            until(lambda: "a copy can't be stored" in manager.health().listeners[0].error, "health tells of it")
+            assert plain.count(bench.queue.group) == 1
+            letters.size = 3000
+            accepting(letters).handle.window(3000)
+            letters.deliveries.until(lambda _: '{"number":1}' in letters.bodies(), "the dead letter is there")
+            until(lambda: plain.count(bench.queue.group) == 0, "and the event is gone")
+            until(lambda: not manager.health().listeners[0].error, "health tells of nothing")
