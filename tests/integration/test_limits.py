@@ -7,7 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from examples.artemis import Artemis
-from tests.support.bench import opened
+from tests.support.bench import accepting, opened
+from tests.support.plain import PlainClient
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.usefixtures("kind")
 
@@ -27,3 +29,19 @@ def test_a_message_beyond_the_limit_ends_the_connection_and_stays(artemis: Artem
     with opened(artemis, name) as bench:
         recorder = bench.listen_active(window=10)
         recorder.deliveries.until(lambda _: large in recorder.bodies(), "it is still there, and whole")
+
+
+def test_what_stays_too_large_is_given_up_by_the_broker_and_others_come(make_artemis: Callable[..., Artemis]):
+    broker = make_artemis(address_settings={"max-delivery-attempts": "3"})
+    with opened(broker, "limit", max_message_bytes=MIB) as bench, PlainClient(broker) as plain:
+        recorder = accepting(bench.listen_active())
+        bench.put("before")
+        large = bench.send("x" * (2 * MIB)).wait(1)
+        bench.put("after")
+        # One at a time, as a listener begins: what is out beside it is counted as well.
+        recorder.size = 1
+        recorder.handle.window(1)
+        recorder.deliveries.until(lambda _: {"before", "after"} <= {*recorder.bodies()}, "the others come", 120)
+        assert large == [(0, None)]
+        until(lambda: plain.count("DLQ") == 1, "the broker has given it up")
+        until(lambda: bench.provider.health().connected, "there is a connection")
