@@ -102,9 +102,9 @@ def faults(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """How fast it is beside raw Proton and raw stomp.py, on an Artemis of its own. Wants an idle machine."""
-    install(session, *PACKAGES)
-    session.run("python", "-m", "benchmarks.shape", *session.posargs)
+    """How fast it is beside the raw clients by hand, and others, on an Artemis of its own. Wants an idle machine."""
+    install(session, *PACKAGES, more=nox.project.dependency_groups(PROJECT, "bench"))
+    session.run("python", "-m", "benchmarks", *session.posargs)
 
 
 @nox.session(default=False)

@@ -1,30 +1,72 @@
-"""What both sides of a comparison do: the events, the computing, the place of the broker."""
+"""What all contenders do alike: the events, the computing, the counting, the place of the broker, and their words.
+
+A contender is a module in `benchmarks.contenders`, whose process does one measurement and prints its figures as JSON.
+"""
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import statistics
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-EVENT, LISTENER = "Placed", "Listener"
-RAW_EVENT, RAW_LISTENER = "RawPlaced", "RawListener"
+#: Given up after so many seconds: what has not come then is lost.
+PATIENCE = 120.0
+
+#: What travels beside an event of the shape "headers".
+HEADERS = {"tenant": "north", "trace": "00-4bf92f3577b34da6a3ce929d0e0e4736-01", "session": "b7ad6b7169203331"}
+
+_NOTES = {"flat": "the gate is left of the house", "unicode": "Grüße über 東京, прямо \N{GRINNING FACE}"}
 
 
 @dataclass
 class Order:
-    """Some 130 bytes of JSON."""
+    """Some 100 bytes of JSON, and more with a longer note."""
 
     number: int
     customer: str = "customer-0001"
     amount: float = 12.5
-    currency: str = "EUR"
-    lines: list[int] = field(default_factory=lambda: [1, 2, 3])
-    note: str = "the gate is left of the house"
+    note: str = _NOTES["flat"]
+
+
+@dataclass
+class Line:
+    """Of a nested order."""
+
+    sku: str
+    quantity: int
+    price: float
+
+
+@dataclass
+class NestedOrder:
+    """One with models in it."""
+
+    number: int
+    customer: str
+    lines: list[Line]
+    note: str
+
+
+def order_type(shape: str) -> type[Any]:
+    """The class of a shape's events."""
+    return NestedOrder if shape == "nested" else Order
+
+
+def fields_of(shape: str, size: int) -> dict[str, Any]:
+    """All fields but the number, for events of some ``size`` bytes; a nested one's lines as dictionaries."""
+    note = _NOTES.get(shape, _NOTES["flat"])
+    note *= max(1, round((size - 70) / len(note.encode())))
+    if shape == "nested":
+        lines = [{"sku": f"sku-{at}", "quantity": at, "price": at * 1.5} for at in range(3)]
+        return {"customer": "customer-0001", "lines": lines, "note": note}
+    return {"customer": "customer-0001", "amount": 12.5, "note": note}
 
 
 def compute(rounds: int) -> int:
@@ -68,24 +110,51 @@ def beside_computing(*, wanted: bool) -> Iterator[None]:
             thread.join()
 
 
-class Clock:
-    """Times a number of events, from the first to the last. The first one isn't counted: its time is the beginning."""
+class Meter:
+    """Times events from the first to the last, and counts which came, and which twice. Thread-safe.
+
+    Attributes:
+        ended: all have come.
+    """
 
     def __init__(self, count: int) -> None:
         self.ended = threading.Event()
-        self.seen = 0
-        self.rate = 0.0
         self._count = count
-        self._begun = 0.0
+        self._numbers: list[int] = []
+        self._times = [0.0, 0.0]
 
-    def tick(self) -> None:
-        """There is one more."""
-        self.seen += 1
-        if self.seen == 1:
-            self._begun = time.perf_counter()
-        elif self.seen == self._count:
-            self.rate = (self._count - 1) / (time.perf_counter() - self._begun)
-            self.ended.set()
+    def tick(self, number: int) -> bool:
+        """That one is there; whether it was the last."""
+        numbers = self._numbers
+        if not numbers:
+            self._times[0] = time.perf_counter()
+        numbers.append(number)
+        if len(numbers) < self._count or len({*numbers}) < self._count:
+            return False
+        self._times[1] = time.perf_counter()
+        self.ended.set()
+        return True
+
+    def figures(self) -> dict[str, float]:
+        """The rate, per second, from the first to the last; what never came; what came twice."""
+        came = {*self._numbers}
+        seconds = (self._times[1] or time.perf_counter()) - self._times[0]
+        return {
+            "rate": (len(came) - 1) / seconds if came else 0.0,
+            "lost": self._count - len(came),
+            "twice": len(self._numbers) - len(came),
+        }
+
+
+def percentiles(seconds: Sequence[float]) -> dict[str, float]:
+    """p50, p95 and p99, in milliseconds."""
+    cuts = statistics.quantiles(seconds, n=100)
+    return {f"p{at}": cuts[at - 1] * 1000 for at in (50, 95, 99)}
+
+
+def listener_on(address: str) -> str:
+    """The name of the listener, and so of its queue."""
+    return f"{address}-Listener"
 
 
 def place() -> dict[str, Any]:
@@ -94,12 +163,37 @@ def place() -> dict[str, Any]:
     return {key: os.environ[prefix + key.upper()] for key in ("host", "port", "user", "password")}
 
 
-def arguments(doc: str | None) -> argparse.Namespace:
-    """What one measurement is given."""
+def options(doc: str | None, *whats: str) -> argparse.Namespace:
+    """What a contender is asked for."""
     parser = argparse.ArgumentParser(description=doc)
-    parser.add_argument("what", choices=("send", "receive"))
-    parser.add_argument("count", type=int)
+    parser.add_argument("what", choices=whats)
+    parser.add_argument("address", help="the event's name; each contender has its own")
+    parser.add_argument("count", type=int, help="events; over all listeners")
+    parser.add_argument("--shape", choices=("flat", "headers", "unicode", "nested"), default="flat")
+    parser.add_argument("--size", type=int, default=100, help="of a body, in bytes, more or less")
+    parser.add_argument("--loose", action="store_true", help="not durable")
+    parser.add_argument("--threads", type=int, default=1, help="that send one by one, or run `on`")
+    parser.add_argument("--listeners", type=int, default=1, help="that share the events")
+    parser.add_argument("--asynchronous", action="store_true", help="`async def on`")
     parser.add_argument("--rounds", type=int, default=0, help="of computing per event received")
     parser.add_argument("--beside", action="store_true", help="a thread that computes all the time")
-    parser.add_argument("--prefetch", type=int, default=10, help="of the raw receiver; 10 is Proton's default")
+    parser.add_argument("--pace", type=float, default=0.0, help="seconds from one send to the next")
     return parser.parse_args()
+
+
+def tell(figures: Mapping[str, float]) -> None:
+    """Print what was measured."""
+    print(json.dumps(figures))
+
+
+class Pace:
+    """Lets sends go at even intervals."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._due = time.perf_counter()
+
+    def wait(self) -> None:
+        """Until the next is due."""
+        self._due = max(self._due + self._seconds, time.perf_counter() - 0.1)
+        time.sleep(max(0.0, self._due - time.perf_counter()))

@@ -1,0 +1,131 @@
+"""Measures everything by turns, several times, and prints each figure as a ratio to its baseline in the same run.
+
+``python -m benchmarks`` takes half an hour or so on an idle machine, and writes ``docs/explanation/performance.md``,
+with a plot and all figures as JSON. It ends with 1 when a goal is missed, or an event of ours is lost.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+
+from benchmarks import report
+from benchmarks.cases import Case, Step, cases
+from benchmarks.report import ROOT, Figures, Results
+from benchmarks.work import rounds_in
+from examples.artemis import Artemis
+
+#: Rounds that aren't counted: the broker's Java gets faster for a while.
+WARM_UP = 1
+
+#: Of a step in the quick form, the share of its events.
+QUICK = 0.25
+
+
+def main() -> int:
+    """Measure what was asked for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--times", type=int, default=5, help="rounds of each case")
+    parser.add_argument("--over", choices=("amqp", "stomp", "memory"), help="one provider alone")
+    parser.add_argument("--case", action="append", help="a part of the name of one; may be repeated")
+    parser.add_argument("--quick", action="store_true", help="a few cases, with fewer events")
+    options = parser.parse_args()
+    chosen = [
+        case
+        for case in cases(rounds_in(0.001))
+        if options.over in {None, case.provider}
+        and (case.quick or not options.quick)
+        and (not options.case or any(part in case.name for part in options.case))
+    ]
+    if options.quick:
+        chosen = [shortened(case) for case in chosen]
+    results: list[Results] = []
+    with ExitStack() as stack:
+        for case in chosen:
+            environment = place(case, stack) if not results or results[-1].case.provider != case.provider else None
+            os.environ.update(environment or {})
+            results.append(measure(case, min(options.times, case.rounds)))
+            print("\n".join(report.table(report.rows_of(results[-1]))), flush=True)
+    rows = [row for each in results for row in report.rows_of(each)]
+    print("\n".join(["", *report.table(rows)]))
+    if not (options.quick or options.case or options.over):
+        report.write(results)
+    return int(any(row.holds is False for row in rows))
+
+
+def shortened(case: Case) -> Case:
+    """With fewer events."""
+    runs = {
+        name: tuple(replace(step, count=max(60, round(step.count * QUICK))) for step in steps)
+        for name, steps in case.runs.items()
+    }
+    return replace(case, runs=runs)
+
+
+def place(case: Case, stack: ExitStack) -> dict[str, str]:
+    """Where contenders find the broker of a provider; one of its own."""
+    settings: dict[str, str] = {"EVENTING_PROVIDER": case.provider}
+    if case.provider == "memory":
+        return settings
+    broker = stack.enter_context(Artemis(java_memory="1G"))
+    values = {"host": broker.host, "port": str(broker.port), "user": broker.user, "password": broker.password}
+    return settings | {f"EVENTING_{case.provider.upper()}__{key.upper()}": value for key, value in values.items()}
+
+
+def measure(case: Case, times: int) -> Results:
+    """All runs, by turns."""
+    results = Results(case, {name: [] for name in case.runs})
+    addresses = {name: address_of(case, name) for name in case.runs}
+    if case.provider != "memory":
+        for name, steps in case.runs.items():
+            make_queues(steps, addresses[name])
+    for time in range(1 - WARM_UP if times > 1 else 1, times + 1):
+        for name, steps in case.runs.items():
+            figures = [run(step, addresses[name]) for step in steps]
+            told = "; ".join(f"{step.what} {shown(each)}" for step, each in zip(steps, figures, strict=True))
+            print(f"{time if time > 0 else 'warm-up'}: {case.provider}, {case.name}: {name}: {told}", flush=True)
+            if time > 0:
+                results.rounds[name].append(figures)
+    return results
+
+
+def address_of(case: Case, run: str) -> str:
+    """Each run of each case has its own."""
+    return re.sub(r"\W+", "-", f"{case.provider} {case.name} {run}")
+
+
+def make_queues(steps: Sequence[Step], address: str) -> None:
+    """Before anything is sent. Those who don't make queues find them."""
+    words = list(steps[-1].words)
+    kept = [word for word in words if word == "--loose"]
+    if "--listeners" in words:
+        at = words.index("--listeners")
+        kept += words[at : at + 2]
+    run(Step("eventing", "make", 1, tuple(kept)), address)
+
+
+def run(step: Step, address: str) -> Figures:
+    """One measurement, in a process of its own."""
+    command = [
+        *(sys.executable, "-m", f"benchmarks.contenders.{step.contender}", step.what, address, str(step.count)),
+        *step.words,
+    ]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True, timeout=600)
+    figures: Figures = json.loads(done.stdout.splitlines()[-1])
+    return figures
+
+
+def shown(figures: Figures) -> str:
+    """In one line."""
+    return ", ".join(f"{name} {value:,.4g}" if name != "rate" else f"{value:,.0f}/s" for name, value in figures.items())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Who is measured: Eventing with its defaults, and the others as their documentation shows them, tuned with care."""
