@@ -12,6 +12,7 @@ import pytest
 
 from eventing_core.errors import (
     BrokerConnectionError,
+    ConnectionLostError,
     ServerNameInUseError,
 )
 from eventing_core.memory import MemoryBroker, MemoryConfig, MemoryProvider
@@ -75,7 +76,7 @@ def test_brokers_without_a_name_are_private() -> None:
 def test_a_provider_is_opened_once_and_before_anything_else() -> None:
     provider = MemoryProvider("server")
     assert not provider.health().connected
-    with pytest.raises(BrokerConnectionError, match="not open"):
+    with pytest.raises(ConnectionLostError, match="not open"):
         provider.producer(TOPIC)
     provider.close(0)
     provider.open(lambda *_: None)

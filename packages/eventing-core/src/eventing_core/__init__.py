@@ -1,12 +1,11 @@
 """Typed events over the message broker that is already there."""
 
+import importlib
+import typing
+
 from eventing_core._envelope import Envelope
 from eventing_core._event import EventDescriptor, event
-from eventing_core._health import ListenerHealth, ManagerHealth, SendingHealth, StuckRun
-from eventing_core._injection import Environment
 from eventing_core._listener import EventListener, EventListenerDescriptor, declared_listeners, event_listener
-from eventing_core._manager import EventManager
-from eventing_core._options import Options
 from eventing_core._pipeline import EnvelopePipeline, declared_pipelines, envelope_pipeline
 from eventing_core._retry import Retry
 from eventing_core.errors import (
@@ -45,6 +44,12 @@ from eventing_core.errors import (
     UnroutedError,
     UnsupportedBrokerError,
 )
+
+if typing.TYPE_CHECKING:
+    from eventing_core._health import ListenerHealth, ManagerHealth, SendingHealth, StuckRun
+    from eventing_core._injection import Environment
+    from eventing_core._manager import EventManager
+    from eventing_core._options import Options
 
 __all__ = [
     "AuthenticationError",
@@ -100,3 +105,27 @@ __all__ = [
     "event",
     "event_listener",
 ]
+
+#: What a manager needs is imported when it is first asked for: modules that only declare events are there sooner.
+_LATER = {
+    "Environment": "_injection",
+    "EventManager": "_manager",
+    "ListenerHealth": "_health",
+    "ManagerHealth": "_health",
+    "Options": "_options",
+    "SendingHealth": "_health",
+    "StuckRun": "_health",
+}
+
+if not typing.TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        module = _LATER.get(name)
+        if module is None:
+            msg = f"module {__name__!r} has no attribute {name!r}"
+            raise AttributeError(msg)
+        value = globals()[name] = getattr(importlib.import_module(f"{__name__}.{module}"), name)
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *_LATER})
