@@ -27,9 +27,6 @@ _SHOWN = 5
 #: Kinds of pydantic core schemas whose values may be NaN or infinite, as they appear in a schema's text.
 _MAY_HOLD_NAN = ("'float'", "'decimal'", "'any'", "'complex'", "'function-plain'", "behavior': 'allow'")
 
-#: What a body contains whose event held such a value.
-_NAN = (b"null", b"NaN", b"Infinity")
-
 _MISSING: Any = object()
 
 #: Our warning filter, which comes first until somebody adds another one.
@@ -89,7 +86,9 @@ class Codec:
         except (PydanticSerializationError, UserWarning, ValueError, TypeError, RecursionError) as error:
             flaw = self._flaw(event) or f"{type(error).__name__} was raised"
         else:
-            flaw = self._not_finite(event) if self._may_hold_nan and any(word in body for word in _NAN) else ""
+            # By each word, one by one: a loop over them takes ten times as long.
+            suspicious = self._may_hold_nan and (b"null" in body or b"NaN" in body or b"Infinity" in body)
+            flaw = self._not_finite(event) if suspicious else ""
             if not flaw:
                 return body
         # Not from the error: it holds values.
