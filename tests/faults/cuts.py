@@ -117,7 +117,9 @@ def run(terms: Terms) -> Figures:
         with CuttingProxy(stage.broker.port, record) as proxy:
             words: tuple[str, ...] = ("--rounds", str(terms.rounds), "--concurrency", str(terms.concurrency))
             words += ("--beside",) if terms.beside else ()
-            pace = ("--pace", str(PACE * max(1, terms.listeners // 4)))
+            # What a listener that computes keeps up with, beside another thread that does.
+            slower = max(4 if terms.beside else 1, terms.listeners // 4)
+            pace = ("--pace", str(PACE * slower))
             worker = stage.worker(
                 "traffic",
                 *words,
