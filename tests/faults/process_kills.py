@@ -29,7 +29,7 @@ def run(terms: Terms) -> Figures:
     Only a kill that cuts a run of ``on`` short counts.
     """
     terms = terms.but(rounds=max(terms.rounds, ROUNDS // min(terms.listeners, 5)))
-    count, kills = terms.count(EVENTS // terms.listeners, max(LEAST // terms.listeners, 500)), terms.count(KILLS, 3)
+    count, kills = terms.count(EVENTS // terms.listeners, max(LEAST // terms.listeners, 1_500)), terms.count(KILLS, 3)
 
     lives = itertools.count(1)
 
