@@ -26,6 +26,7 @@ def test_takes_names_that_every_transport_can_carry(name: str):
         ("a,b", "it contains ','"),
         ("topic://a", "it begins with 'topic://'"),
         ("queue://a", "it begins with 'queue://'"),
+        ("a:", "it ends with ':'"),
         ("a b", "it contains white space (' ')"),
         ("a\u00a0b", "it contains white space ('\\xa0')"),
         ("a\n", "it contains white space ('\\n')"),

@@ -17,9 +17,11 @@ def flaw_in_name(name: str) -> str | None:
     for part in _FORBIDDEN:
         if part in name:
             return f"it contains {part!r}"
-    for prefix in _PREFIXES:
-        if name.startswith(prefix):
-            return f"it begins with {prefix!r}"
+    ends = [f"it begins with {prefix!r}" for prefix in _PREFIXES if name.startswith(prefix)]
+    if name.endswith(":"):  # before "::" it would be a part of that
+        ends.append("it ends with ':'")
+    if ends:
+        return ends[0]
     for character in name:
         if character.isspace():
             return f"it contains white space ({character!r})"
