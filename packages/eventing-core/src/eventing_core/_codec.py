@@ -54,7 +54,7 @@ class Codec:
         max_bytes: a larger body isn't decoded.
     """
 
-    __slots__ = ("_adapter", "_event_type", "_max_bytes", "_may_hold_nan", "_name", "_to_json")
+    __slots__ = ("_adapter", "_event_type", "_max_bytes", "_may_hold_nan", "_name", "_to_json", "_validate_json")
 
     def __init__(self, descriptor: EventDescriptor, max_bytes: int = sys.maxsize) -> None:
         self._max_bytes = max_bytes
@@ -69,6 +69,7 @@ class Codec:
             msg = f"the event {self._name} has a field that pydantic can't handle: {error}"
             raise DeclarationError(msg) from error
         self._to_json = self._adapter.serializer.to_json
+        self._validate_json = self._adapter.validator.validate_json
         self._may_hold_nan = any(kind in schema for kind in _MAY_HOLD_NAN)
 
     def encode(self, event: object) -> bytes:
@@ -105,7 +106,7 @@ class Codec:
             msg = f"the body has {len(body)} bytes, and {self._name} may have {self._max_bytes} (max_body_bytes)"
             raise DecodeError(msg)
         try:
-            return self._adapter.validate_json(body, by_alias=True, by_name=True)
+            return self._validate_json(body, by_alias=True, by_name=True)
         except ValidationError as error:
             msg = f"the body is no valid {self._name}: {_summary(error)}"
             raise DecodeError(msg) from None

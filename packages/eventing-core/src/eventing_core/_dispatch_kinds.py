@@ -64,20 +64,22 @@ class ThreadDispatcher(Dispatcher):
         ident, begun = threading.get_ident(), self._begun
         now = clock()
         leave_at = now + _SLICE
-        while (delivery := self._take()) is not None:
-            begun[ident] = now
-            try:
-                new_context().run(attempt, delivery)
-            except BaseException as error:  # noqa: BLE001 (SystemExit in a listener is a failure like any other)
-                self._failed(delivery, error)
-            else:
-                self._succeeded(delivery)
-            del begun[ident]
-            now = clock()
-            if now > leave_at and self._workers.waiting():
-                self._flush()  # it may take long until it is this token's turn again
-                self._workers.submit(self._run_token)
-                return
+        try:
+            while (delivery := self._take()) is not None:
+                begun[ident] = now
+                try:
+                    new_context().run(attempt, delivery)
+                except BaseException as error:  # noqa: BLE001 (SystemExit in a listener is a failure like any other)
+                    self._failed(delivery, error)
+                else:
+                    self._succeeded(delivery)
+                now = clock()
+                if now > leave_at and self._workers.waiting():
+                    self._flush()  # it may take long until it is this token's turn again
+                    self._workers.submit(self._run_token)
+                    return
+        finally:
+            begun.pop(ident, None)
 
 
 class LoopDispatcher(Dispatcher):
@@ -158,7 +160,7 @@ def _attempt_of(incoming: Incoming) -> Callable[[Delivery], None]:
     on, decode, chain, descriptor = incoming.listener.on, incoming.codec.decode, incoming.chain, incoming.descriptor
 
     def plain(delivery: Delivery) -> None:
-        result = on(decode(delivery.message().body))
+        result = on(decode(delivery.body()))
         if result is not None:
             _refuse_what_never_ran(result)
 
@@ -186,7 +188,7 @@ def _async_attempt_of(incoming: Incoming) -> Callable[[Delivery], Awaitable[None
     on = cast("Callable[[Any], Awaitable[object] | None]", incoming.listener.on)
 
     async def plain(delivery: Delivery) -> None:
-        running = on(decode(delivery.message().body))
+        running = on(decode(delivery.body()))
         if running is not None:  # else a decorator has run it already
             await running
 

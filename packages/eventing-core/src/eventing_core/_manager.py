@@ -190,7 +190,8 @@ class EventManager:
     ) -> None:
         """Send many events; returns once all are confirmed.
 
-        Takes the iterable lazily and keeps up to 1000 of them unconfirmed. After a failure it takes no more,
+        Takes the iterable lazily, hands events over in batches, none later than 5 ms, whatever the iterable does
+        meanwhile, and keeps up to 1000 of them unconfirmed. After a failure it takes no more,
         waits for those under way, and raises. So it does where the iterable raises: that exception, if all that was
         taken is confirmed, or else a `SendEventsError` with that as its ``__cause__``.
 

@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any, TypeVar
 from uuid import uuid4
 
+from eventing_core._batches import Batches, LateHand, Told
 from eventing_core._callbacks import CallbackThread, SendFuture
 from eventing_core._chain import Chain
 from eventing_core._codec import CONTENT_TYPE, Codec
@@ -36,12 +37,9 @@ from eventing_core.errors import (
     SendTimeoutError,
     UnroutedError,
 )
-from eventing_core.provider import Destination, Message, Producer, Provider
+from eventing_core.provider import Destination, Done, Message, Producer, Provider
 
 _log = logging.getLogger("eventing")
-
-#: How many events `Sender.send_events` keeps unconfirmed.
-_WINDOW = 1000
 
 #: How long beyond its deadline a provider may take to tell of a send, in seconds.
 _GRACE = 5.0
@@ -146,6 +144,7 @@ class Sender:
         self._numbers = itertools.count(1)
         self._room = threading.BoundedSemaphore(options.max_in_flight)
         self._callbacks = CallbackThread()
+        self._late = LateHand()
         self._mailboxes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Mailbox] = weakref.WeakKeyDictionary()
         self._unrouted: set[str] = set()
         self._pending = 0
@@ -165,7 +164,7 @@ class Sender:
         waiter = _Waiter()
         with self._around(outgoing, envelope):
             deadline = time.monotonic() + self._timeout(timeout)
-            self._hand_over(outgoing, envelope, waiter, deadline)
+            self._hand_over(outgoing, (self._message_of(outgoing, envelope),), waiter, deadline)
             waiter.wait(deadline + _GRACE)
 
     def send_events(self, events: Iterable[object], headers: Mapping[str, str] | None, timeout: float | None) -> None:
@@ -173,29 +172,38 @@ class Sender:
         self._refuse_if_stopped()
         _check_headers(headers)
         _check_events(events)
-        window = _Window()
-        taken = 0
         limit = self._timeout(timeout)
+        shared = dict(headers) if headers else {}
+
+        def send(outgoing: _Outgoing, batch: Sequence[Message], done: Told) -> None:
+            self._hand_over(outgoing, batch, done, time.monotonic() + limit)
+
+        batches = Batches(send, self._late.timer(), limit + _GRACE)
+        taken = 0
         cause: Exception | None = None
         try:
             for index, event in enumerate(events):
                 taken = index + 1
                 try:
-                    outgoing = self._outgoing_of(type(event))
-                    envelope = self._envelope(outgoing, event, headers)
-                    window.wait_below(_WINDOW, limit + _GRACE)
-                    with self._around(outgoing, envelope):
-                        self._hand_over(outgoing, envelope, window.expect(index), time.monotonic() + limit)
+                    outgoing = self._outgoing.get(type(event)) or self._outgoing_of(type(event))
+                    body = outgoing.codec.encode(event)
+                    if self._chain is None:
+                        batches.add(outgoing, self._message(outgoing, body, shared))
+                    else:
+                        batches.make_room()
+                        envelope = Envelope(body, shared)
+                        with self._around(outgoing, envelope):
+                            batches.add(outgoing, self._message_of(outgoing, envelope), alone=True)
                 except Exception as error:  # noqa: BLE001 (told to the caller, with its index)
-                    window.fail(index, error)
-                if window.failures:
+                    batches.fail(index, error)
+                if batches.failures:
                     break
         except Exception as error:  # noqa: BLE001 (of the iterable; what it gave before is told all the same)
             cause = error
         finally:
-            window.wait_below(1, limit + _GRACE)
-        if window.failures:
-            raise SendEventsError(sorted(window.failures.items()), taken) from cause
+            batches.end()
+        if batches.failures:
+            raise SendEventsError(sorted(batches.failures.items()), taken) from cause
         if cause is not None:
             raise cause
 
@@ -214,18 +222,18 @@ class Sender:
             with suppress(IndexError):
                 place.pop().release()
 
-        def done(error: Exception | None) -> None:
+        def done(errors: Mapping[int, Exception]) -> None:
             give_back()
             if future.set_running_or_notify_cancel():
-                if error is None:
-                    future.set_result(None)
+                if errors:
+                    future.set_exception(errors[0])
                 else:
-                    future.set_exception(error)
+                    future.set_result(None)
 
         try:
             future = SendFuture(self._callbacks)
             with self._around(outgoing, envelope):
-                self._hand_over(outgoing, envelope, done, time.monotonic() + limit)
+                self._hand_over(outgoing, (self._message_of(outgoing, envelope),), done, time.monotonic() + limit)
                 handed_over = True
         except BaseException:
             if not handed_over:  # else the confirmation gives it back
@@ -248,7 +256,8 @@ class Sender:
         put = mailbox.put
         with self._around(outgoing, envelope):
             deadline = time.monotonic() + self._timeout(timeout)
-            self._hand_over(outgoing, envelope, lambda error: put(future, error), deadline)
+            message = self._message_of(outgoing, envelope)
+            self._hand_over(outgoing, (message,), lambda errors: put(future, errors.get(0)), deadline)
             await future
 
     # -- the steps --------------------------------------------------------------------------------------------
@@ -266,7 +275,7 @@ class Sender:
             # Not under the lock: a pipeline's constructor is the user's code, and may send.
             chain = Chain(self._pipelines(), "send")
             with self._lock:
-                self._chain = chain
+                self._chain = chain or None
                 destination = Destination(descriptor.name, durable=descriptor.durable)
                 outgoing = _Outgoing(descriptor, codec, self._provider.producer(destination))
                 outgoing = self._outgoing.setdefault(event_type, outgoing)
@@ -279,53 +288,76 @@ class Sender:
 
     def _around(self, outgoing: _Outgoing, envelope: Envelope) -> Any:
         chain = self._chain
-        return chain.around(envelope, outgoing.descriptor) if chain else _NOTHING
+        return _NOTHING if chain is None else chain.around(envelope, outgoing.descriptor)
 
-    def _hand_over(
-        self, outgoing: _Outgoing, envelope: Envelope, done: Callable[[Exception | None], None], deadline: float
-    ) -> None:
-        """Give the message to the provider; ``done`` is called exactly once, also for what fails at once."""
+    def _message_of(self, outgoing: _Outgoing, envelope: Envelope) -> Message:
+        """As it is now: what a pipeline sets after its yield is too late."""
+        headers = envelope._headers  # noqa: SLF001 (the same package; the property makes a copy)
+        return self._message(outgoing, envelope._body, headers if self._chain is None else dict(headers))  # noqa: SLF001 (see above)
+
+    def _message(self, outgoing: _Outgoing, body: bytes, headers: Mapping[str, str]) -> Message:
         number = f"{self._prefix}-{next(self._numbers)}"
-        headers = envelope._headers  # noqa: SLF001 (the same package; a property costs on the hot path)
-        message = Message(
-            body=envelope._body,  # noqa: SLF001 (see above)
-            headers=dict(headers) if self._chain else headers,  # what a pipeline sets after its yield is too late
+        return Message(
+            body=body,
+            headers=headers,
             message_id=number,
             dedup_id=number,
             content_type=CONTENT_TYPE,
             durable=outgoing.descriptor.durable,
         )
 
-        pending = False
-
-        def finished(_: int, error: Exception | None) -> None:
-            nonlocal pending
-            if not pending:
-                return  # an interruption came first
-            pending = False
-            if error is not None:
-                error = self._judge(outgoing.descriptor, error)
-            if error is not None or self._error is not None:
-                self._error = error
-            try:
-                done(error)
-            finally:
-                with self._pending_lock:
-                    self._pending -= 1
-                    if self._refusing and not self._pending:
-                        self._quiet.notify_all()
-
+    def _hand_over(self, outgoing: _Outgoing, batch: Sequence[Message], done: Told, deadline: float) -> None:
+        """Give messages to the provider; ``done`` is called exactly once, also for what fails at once."""
+        under_way = _UnderWay(self, outgoing.descriptor, len(batch), done)
         try:
             with self._pending_lock:
-                self._pending += 1
-                pending = True
+                self._pending += len(batch)
+                under_way.begin()
             self._refuse_if_stopped()
-            outgoing.producer.send((message,), finished, deadline=deadline)
+            self._send(outgoing.producer, batch, under_way, deadline)
         except Exception as error:  # noqa: BLE001 (it reaches the caller by way of done)
-            finished(0, error)
+            under_way.fail(error)
         except BaseException:  # Ctrl-C
-            finished(0, SendError("interrupted before the broker confirmed", in_doubt=True))
+            under_way.fail(SendError("interrupted before the broker confirmed", in_doubt=True))
             raise
+
+    def told(self, count: int, done: Callable[[], None]) -> None:
+        """It is known of so many messages what became of them; whoever waits for all learns it after ``done``."""
+        try:
+            done()
+        finally:
+            with self._pending_lock:
+                self._pending -= count
+                if self._refusing and not self._pending:
+                    self._quiet.notify_all()
+
+    def judge(self, descriptor: EventDescriptor, error: Exception | None) -> Exception | None:
+        """What a provider's answer means: under the ``unrouted`` setting, and for the health."""
+        if error is not None:
+            error = self._judge(descriptor, error)
+        if error is not None or self._error is not None:
+            self._error = error
+        return error
+
+    @staticmethod
+    def _send(producer: Producer, batch: Sequence[Message], finished: Done, deadline: float) -> None:
+        try:
+            producer.send(batch, finished, deadline=deadline)
+        except Exception:
+            if len(batch) == 1:
+                raise
+        else:
+            return
+        # Nothing of it was taken, and one message alone may be to blame.
+        for index, message in enumerate(batch):
+
+            def alone(_: int, error: Exception | None, index: int = index) -> None:
+                finished(index, error)
+
+            try:
+                producer.send((message,), alone, deadline=deadline)
+            except Exception as error:  # noqa: BLE001 (it reaches the caller by way of finished)
+                finished(index, error)
 
     def _judge(self, descriptor: EventDescriptor, error: Exception) -> Exception | None:
         """What an error of the provider means under the ``unrouted`` setting."""
@@ -379,7 +411,8 @@ class Sender:
             return self._quiet.wait_for(lambda: not self._pending, timeout)
 
     def close(self, timeout: float) -> None:
-        """End the thread that runs callbacks."""
+        """End its threads."""
+        self._late.stop()
         self._callbacks.stop(timeout)
 
 
@@ -422,6 +455,43 @@ def _check_events(events: object) -> None:
         raise DeclarationError(msg)
 
 
+class _UnderWay:
+    """Messages that were handed over together: tells once of all what became of them. It is their `Done`."""
+
+    __slots__ = ("_count", "_descriptor", "_done", "_ended", "_errors", "_sender", "_told")
+
+    def __init__(self, sender: Sender, descriptor: EventDescriptor, count: int, done: Told) -> None:
+        self._sender = sender
+        self._descriptor = descriptor
+        self._count = count
+        self._done = done
+        self._errors: dict[int, Exception] = {}
+        #: Of each, 1 when it is known. All are at first: an interruption may come before they are counted.
+        self._told = bytearray(b"\1") * count
+        self._ended = threading.Lock()
+
+    def begin(self) -> None:
+        """They are counted."""
+        self._told[:] = bytes(self._count)
+
+    def __call__(self, index: int, error: Exception | None) -> None:
+        told = self._told
+        if told[index]:
+            return  # an interruption came first
+        told[index] = 1
+        error = self._sender.judge(self._descriptor, error)
+        if error is not None:
+            self._errors[index] = error
+        # Two threads may have told of the last two.
+        if 0 not in told and self._ended.acquire(blocking=False):
+            self._sender.told(self._count, partial(self._done, self._errors))
+
+    def fail(self, error: Exception) -> None:
+        """That became of all of which nothing is known."""
+        for index in range(self._count):
+            self(index, error)
+
+
 class _Waiter:
     """Waits for one confirmation. A bare lock is the cheapest event that Python has."""
 
@@ -432,8 +502,8 @@ class _Waiter:
         self._lock.acquire()
         self._error: Exception | None = None
 
-    def __call__(self, error: Exception | None) -> None:
-        self._error = error
+    def __call__(self, errors: Mapping[int, Exception]) -> None:
+        self._error = errors.get(0)
         self._lock.release()
 
     def wait(self, until: float) -> None:
@@ -442,43 +512,3 @@ class _Waiter:
             raise SendTimeoutError(msg, in_doubt=True)
         if self._error is not None:
             raise self._error
-
-
-class _Window:
-    """Counts the unconfirmed events of one `Sender.send_events`, and keeps its failures."""
-
-    def __init__(self) -> None:
-        self.failures: dict[int, Exception] = {}
-        self._pending = 0
-        self._wanted = 0
-        self._lock = threading.Lock()
-        self._fell = threading.Condition(self._lock)
-
-    def expect(self, index: int) -> Callable[[Exception | None], None]:
-        with self._lock:
-            self._pending += 1
-
-        def done(error: Exception | None) -> None:
-            with self._lock:
-                if error is not None:
-                    self.failures[index] = error
-                self._pending -= 1
-                if self._pending < self._wanted:
-                    self._wanted = 0
-                    self._fell.notify()
-
-        return done
-
-    def fail(self, index: int, error: Exception) -> None:
-        with self._lock:
-            self.failures.setdefault(index, error)
-
-    def wait_below(self, count: int, timeout: float) -> None:
-        """Wait until fewer than ``count`` are unconfirmed; woken once, when half of a full window is free."""
-        with self._lock:
-            if self._pending < count:
-                return
-            self._wanted = max(1, count // 2)
-            if not self._fell.wait_for(lambda: self._pending < max(1, count // 2), timeout):
-                msg = "the provider did not tell what became of the sends"
-                raise SendTimeoutError(msg, in_doubt=True)

@@ -34,6 +34,10 @@ class MemoryDelivery(Delivery):
         """The message as it was sent."""
         return self.content
 
+    def body(self) -> bytes:
+        """Its body."""
+        return self.content.body
+
 
 class Queue:
     """One listener's messages, or its dead letters.

@@ -135,6 +135,10 @@ class Delivery(ABC):
         broken comes as its raw bytes, with the content type ``application/octet-stream``.
         """
 
+    def body(self) -> bytes:
+        """The body of `message`. To be overridden where it can be had without decoding the rest."""
+        return self.message().body
+
 
 class Outcome(Enum):
     """What becomes of a delivery."""

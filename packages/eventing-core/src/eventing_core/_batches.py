@@ -1,0 +1,167 @@
+"""The events of one `send_events`: handed over in batches, and counted until they are confirmed."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Generic, TypeAlias, TypeVar
+
+from eventing_core._workers import Timer
+from eventing_core.errors import SendTimeoutError
+from eventing_core.provider import Message
+
+#: So many events are unconfirmed at most, those included that are not handed over yet.
+_WINDOW = 1000
+
+#: A batch is full with so many messages, or so many bytes of them.
+_FULL = 64
+_FULL_BYTES = 1 << 18
+
+#: An event waits no longer than this for company, in seconds. The first after a longer pause goes alone.
+_PAUSE = 0.005
+
+#: Called once it is known of all messages of a batch what became of them; with the errors, by their places in it.
+Told: TypeAlias = Callable[[Mapping[int, Exception]], None]
+
+T = TypeVar("T")
+
+
+class LateHand:
+    """The thread that hands over what waits for company while the next event takes its time. Thread-safe.
+
+    It is made when it is first needed.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._timer: Timer | None = None
+        self._stopped = False
+
+    def timer(self) -> Timer | None:
+        """What calls later; None where there can be none: while the interpreter exits, Python 3.12 starts no thread."""
+        with self._lock:
+            if self._timer is None and not self._stopped:
+                timer = Timer("eventing-send")
+                with contextlib.suppress(RuntimeError):
+                    timer.start()
+                    self._timer = timer
+            return self._timer
+
+    def stop(self) -> None:
+        """End the thread."""
+        with self._lock:
+            self._stopped = True
+            timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.stop()
+
+
+class Batches(Generic[T]):
+    """Gathers messages for one destination after the other. For one sending thread.
+
+    Args:
+        send: takes messages for a destination, and tells once what became of them. Never raises but for an
+            interruption.
+        late: who hands over what would wait too long; None: nothing waits.
+        patience: seconds that a wait for what became of messages may take.
+    """
+
+    def __init__(self, send: Callable[[T, Sequence[Message], Told], None], late: Timer | None, patience: float) -> None:
+        #: By the index of the event.
+        self.failures: dict[int, Exception] = {}
+        self._send = send
+        self._late = late
+        self._patience = patience
+        self._alarmed = False
+        #: Guards what waits; who has it hands over, so that the order holds.
+        self._handing = threading.Lock()
+        self._to: T | None = None
+        self._batch: list[Message] = []
+        self._bytes = 0
+        self._first = 0
+        self._handed_at = 0.0
+        #: Counted by the sending thread, and under the lock by those that tell.
+        self._taken = 0
+        self._told = 0
+        self._wanted = 0
+        self._fell = threading.Condition(threading.Lock())
+
+    def add(self, to: T, message: Message, *, alone: bool = False) -> None:
+        """Take a message, and hand it over: at once if it is to be ``alone``, or soon, with others.
+
+        Raises:
+            SendTimeoutError: there is no room, since the provider doesn't tell, which it has to.
+        """
+        self.make_room()
+        with self._handing:
+            batch = self._batch
+            if batch and (to is not self._to or alone):
+                self._hand_over()
+                batch = self._batch
+            if not batch:
+                self._to = to
+                self._first = self._taken
+            batch.append(message)
+            self._taken += 1
+            self._bytes += len(message.body)
+            late = self._late
+            full = alone or len(batch) >= _FULL or self._bytes >= _FULL_BYTES
+            if full or late is None or time.monotonic() - self._handed_at > _PAUSE:
+                self._hand_over()
+            elif not self._alarmed:
+                self._alarmed = True
+                late.call_later(_PAUSE, self._hand_over_late)
+
+    def fail(self, index: int, error: Exception) -> None:
+        """Note the failure of an event that was not taken."""
+        with self._fell:
+            self.failures.setdefault(index, error)
+
+    def make_room(self) -> None:
+        """Wait until one more may be unconfirmed; woken once, when half of the window is free."""
+        if self._taken - self._told >= _WINDOW:
+            self._wait_below(_WINDOW // 2)
+
+    def end(self) -> None:
+        """Hand over what waits, and wait until it is known of all what became of them.
+
+        Raises:
+            SendTimeoutError: the provider doesn't tell, which it has to.
+        """
+        self._wait_below(1)
+
+    def _hand_over_late(self) -> None:
+        with self._handing:
+            self._alarmed = False
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Call it with the lock."""
+        batch, to = self._batch, self._to
+        if batch and to is not None:
+            self._batch = []
+            self._bytes = 0
+            self._send(to, batch, partial(self._done, self._first, len(batch)))
+            self._handed_at = time.monotonic()
+
+    def _done(self, first: int, count: int, errors: Mapping[int, Exception]) -> None:
+        with self._fell:
+            for index, error in errors.items():
+                self.failures[first + index] = error
+            self._told += count
+            if self._wanted and self._taken - self._told < self._wanted:
+                self._wanted = 0
+                self._fell.notify()
+
+    def _wait_below(self, count: int) -> None:
+        with self._handing:
+            self._hand_over()
+        with self._fell:
+            self._wanted = count
+            if not self._fell.wait_for(lambda: self._taken - self._told < count, self._patience):
+                msg = "the provider did not tell what became of the sends"
+                raise SendTimeoutError(msg, in_doubt=True)
+            self._wanted = 0
