@@ -20,6 +20,12 @@ FOLDER = ROOT / "docs" / "explanation"
 
 _HEAD = Path(__file__).with_name("performance.md")
 
+#: All figures of the last full run.
+FIGURES = FOLDER / "performance.json"
+
+#: A ratio that is less than so much of the last full run's has fallen.
+_LEAST = 2 / 3
+
 #: Below, decimals count.
 _FEW = 100
 
@@ -130,13 +136,36 @@ def conditions() -> list[str]:
     ]
 
 
-def write(results: Sequence[Results]) -> None:
+def fallen(results: Sequence[Results]) -> list[str]:
+    """What is wrong with a short run, beside the one of the last full run; empty for nothing.
+
+    The best round counts: something else may have disturbed the others.
+    """
+    known = json.loads(FIGURES.read_text(encoding="utf-8"))["quick"]
+    found: list[str] = []
+    for row in [row for each in results for row in rows_of(each)]:
+        before, best = known[_name(row)], max(row.ratios)
+        if best < before * _LEAST:
+            found.append(f"{_name(row)}: {best:.2f} times {row.against} at best, and it was {before:.2f}")
+        if row.flaw:
+            found.append(f"{_name(row)}: {row.flaw}")
+    return found
+
+
+def _name(row: Row) -> str:
+    return f"{row.provider}, {row.case}: {row.name}"
+
+
+def write(results: Sequence[Results], short: Sequence[Results]) -> None:
     """The page, the plot, and all figures."""
     rows = [row for each in results for row in rows_of(each)]
     page = [_HEAD.read_text(encoding="utf-8").rstrip(), "", "## Figures", "", *conditions(), "", *table(rows)]
     (FOLDER / "performance.md").write_text("\n".join(page) + "\n", encoding="utf-8")
-    everything = [{"case": each.case.name, "over": each.case.provider, "rounds": each.rounds} for each in results]
-    (FOLDER / "performance.json").write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
+    everything = {
+        "quick": {_name(row): round(row.ratio, 3) for each in short for row in rows_of(each)},
+        "full": [{"case": each.case.name, "over": each.case.provider, "rounds": each.rounds} for each in results],
+    }
+    FIGURES.write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
     plot(rows, FOLDER / "performance.svg")
 
 
@@ -152,7 +181,7 @@ def plot(rows: Sequence[Row], path: Path) -> None:
     wanted = [float(row.goal.split()[1]) for row in shown]
     axes.barh(range(len(shown)), [row.ratio for row in shown], color=["C0" if row.holds else "C3" for row in shown])
     axes.scatter(wanted, range(len(shown)), color="black", marker="|", s=120, label="wanted")
-    axes.set_yticks(range(len(shown)), [f"{row.provider}, {row.case}: {row.name} {row.goal[0]}" for row in shown])
+    axes.set_yticks(range(len(shown)), [f"{_name(row)} {row.goal[0]}" for row in shown])
     axes.set_xlabel("ratio to the baseline in the same run")
     axes.legend()
     figure.tight_layout()

@@ -68,8 +68,12 @@ def ulong(number: int) -> bytes:
 
 def string_map(items: Mapping[str, str]) -> bytes:
     """A map of strings to strings."""
-    body = b"".join([string(text) for item in items.items() for text in item])
-    return compound_map(body, 2 * len(items))
+    return compound_map(strings(items), 2 * len(items))
+
+
+def strings(items: Mapping[str, str]) -> bytes:
+    """What such a map holds."""
+    return b"".join([string(text) for item in items.items() for text in item])
 
 
 def compound_map(body: bytes, count: int) -> bytes:

@@ -22,6 +22,7 @@ from eventing_amqp._codec import (
     compound_map,
     string,
     string_map,
+    strings,
     symbol,
     ulong,
 )
@@ -58,6 +59,7 @@ _DURABLE = _section(HEADER, compound_list(b"\x41", 1))
 _PROPERTIES = _section(PROPERTIES, b"")
 _APPLICATION_PROPERTIES = _section(APPLICATION_PROPERTIES, b"")
 _DATA = _section(DATA, b"")
+_DEDUP_KEY = string(DEDUP_ID)
 
 
 @functools.lru_cache(maxsize=64)
@@ -68,17 +70,19 @@ def _after_id(content_type: str) -> bytes:
 
 def encode(message: Message, delay: float = 0.0) -> bytes:
     """The message as bytes; ``delay`` in seconds."""
-    properties = (string(message.message_id) if message.message_id else b"\x40") + _after_id(message.content_type)
-    headers = message.headers
-    if message.dedup_id:
-        headers = {DEDUP_ID: message.dedup_id, **headers}
+    message_id, dedup_id, headers = message.message_id, message.dedup_id, message.headers
+    encoded_id = string(message_id) if message_id else b"\x40"
     parts = [_DURABLE if message.durable else b""]
     if delay > 0:
         wait = symbol("x-opt-delivery-delay") + ulong(round(delay * 1000))
         parts.append(_section(MESSAGE_ANNOTATIONS, compound_map(wait, 2)))
-    parts += (_PROPERTIES, compound_list(properties, 7))
-    if headers:
-        parts += (_APPLICATION_PROPERTIES, string_map(headers))
+    parts += (_PROPERTIES, compound_list(encoded_id + _after_id(message.content_type), 7))
+    count, application = 2 * len(headers), strings(headers) if headers else b""
+    if dedup_id:
+        count += 2
+        application = _DEDUP_KEY + (encoded_id if dedup_id == message_id else string(dedup_id)) + application
+    if count:
+        parts += (_APPLICATION_PROPERTIES, compound_map(application, count))
     parts += (_DATA, binary(message.body))
     return b"".join(parts)
 

@@ -109,7 +109,7 @@ class Batches(Generic[T]):
             self._bytes += len(message.body)
             late = self._late
             full = alone or len(batch) >= _FULL or self._bytes >= _FULL_BYTES
-            if full or late is None or time.monotonic() - self._handed_at > _PAUSE:
+            if full or late is None or (len(batch) == 1 and time.monotonic() - self._handed_at > _PAUSE):
                 self._hand_over()
             elif not self._alarmed:
                 self._alarmed = True

@@ -79,7 +79,8 @@ class Codec:
             SerializationError: a field of a wrong type, or without a JSON form, or NaN, or infinite.
         """
         try:
-            if warnings.filters[:1] == _strict:
+            filters = warnings.filters
+            if filters and filters[0] is _strict[0]:
                 body = self._to_json(event, by_alias=False, round_trip=True)
             else:  # it was never there, or somebody's newer filter might let a warning pass
                 _be_strict()

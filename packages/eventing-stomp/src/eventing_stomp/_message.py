@@ -6,6 +6,7 @@ and content type, and say what an AMQP sender gave.
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import replace
 
@@ -30,6 +31,7 @@ _DELAY = "AMQ_SCHEDULED_DELAY"
 _INTERNAL_PREFIXES = ("_AMQ", "AMQ_", "JMS", "NATIVE_MESSAGE_ID")
 
 _BEGIN = b"SEND\nreceipt:"
+_PERSISTENT, _NOT_PERSISTENT = "persistent:true\n", "persistent:false\n"
 
 #: Begins the receipt of a SEND frame in a transaction, whose COMMIT frame has the number alone.
 INNER = b"in-"
@@ -61,16 +63,22 @@ def encode_alone(message: Message, where: bytes, receipt: int, delay: float = 0.
     )
 
 
+@functools.lru_cache(maxsize=64)
+def _content_type(text: str) -> str:
+    """The headers of a content type."""
+    escaped = escape(text)
+    return f"content-type:{escaped}\n{_AMQP_CONTENT_TYPE}:{escaped}\n" if text else ""
+
+
 def encode(message: Message, where: bytes, receipt: int, delay: float = 0.0) -> bytes:
     """A SEND frame; ``where`` as from `lines` of `routing`, ``delay`` in seconds."""
-    own = [f"persistent:{'true' if message.durable else 'false'}\n"]
-    if message.message_id:
-        own.append(f"{_MESSAGE_ID}:ID\\cAMQP_NO_PREFIX\\c{escape(message.message_id)}\n")
-    if message.content_type:
-        content_type = escape(message.content_type)
-        own.append(f"content-type:{content_type}\n{_AMQP_CONTENT_TYPE}:{content_type}\n")
-    if message.dedup_id:
-        own.append(f"{_DEDUP_ID}:{escape(message.dedup_id)}\n")
+    message_id, dedup_id = message.message_id, message.dedup_id
+    escaped_id = escape(message_id)
+    own = [_PERSISTENT if message.durable else _NOT_PERSISTENT, _content_type(message.content_type)]
+    if message_id:
+        own.append(f"{_MESSAGE_ID}:ID\\cAMQP_NO_PREFIX\\c{escaped_id}\n")
+    if dedup_id:
+        own.append(f"{_DEDUP_ID}:{escaped_id if dedup_id == message_id else escape(dedup_id)}\n")
     if delay > 0:
         own.append(f"{_DELAY}:{round(delay * 1000)}\n")
     return b"%b%d\n%b%b%bcontent-length:%d\n\n%b\0" % (
