@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 _LENGTH = b"\ncontent-length:"
-_ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
-_UNESCAPES = {b"n": b"\n", b"r": b"\r", b"c": b":", b"\\": b"\\"}
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_UNESCAPES = {"n": "\n", "r": "\r", "c": ":", "\\": "\\"}
 _SPECIAL = re.compile(r"[\\\n\r:]")
 
 #: No length has more digits.
@@ -47,11 +47,16 @@ class Incoming:
 
     def header(self, key: bytes) -> str:
         """The first header of that key, or an empty string; the key has nothing to escape."""
-        start = self.head.find(b"\n" + key + b":")
+        return unescape(self.raw(b"\n%b:" % key).decode("utf-8", "replace"))
+
+    def raw(self, before: bytes) -> bytes:
+        """What stands between ``before``, a line feed, a key and a colon, and the end of the line, escaped."""
+        head = self.head
+        start = head.find(before)
         if start < 0:
-            return ""
-        start += len(key) + 2
-        return unescape(self.head[start : self.head.index(b"\n", start)])
+            return b""
+        start += len(before)
+        return head[start : head.index(b"\n", start)]
 
 
 def escape(text: str) -> str:
@@ -61,11 +66,11 @@ def escape(text: str) -> str:
     return text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r").replace(":", "\\c")
 
 
-def unescape(raw: bytes) -> str:
+def unescape(text: str) -> str:
     """A header's key or value as it was meant; an escape that the specification doesn't know stays as it is."""
-    if b"\\" in raw:
-        raw = _ESCAPED.sub(lambda found: _UNESCAPES.get(found[1], found[0]), raw)
-    return raw.decode("utf-8", "replace")
+    if "\\" not in text:
+        return text
+    return _ESCAPED.sub(lambda found: _UNESCAPES.get(found[1], found[0]), text)
 
 
 def lines(headers: Mapping[str, str]) -> bytes:
@@ -87,12 +92,14 @@ def receipt_of(data: bytes) -> bytes:
 def read_headers(head: bytes) -> dict[str, str]:
     """All headers of a frame; the first of a key holds (specification, "Repeated Header Entries")."""
     headers: dict[str, str] = {}
-    for line in head.split(b"\n")[1:]:
-        raw_key, colon, raw_value = line.partition(b":")
+    # No byte of what isn't ASCII is a line feed or a colon: each line could as well be decoded alone.
+    for line in head.decode("utf-8", "replace").split("\n")[1:]:
+        key, colon, value = line.partition(":")
         if colon:
-            key = unescape(raw_key)
+            if "\\" in line:
+                key, value = unescape(key), unescape(value)
             if key not in headers:
-                headers[key] = unescape(raw_value)
+                headers[key] = value
     return headers
 
 

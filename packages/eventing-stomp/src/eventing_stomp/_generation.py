@@ -299,17 +299,16 @@ class StompGeneration(Generation):
                 # After one only more of them can be relied on: RabbitMQ gives a receipt for what it has just refused.
                 continue
             if incoming.command == b"MESSAGE":
-                subscription = incoming.header(b"subscription")
+                subscription = incoming.raw(b"\nsubscription:").decode("utf-8", "replace")
                 handler = subscriptions.get(subscription)
                 if handler is not None:
                     handler.arrived(subscription, incoming)
             elif incoming.command == b"RECEIPT":
-                receipt = incoming.header(b"receipt-id")
-                send = sends.pop(receipt.encode(), None)
+                send = sends.pop(incoming.raw(b"\nreceipt-id:"), None)
                 if send is not None:
                     cast("Sender", send.producer).confirmed(send)
                 else:
-                    self._answer(receipt, None)
+                    self._answer(incoming.header(b"receipt-id"), None)
             else:
                 self.stomp.transport.process(incoming.head + b"\n" + incoming.body)
         while self.arrivals:
