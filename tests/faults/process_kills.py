@@ -19,6 +19,9 @@ LEAST = 4_000
 #: Of computing per event, at least: some 1.5 ms, so that most of a process's time is in `on`.
 ROUNDS = 20_000
 
+#: Seconds between two sends: that the events of many listeners aren't all done with while a process starts.
+PACE_OF_MANY = 0.04
+
 #: Two share the work, so that what one leaves is the other's as well.
 NAMES = ("first", "second")
 
@@ -39,7 +42,7 @@ def run(terms: Terms) -> Figures:
 
     with Stage(terms) as stage:
         workers = {name: start(name) for name in NAMES}
-        sender = stage.send(count)
+        sender = stage.send(count, pace=0.0 if terms.listeners == 1 else PACE_OF_MANY)
         tries = counted = cut_short = 0
         while counted < kills:
             # A new process takes a while to start: the other one goes on meanwhile.

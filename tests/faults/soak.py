@@ -20,8 +20,8 @@ FIRST, FIRST_OF_MANY = 0.1, 0.4
 #: Resident memory may grow by that share after that; what a few thousand events show of it is less sure.
 GROWTH, GROWTH_OF_MANY = 0.05, 0.2
 
-#: Seconds between two sends.
-PACE_OF_MANY = 0.004
+#: Seconds between two sends: a hundred deliveries each.
+PACE_OF_MANY = 0.012
 
 #: Looks at the processes, after the first.
 _LOOKS = 18
