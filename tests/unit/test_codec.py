@@ -110,6 +110,50 @@ def test_a_missing_value_is_no_nan() -> None:
     assert b"null" in codec_of(Order).encode(Order(1, [Line("a", 1.0)], None))
 
 
+@event()
+@dataclass
+class Reading:
+    unit: str | None
+    low: float
+    high: float | None = None
+
+
+@event()
+class ReadingModel(BaseModel):
+    unit: str | None
+    low: float
+    high: float | None = None
+
+
+@pytest.mark.parametrize("kind", [Reading, ReadingModel])
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_fields_that_are_numbers_themselves_are_looked_into(kind: Any, number: float) -> None:
+    codec = codec_of(kind)
+    for fields in ({"low": number}, {"low": 1.0, "high": number}):
+        with pytest.raises(SerializationError, match="is NaN or infinite"):
+            codec.encode(kind(unit=None, **fields))
+    whole = kind(unit="NaN or null", low=1.0)
+    assert codec.decode(codec.encode(whole)) == whole
+
+
+def test_a_number_that_was_never_given_is_no_nan() -> None:
+    assert codec_of(ReadingModel).encode(ReadingModel.model_construct(unit="x")) == b'{"unit":"x","high":null}'
+
+
+def test_nan_beside_numbers_that_are_fields_themselves_is_found() -> None:
+    class Mixin:
+        other: float = 1.0
+
+    @event()
+    @dataclass
+    class Both(Mixin):
+        low: float
+        more: list[float]
+
+    with pytest.raises(SerializationError, match=r"more\[0\] is NaN or infinite"):
+        codec_of(Both).encode(Both(1.0, [float("nan")]))
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -95,7 +95,8 @@ class Batches(Generic[T]):
         Raises:
             SendTimeoutError: there is no room, since the provider doesn't tell, which it has to.
         """
-        self.make_room()
+        if self._taken - self._told >= _WINDOW:
+            self.make_room()
         with self._handing:
             batch = self._batch
             if batch and (to is not self._to or alone):

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from types import UnionType
-from typing import TYPE_CHECKING, Any, get_origin
+from typing import TYPE_CHECKING, Any, get_origin, get_type_hints
 
 from pydantic import BaseModel, PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
@@ -25,7 +25,8 @@ CONTENT_TYPE = "application/json"
 _SHOWN = 5
 
 #: Kinds of pydantic core schemas whose values may be NaN or infinite, as they appear in a schema's text.
-_MAY_HOLD_NAN = ("'float'", "'decimal'", "'any'", "'complex'", "'function-plain'", "behavior': 'allow'")
+_FLOAT = "'float'"
+_MAY_HOLD_NAN = (_FLOAT, "'decimal'", "'any'", "'complex'", "'function-plain'", "behavior': 'allow'")
 
 _MISSING: Any = object()
 
@@ -54,7 +55,10 @@ class Codec:
         max_bytes: a larger body isn't decoded.
     """
 
-    __slots__ = ("_adapter", "_event_type", "_max_bytes", "_may_hold_nan", "_name", "_to_json", "_validate_json")
+    __slots__ = (
+        *("_adapter", "_event_type", "_floats", "_max_bytes", "_may_hold_nan"),
+        *("_name", "_to_json", "_validate_json"),
+    )
 
     def __init__(self, descriptor: EventDescriptor, max_bytes: int = sys.maxsize) -> None:
         self._max_bytes = max_bytes
@@ -70,7 +74,11 @@ class Codec:
             raise DeclarationError(msg) from error
         self._to_json = self._adapter.serializer.to_json
         self._validate_json = self._adapter.validator.validate_json
-        self._may_hold_nan = any(kind in schema for kind in _MAY_HOLD_NAN)
+        kinds = [kind for kind in _MAY_HOLD_NAN if kind in schema]
+        #: Fields to look into; or else the body has to be.
+        self._floats = _floats_of(descriptor.event_type) if kinds == [_FLOAT] else []
+        only_there = kinds == [_FLOAT] and schema.count(_FLOAT) == len(self._floats)
+        self._may_hold_nan = bool(kinds) and not only_there
 
     def encode(self, event: object) -> bytes:
         """Serialise an event.
@@ -88,8 +96,14 @@ class Codec:
         except (PydanticSerializationError, UserWarning, ValueError, TypeError, RecursionError) as error:
             flaw = self._flaw(event) or f"{type(error).__name__} was raised"
         else:
-            # By each word, one by one: a loop over them takes ten times as long.
-            suspicious = self._may_hold_nan and (b"null" in body or b"NaN" in body or b"Infinity" in body)
+            if self._may_hold_nan:
+                # By each word, one by one: a loop over them takes ten times as long.
+                suspicious = b"null" in body or b"NaN" in body or b"Infinity" in body
+            else:
+                suspicious = False
+                for name in self._floats:
+                    number = getattr(event, name, None)
+                    suspicious = suspicious or not (number is None or -math.inf < number < math.inf)
             flaw = self._not_finite(event) if suspicious else ""
             if not flaw:
                 return body
@@ -143,6 +157,19 @@ def _summary(error: ValidationError) -> str:
     return "; ".join(shown) + more
 
 
+def _floats_of(event_type: type[Any]) -> list[str]:
+    """The fields that are numbers themselves."""
+    if issubclass(event_type, BaseModel):
+        annotations: dict[str, Any] = {name: field.annotation for name, field in event_type.model_fields.items()}
+    else:
+        try:
+            hints = get_type_hints(event_type)
+        except NameError:
+            return []
+        annotations = {name: hints[name] for name in getattr(event_type, "__dataclass_fields__", {}) if name in hints}
+    return [name for name, annotation in annotations.items() if annotation in (float, float | None)]
+
+
 def _fields(event: object) -> list[tuple[str, object]]:
     names = type(event).model_fields if isinstance(event, BaseModel) else getattr(event, "__dataclass_fields__", {})
     return [(name, getattr(event, name, _MISSING)) for name in names]
@@ -151,8 +178,6 @@ def _fields(event: object) -> list[tuple[str, object]]:
 def _annotation(event_type: type[Any], name: str) -> Any:
     if issubclass(event_type, BaseModel):
         return event_type.model_fields[name].annotation
-    from typing import get_type_hints  # noqa: PLC0415 (only on the way to an error)
-
     try:
         return get_type_hints(event_type, include_extras=True).get(name)
     except NameError:

@@ -148,8 +148,8 @@ class Sender:
         self._mailboxes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Mailbox] = weakref.WeakKeyDictionary()
         self._unrouted: set[str] = set()
         self._pending = 0
-        #: Of the last send.
-        self._error: Exception | None = None
+        #: Of the last send whose end is known.
+        self.error: Exception | None = None
         self._pending_lock = threading.Lock()
         self._quiet = threading.Condition(self._pending_lock)
         self._refusing = False
@@ -335,8 +335,7 @@ class Sender:
         """What a provider's answer means: under the ``unrouted`` setting, and for the health."""
         if error is not None:
             error = self._judge(descriptor, error)
-        if error is not None or self._error is not None:
-            self._error = error
+        self.error = error
         return error
 
     @staticmethod
@@ -371,7 +370,7 @@ class Sender:
 
     def health(self) -> SendingHealth:
         """How sending is. Thread-safe."""
-        error = self._error
+        error = self.error
         return SendingHealth(in_flight=self._pending, error="" if error is None else describe_error(error))
 
     # -- the end ----------------------------------------------------------------------------------------------
@@ -479,12 +478,14 @@ class _UnderWay:
         if told[index]:
             return  # an interruption came first
         told[index] = 1
-        error = self._sender.judge(self._descriptor, error)
-        if error is not None:
-            self._errors[index] = error
+        sender = self._sender
+        if error is not None or sender.error is not None:
+            error = sender.judge(self._descriptor, error)
+            if error is not None:
+                self._errors[index] = error
         # Two threads may have told of the last two.
         if 0 not in told and self._ended.acquire(blocking=False):
-            self._sender.told(self._count, partial(self._done, self._errors))
+            sender.told(self._count, partial(self._done, self._errors))
 
     def fail(self, error: Exception) -> None:
         """That became of all of which nothing is known."""
