@@ -18,13 +18,14 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from benchmarks import report
-from benchmarks.cases import Case, Step, cases
+from benchmarks.cases import Case, Step, cases, pair
 from benchmarks.report import ROOT, Figures, Results
 from benchmarks.work import rounds_in
 from examples.artemis import Artemis
 
-#: Rounds that aren't counted: the broker's Java gets faster for a while.
-WARM_UP = 1
+#: Rounds of a case that aren't counted; and of so many events each, before the first case of a broker: its Java gets
+#: faster for a while.
+WARM_UP, FIRST_WARM_UP = 1, (4, 40_000)
 
 #: Of a step in the quick form, the share of its events; and how often it is done.
 QUICK = 0.25
@@ -62,8 +63,9 @@ def measure_all(chosen: Sequence[Case], times: int) -> list[Results]:
     results: list[Results] = []
     with ExitStack() as stack:
         for case in chosen:
-            environment = place(case, stack) if not results or results[-1].case.provider != case.provider else None
-            os.environ.update(environment or {})
+            if not results or results[-1].case.provider != case.provider:
+                os.environ.update(place(case, stack))
+                warm_up(case)
             results.append(measure(case, min(times, case.rounds)))
             print("\n".join(report.table(report.rows_of(results[-1]))), flush=True)
     print("\n".join(["", *report.table([row for each in results for row in report.rows_of(each)])]), flush=True)
@@ -88,6 +90,17 @@ def place(case: Case, stack: ExitStack) -> dict[str, str]:
     broker = stack.enter_context(Artemis(java_memory="1G"))
     values = {"host": broker.host, "port": str(broker.port), "user": broker.user, "password": broker.password}
     return settings | {f"EVENTING_{case.provider.upper()}__{key.upper()}": value for key, value in values.items()}
+
+
+def warm_up(case: Case) -> None:
+    """Have the broker do what it will have to."""
+    if case.provider != "memory":
+        rounds, count = FIRST_WARM_UP
+        steps = pair("eventing", count)
+        make_queues(steps, "warm-up")
+        for _ in range(rounds):
+            for step in steps:
+                run(step, "warm-up")
 
 
 def measure(case: Case, times: int) -> Results:
