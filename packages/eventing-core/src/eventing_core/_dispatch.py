@@ -46,7 +46,7 @@ SUSPECT = 3
 
 #: Settle what has returned when so many have, or after so many seconds.
 _FLUSH_COUNT = 64
-_FLUSH_SECONDS = 0.005
+_FLUSH_SECONDS = 0.02
 
 #: So long before a suspect runs, or anything after copies that count, in seconds, the provider is told to settle
 #: everything else: what is out when the process dies looks as suspicious, and what a copy has replaced comes again.
