@@ -45,7 +45,7 @@ def proxied(artemis: Artemis, unique: Callable[[str], str]) -> Iterator[tuple[Be
 
 
 @pytest.mark.parametrize("how", ["kill", "stop"])
-def test_a_broker_that_goes_and_comes_back(private_artemis: Artemis, how: str):
+def test_a_broker_that_goes_and_comes_back(private_artemis: Artemis, how: str, kind: str):
     with opened(private_artemis, "s") as bench:
         recorder = accepting(bench.listen_active(window=100))
         stream = Stream(bench)
@@ -65,8 +65,11 @@ def test_a_broker_that_goes_and_comes_back(private_artemis: Artemis, how: str):
         recorder.deliveries.until(
             lambda _: set(recorder.bodies()) >= set(stream.confirmed), "all that was confirmed comes"
         )
-        # Acceptances in flight are lost with the connection, and only their messages come twice.
-        assert len(recorder.bodies()) - len(set(recorder.bodies())) <= 100
+        # Acceptances in flight are lost with the connection, and only their messages come twice. Over STOMP the broker,
+        # whose limit is of bytes, may have sent many more before it carries out an acceptance.
+        assert kind == "stomp" or len(recorder.bodies()) - len(set(recorder.bodies())) <= 100
+        came = [(delivery.generation, delivery.message().body) for delivery in recorder.deliveries.items()]
+        assert len(came) == len(set(came))
         assert bench.provider.health().connected
         assert [connected for connected, _ in bench.connected.items()] == [True, False, True]
 
