@@ -87,7 +87,7 @@ def place(case: Case, stack: ExitStack) -> dict[str, str]:
     settings: dict[str, str] = {"EVENTING_PROVIDER": case.provider}
     if case.provider == "memory":
         return settings
-    broker = stack.enter_context(Artemis(java_memory="1G"))
+    broker = stack.enter_context(Artemis(java_memory="4G"))
     values = {"host": broker.host, "port": str(broker.port), "user": broker.user, "password": broker.password}
     return settings | {f"EVENTING_{case.provider.upper()}__{key.upper()}": value for key, value in values.items()}
 

@@ -1,1 +1,0 @@
-"""The benchmark's quick form, as a test."""
