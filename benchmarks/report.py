@@ -141,6 +141,8 @@ def fallen(results: Sequence[Results]) -> list[str]:
 
     The best round counts: something else may have disturbed the others.
     """
+    if not FIGURES.exists():
+        return [f"{FIGURES.name} is missing: a full run has to come first, to compare with"]
     known = json.loads(FIGURES.read_text(encoding="utf-8"))["quick"]
     found: list[str] = []
     for row in [row for each in results for row in rows_of(each)]:

@@ -46,5 +46,12 @@ def test_a_ratio_has_fallen_when_its_best_is_less_than_two_thirds(best: float, t
     assert not told or found == ["amqp, 100 B: receive: 1.90 times Proton at best, and it was 3.00"]
 
 
+def test_a_short_run_without_a_full_one_says_so():
+    report.FIGURES.unlink()
+    assert report.fallen([results([90.0], [10.0])]) == [
+        "performance.json is missing: a full run has to come first, to compare with"
+    ]
+
+
 def test_what_is_lost_in_a_short_run_is_told():
     assert report.fallen([results([90.0], [10.0], lost=2)]) == ["amqp, 100 B: receive: Eventing: 2 lost"]

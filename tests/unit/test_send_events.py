@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +42,7 @@ class Recording(MemoryProvider):
         super().__init__("here")
         self.changed = threading.Condition()
         self.batches: list[list[str]] = []
+        self.headers: list[Mapping[str, str]] = []
         self.withhold = False
         self.withheld: list[tuple[Done, int]] = []
 
@@ -65,6 +66,7 @@ class _RecordingProducer(Producer):
             raise MessageTooLargeError(msg)
         with provider.changed:
             provider.batches.append(texts)
+            provider.headers += [message.headers for message in batch]
             provider.changed.notify_all()
         for index, text in enumerate(texts):
             if provider.withhold:
@@ -195,3 +197,4 @@ def test_headers_that_change_meanwhile_change_nothing(manager: EventManager, pro
 
     manager.send_events(changing(), headers=headers)
     assert sent(provider) == ["a", "b"]
+    assert provider.headers == [{"tenant": "north"}] * 2

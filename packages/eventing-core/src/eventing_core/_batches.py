@@ -81,7 +81,6 @@ class Batches(Generic[T]):
         self._to: T | None = None
         self._batch: list[Message] = []
         self._bytes = 0
-        self._first = 0
         self._handed_at = 0.0
         #: Counted by the sending thread, and under the lock by those that tell.
         self._taken = 0
@@ -95,16 +94,13 @@ class Batches(Generic[T]):
         Raises:
             SendTimeoutError: there is no room, since the provider doesn't tell, which it has to.
         """
-        if self._taken - self._told >= _WINDOW:
-            self.make_room()
+        self.make_room()
         with self._handing:
             batch = self._batch
             if batch and (to is not self._to or alone):
                 self._hand_over()
                 batch = self._batch
-            if not batch:
-                self._to = to
-                self._first = self._taken
+            self._to = to
             batch.append(message)
             self._taken += 1
             self._bytes += len(message.body)
@@ -145,7 +141,7 @@ class Batches(Generic[T]):
         if batch and to is not None:
             self._batch = []
             self._bytes = 0
-            self._send(to, batch, partial(self._done, self._first, len(batch)))
+            self._send(to, batch, partial(self._done, self._taken - len(batch), len(batch)))
             self._handed_at = time.monotonic()
 
     def _done(self, first: int, count: int, errors: Mapping[int, Exception]) -> None:

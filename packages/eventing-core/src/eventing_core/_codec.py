@@ -159,20 +159,15 @@ def _summary(error: ValidationError) -> str:
 
 def _floats_of(event_type: type[Any]) -> list[str]:
     """The fields that are numbers themselves."""
-    if issubclass(event_type, BaseModel):
-        annotations: dict[str, Any] = {name: field.annotation for name, field in event_type.model_fields.items()}
-    else:
-        try:
-            hints = get_type_hints(event_type)
-        except NameError:
-            return []
-        annotations = {name: hints[name] for name in getattr(event_type, "__dataclass_fields__", {}) if name in hints}
-    return [name for name, annotation in annotations.items() if annotation in (float, float | None)]
+    return [name for name in _names(event_type) if _annotation(event_type, name) in (float, float | None)]
+
+
+def _names(event_type: type[Any]) -> list[str]:
+    return [*(event_type.model_fields if issubclass(event_type, BaseModel) else event_type.__dataclass_fields__)]
 
 
 def _fields(event: object) -> list[tuple[str, object]]:
-    names = type(event).model_fields if isinstance(event, BaseModel) else getattr(event, "__dataclass_fields__", {})
-    return [(name, getattr(event, name, _MISSING)) for name in names]
+    return [(name, getattr(event, name, _MISSING)) for name in _names(type(event))]
 
 
 def _annotation(event_type: type[Any], name: str) -> Any:

@@ -321,20 +321,21 @@ class Sender:
             under_way.fail(SendError("interrupted before the broker confirmed", in_doubt=True))
             raise
 
-    def told(self, count: int, done: Callable[[], None]) -> None:
-        """It is known of so many messages what became of them; whoever waits for all learns it after ``done``."""
-        try:
-            done()
-        finally:
-            with self._pending_lock:
-                self._pending -= count
-                if self._refusing and not self._pending:
-                    self._quiet.notify_all()
+    def told(self, count: int) -> None:
+        """So many messages are no longer under way."""
+        with self._pending_lock:
+            self._pending -= count
+            if self._refusing and not self._pending:
+                self._quiet.notify_all()
 
     def judge(self, descriptor: EventDescriptor, error: Exception | None) -> Exception | None:
         """What a provider's answer means: under the ``unrouted`` setting, and for the health."""
-        if error is not None:
-            error = self._judge(descriptor, error)
+        if isinstance(error, UnroutedError) and self._options.unrouted != "error":
+            if self._options.unrouted == "warn" and descriptor.name not in self._unrouted:
+                self._unrouted.add(descriptor.name)
+                with suppress(Exception):  # a logging handler's: the event is sent
+                    _log.warning("no queue for the event %s yet: nobody will get what is sent now", descriptor.name)
+            error = None
         self.error = error
         return error
 
@@ -357,16 +358,6 @@ class Sender:
                 producer.send((message,), alone, deadline=deadline)
             except Exception as error:  # noqa: BLE001 (it reaches the caller by way of finished)
                 finished(index, error)
-
-    def _judge(self, descriptor: EventDescriptor, error: Exception) -> Exception | None:
-        """What an error of the provider means under the ``unrouted`` setting."""
-        if not isinstance(error, UnroutedError) or self._options.unrouted == "error":
-            return error
-        if self._options.unrouted == "warn" and descriptor.name not in self._unrouted:
-            self._unrouted.add(descriptor.name)
-            with suppress(Exception):  # a logging handler's: the event is sent
-                _log.warning("no queue for the event %s yet: nobody will get what is sent now", descriptor.name)
-        return None
 
     def health(self) -> SendingHealth:
         """How sending is. Thread-safe."""
@@ -479,13 +470,16 @@ class _UnderWay:
             return  # an interruption came first
         told[index] = 1
         sender = self._sender
-        if error is not None or sender.error is not None:
+        if error is not None or sender.error is not None:  # else there is nothing to judge, and none to take back
             error = sender.judge(self._descriptor, error)
             if error is not None:
                 self._errors[index] = error
         # Two threads may have told of the last two.
         if 0 not in told and self._ended.acquire(blocking=False):
-            sender.told(self._count, partial(self._done, self._errors))
+            try:
+                self._done(self._errors)
+            finally:
+                sender.told(self._count)
 
     def fail(self, error: Exception) -> None:
         """That became of all of which nothing is known."""
