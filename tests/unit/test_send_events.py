@@ -165,9 +165,14 @@ def test_a_batch_counts_as_under_way_until_all_of_it_is_told(provider: Recording
     threading.Thread(target=run, daemon=True).start()
     provider.wait_for(200)
     assert manager.health().sending.in_flight == 200
+    last = provider.withheld.pop()
     for done, index in reversed(provider.withheld):
         assert not ended.is_set()
         done(index, None)
+    assert manager.health().sending.in_flight == len(provider.batches[-1]) > 1
+    assert not ended.is_set()
+    done, index = last
+    done(index, None)
     assert ended.wait(5)
     assert manager.health().sending.in_flight == 0
 
