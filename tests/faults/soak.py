@@ -20,8 +20,8 @@ FIRST, FIRST_OF_MANY = 0.1, 0.4
 #: Resident memory may grow by that share after that; what a few thousand events show of it is less sure.
 GROWTH, GROWTH_OF_MANY = 0.05, 0.2
 
-#: Seconds between two sends: a hundred deliveries each.
-PACE_OF_MANY = 0.012
+#: Seconds between two sends, for each of many listeners: each send is a delivery to all.
+PACE_OF_EACH = 0.00012
 
 #: Looks at the processes, after the first.
 _LOOKS = 18
@@ -32,8 +32,8 @@ def run(terms: Terms) -> Figures:
     count = terms.count(EVENTS // min(terms.listeners, 20), LEAST if terms.listeners == 1 else LEAST_OF_MANY)
     first = FIRST if terms.listeners == 1 else FIRST_OF_MANY
     with Stage(terms) as stage:
-        # Of a hundred listeners the windows are to grow, and not to fill by and by with a backlog.
-        pace = 0.0 if terms.listeners == 1 else PACE_OF_MANY
+        # Of many listeners the windows are to grow, and not to fill by and by with a backlog.
+        pace = 0.0 if terms.listeners == 1 else PACE_OF_EACH * terms.listeners
         workers = {"listening": stage.listen(), "sending": stage.send(count, pace=pace)}
         seen: dict[str, list[tuple[int, int, int]]] = {name: [] for name in workers}
 

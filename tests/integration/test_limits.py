@@ -15,6 +15,10 @@ pytestmark = pytest.mark.usefixtures("kind")
 
 MIB = 1 << 20
 
+#: Over STOMP Artemis 2.44 can hold a message of a broken connection back until it is restarted (decision 22): it does
+#: where nothing has happened for so long, in seconds.
+HELD_BACK = 15.0
+
 
 def test_a_message_beyond_the_limit_ends_the_connection_and_stays(artemis: Artemis, unique: Callable[[str], str]):
     name, large = unique("large"), "x" * (2 * MIB)
@@ -31,9 +35,21 @@ def test_a_message_beyond_the_limit_ends_the_connection_and_stays(artemis: Artem
         recorder.deliveries.until(lambda _: large in recorder.bodies(), "it is still there, and whole")
 
 
-def test_what_stays_too_large_is_given_up_by_the_broker_and_others_come(make_artemis: Callable[..., Artemis]):
+def is_given_up(broker: Artemis, seconds: float) -> bool:
+    """Whether the broker has put one message, at last, among its own dead letters."""
+    with PlainClient(broker) as plain:
+        try:
+            until(lambda: plain.count("DLQ") == 1, "the broker has given it up", seconds)
+        except AssertionError:
+            return False
+        return True
+
+
+def test_what_stays_too_large_is_given_up_by_the_broker_and_others_come(
+    make_artemis: Callable[..., Artemis], kind: str
+):
     broker = make_artemis(address_settings={"max-delivery-attempts": "3"})
-    with opened(broker, "limit", max_message_bytes=MIB) as bench, PlainClient(broker) as plain:
+    with opened(broker, "limit", max_message_bytes=MIB) as bench:
         recorder = accepting(bench.listen_active())
         bench.put("before")
         large = bench.send("x" * (2 * MIB)).wait(1)
@@ -43,5 +59,7 @@ def test_what_stays_too_large_is_given_up_by_the_broker_and_others_come(make_art
         recorder.handle.window(1)
         recorder.deliveries.until(lambda _: {"before", "after"} <= {*recorder.bodies()}, "the others come", 120)
         assert large == [(0, None)]
-        until(lambda: plain.count("DLQ") == 1, "the broker has given it up")
+        if kind == "stomp" and not is_given_up(broker, HELD_BACK):
+            broker.restart()
+        assert is_given_up(broker, 60)
         until(lambda: bench.provider.health().connected, "there is a connection")
