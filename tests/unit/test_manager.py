@@ -575,10 +575,10 @@ def test_an_interruption_of_the_stop_lets_nothing_more_begin(monkeypatch: pytest
                 begun.set()
                 assert go_on.wait(5)
 
-    def interrupted(dispatcher: Dispatcher, deadline: float) -> bool:
+    def interrupted(provider: MemoryProvider) -> bool:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Dispatcher, "wait_empty", interrupted)
+    monkeypatch.setattr(MemoryProvider, "unhandled", interrupted)
     manager = EventManager(memory(), listeners=[Hangs], pipelines=[])
     manager.start()
     for number in range(8):  # the window grows, so that the last ones wait in the process
