@@ -20,6 +20,11 @@ SHA256 = "d711e6aacd43fd2e3e90993260b2ad391a2e13392d6100e8f6f304f8a7bee801"
 MAVEN_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy"
 JAVA = 17
 
+#: What stands for a broker's folder in the files of `template`.
+FOLDER = "@FOLDER@"
+#: The one user there, who may do everything.
+USER = "eventing"
+
 
 class ArtemisError(Exception):
     """The broker can't be had, or did not do what it was told. The message names its log."""
@@ -73,6 +78,37 @@ def fetch() -> Path:
         msg = f"{home} could not be made"
         raise ArtemisError(msg)
     return home
+
+
+def template() -> Path:
+    """The files of a new broker, with `FOLDER` in place of its folder; made once per machine. Safe beside others.
+
+    Raises:
+        ArtemisError: the broker can't be had, or doesn't make them.
+    """
+    made = _cache() / f"apache-artemis-{VERSION}-broker"
+    if made.exists():
+        return made
+    home = fetch()
+    with tempfile.TemporaryDirectory(prefix="create-", dir=made.parent) as name:
+        folder = Path(name) / "broker"
+        run(
+            [
+                *(home / "bin" / "artemis", "create", folder, "--silent", "--require-login", "--no-web"),
+                *("--no-autotune", "--user", USER, "--password", "unused", "--role", "all", "--host", "127.0.0.1"),
+            ],
+            timeout=120,
+        )
+        rewrite(folder, str(folder), FOLDER)
+        with contextlib.suppress(OSError):
+            folder.rename(made)
+    return made
+
+
+def rewrite(folder: Path, old: str, new: str) -> None:
+    """Replace a text in all of a broker's own files."""
+    for path in [*(folder / "bin").iterdir(), *(folder / "etc").iterdir()]:
+        path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
 
 
 def _home() -> Path:

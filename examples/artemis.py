@@ -26,7 +26,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from examples._artemis_home import VERSION, ArtemisError, fetch, run, unavailable
+from examples._artemis_home import FOLDER, USER, VERSION, ArtemisError, rewrite, run, template, unavailable
 
 __all__ = ["Artemis", "ArtemisError", "QueueStat", "SharedStore", "Tls", "User"]
 
@@ -155,6 +155,7 @@ class Artemis:
         store: SharedStore | None = None,
         edit: Callable[[ET.Element], None] | None = None,
         java_memory: str = "512M",
+        short_lived: bool = False,
     ) -> None:
         """Prepare a broker; nothing is made yet.
 
@@ -167,10 +168,11 @@ class Artemis:
             store: where its data is, where two brokers share it; by default in its folder.
             edit: changes the ``<core>`` element of ``broker.xml`` at will.
             java_memory: the JVM's ``-Xmx``.
+            short_lived: its Java is up sooner, and never as fast as it could get.
         """
         self.host = HOST
         self.port, self.tls_port = _free_ports(2 if tls else 1) + ((0,) if not tls else ())
-        self.user = "eventing"
+        self.user = USER
         self.password = password or secrets.token_hex(8)
         self.folder = folder or Path(tempfile.mkdtemp(prefix="artemis-")) / "broker"
         self._own_folder = None if folder else self.folder.parent
@@ -180,6 +182,7 @@ class Artemis:
         self._store = store
         self._edit = edit
         self._java_memory = java_memory
+        self._short_lived = short_lived
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
 
@@ -285,29 +288,32 @@ class Artemis:
         return {row["name"]: _queue_stat(row) for row in rows}
 
     def _create(self) -> None:
-        home = fetch()
         self.folder.parent.mkdir(parents=True, exist_ok=True)
-        run(
-            [
-                *(home / "bin" / "artemis", "create", self.folder, "--silent", "--require-login", "--no-web"),
-                *("--no-autotune", "--user", self.user, "--password", self.password, "--role", "all"),
-                *("--host", self.host, "--default-port", str(self.port), "--java-memory", self._java_memory),
-            ],
-            timeout=120,
-        )
+        shutil.copytree(template(), self.folder)
+        rewrite(self.folder, FOLDER, str(self.folder))
         self._write_users()
         self._write_broker()
         profile = self.folder / "etc" / "artemis.profile"
         text = profile.read_text(encoding="utf-8")
         # It would ask for 512 MB at once, however small the maximum is.
-        profile.write_text(re.sub(r"-Xms\d+[MG]", "-Xms64M", text), encoding="utf-8")
+        text = re.sub(r"-Xms\S+ -Xmx\S+", f"-Xms64M -Xmx{self._java_memory}", text)
+        if self._short_lived:
+            text = text.replace("-XX:+UseG1GC -XX:+UseStringDeduplication", "-XX:+UseSerialGC -XX:TieredStopAtLevel=1")
+        profile.write_text(text, encoding="utf-8")
 
     def _write_users(self) -> None:
+        etc = self.folder / "etc"
+        users = etc / "artemis-users.properties"
+        password = f"{self.user} = {self.password}"
+        users.write_text(
+            re.sub(rf"^{self.user} = .*$", password, users.read_text(encoding="utf-8"), flags=re.MULTILINE),
+            encoding="utf-8",
+        )
         for name, lines in (
-            ("artemis-users.properties", [f"{user.name} = {user.password}" for user in self._users]),
+            (users.name, [f"{user.name} = {user.password}" for user in self._users]),
             ("artemis-roles.properties", [f"{user.name} = {user.name}" for user in self._users]),
         ):
-            with (self.folder / "etc" / name).open("a", encoding="utf-8") as file:
+            with (etc / name).open("a", encoding="utf-8") as file:
                 file.writelines(f"\n{line}" for line in lines)
 
     def _write_broker(self) -> None:
@@ -418,7 +424,7 @@ def main() -> int:
         print(reason, file=sys.stderr)
         return 0 if options.fetch else 1
     if options.fetch:
-        fetch()
+        template()
         return 0
     with Artemis() as broker:
         print(f"Artemis {VERSION} on host {broker.host}, port {broker.port}")

@@ -61,7 +61,7 @@ def _start(stack: ExitStack, folder: Path, **options: Any) -> Artemis:
     reason = Artemis.unavailable()
     if reason:
         pytest.skip(reason)
-    broker = Artemis(folder=folder, **options)
+    broker = Artemis(folder=folder, short_lived=True, **options)
     _running[broker] = False
 
     def close() -> None:

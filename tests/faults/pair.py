@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 
-from examples.artemis import Artemis, SharedStore
+from examples.artemis import SharedStore
 from tests.faults.stage import Stage
 from tests.faults.terms import Figures, Terms
 from tests.support.waiting import until
@@ -31,9 +31,7 @@ def run(terms: Terms) -> Figures:
     delays: list[float] = []
     with Stage(terms, store=SharedStore(folder=store)) as stage:
         live = stage.broker
-        other = Artemis(
-            folder=terms.folder / "backup", store=SharedStore(folder=store, backup=True), password=live.password
-        )
+        other = stage.make_broker("backup", store=SharedStore(folder=store, backup=True), password=live.password)
         stage.add(other)
         places = {"failover": f'["{other.host}:{other.port}"]'}
         listener = stage.listen(**places)

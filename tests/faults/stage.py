@@ -35,7 +35,7 @@ class Stage:
     def __init__(self, terms: Terms, **options: Any) -> None:
         """The options are those of `Artemis`."""
         self.terms = terms
-        self.broker = Artemis(folder=terms.folder / "broker", **options)
+        self.broker = self.make_broker("broker", **options)
         self.queues = [f"Listener{number}" for number in range(terms.listeners)]
         self.submitted, self.confirmed, self.failed = (
             self.numbers(name) for name in ("submitted", "confirmed", "failed")
@@ -52,6 +52,10 @@ class Stage:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._stack.__exit__(kind, error, traceback)
+
+    def make_broker(self, name: str, **options: Any) -> Artemis:
+        """Prepare a broker, with the options of `Artemis`."""
+        return Artemis(folder=self.terms.folder / name, short_lived=self.terms.scale < 1, **options)
 
     def add(self, broker: Artemis) -> None:
         """Start a broker; it ends with the block. Its log stays where something failed."""

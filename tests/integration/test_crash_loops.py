@@ -13,6 +13,7 @@ import pytest
 from eventing_core.provider import Destination
 from examples.artemis import Artemis
 from tests.support.bench import Bench, accepting, opened
+from tests.support.plain import PlainClient
 from tests.support.processes import Numbers, Worker
 from tests.support.rabbitmq import RabbitMQ
 from tests.support.waiting import until
@@ -40,7 +41,8 @@ class Place:
     def left(self, name: str) -> int:
         """How many messages there are in the queues with that in their names."""
         if isinstance(self.broker, Artemis):
-            return sum(stat.messages for queue, stat in self.broker.queue_stat().items() if name in queue)
+            with PlainClient(self.broker) as plain:
+                return plain.count_like(name)
         rows = [line.split("\t") for line in self.broker.control("list_queues", "name", "messages").splitlines()]
         return sum(int(number) for queue, number in rows if name in queue)
 

@@ -73,10 +73,17 @@ class PlainClient:
 
     def queue(self, name: str) -> dict[str, str] | None:
         """What the broker says about a queue; None: it has none of that name."""
-        query = json.dumps({"field": "name", "operation": "EQUALS", "value": name})
-        reply = json.loads(self.manage("broker", "listQueues", query, 1, 10))
-        rows = json.loads(reply[0])["data"]
-        return cast("dict[str, str]", rows[0]) if rows else None
+        rows = self._queues("EQUALS", name)
+        return rows[0] if rows else None
+
+    def count_like(self, part: str) -> int:
+        """How many messages are in the queues with that in their names."""
+        return sum(int(row["messageCount"]) for row in self._queues("CONTAINS", part))
+
+    def _queues(self, operation: str, name: str) -> list[dict[str, str]]:
+        query = json.dumps({"field": "name", "operation": operation, "value": name})
+        [answer] = json.loads(self.manage("broker", "listQueues", query, 1, 1000))
+        return cast("list[dict[str, str]]", json.loads(answer)["data"])
 
     def count(self, name: str) -> int:
         """How many messages are in a queue, those that are out with consumers included."""
