@@ -15,7 +15,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from benchmarks import report
 from benchmarks.cases import Case, Step, cases, pair
@@ -23,19 +23,37 @@ from benchmarks.report import ROOT, Figures, Results
 from benchmarks.work import rounds_in
 from examples.artemis import Artemis
 
-#: Rounds of a case that aren't counted; and of so many events each, before the first case of a broker: its Java gets
-#: faster for a while.
-WARM_UP, FIRST_WARM_UP = 1, (4, 40_000)
-
-#: Of a step in the quick form, the share of its events; and how often it is done.
+#: Of a step in the quick form, the share of its events.
 QUICK = 0.25
-QUICK_TIMES = 3
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How often all is done.
+
+    Attributes:
+        times: rounds of each case that count.
+        warm_up: rounds of each case that don't, before those.
+        first: rounds before the first case of a broker, whose Java gets faster for a while.
+    """
+
+    times: int
+    warm_up: int
+    first: int
+
+
+FULL, SHORT = Pace(5, 1, 4), Pace(3, 0, 2)
+
+#: Events of each of the first rounds.
+FIRST = 40_000
 
 
 def main() -> int:
     """Measure what was asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--times", type=int, default=0, help=f"rounds of each case; 5, or {QUICK_TIMES} in short")
+    parser.add_argument(
+        "--times", type=int, default=0, help=f"rounds of each case; {FULL.times}, or {SHORT.times} in short"
+    )
     parser.add_argument("--over", choices=("amqp", "stomp", "memory"), help="one provider alone")
     parser.add_argument("--case", action="append", help="a part of the name of one; may be repeated")
     parser.add_argument("--quick", action="store_true", help="a few cases, with fewer events")
@@ -47,28 +65,38 @@ def main() -> int:
         and (not options.case or any(part in case.name for part in options.case))
     ]
     short = [shortened(case) for case in chosen if case.quick]
+    pace = SHORT if options.quick else FULL
+    pace = replace(pace, times=options.times or pace.times)
+    wanted = short if options.quick else chosen
+    results = measure_all(wanted, pace)
+    failed = [case for case in wanted if case not in [each.case for each in results]]
     if options.quick:
-        results = measure_all(short, options.times or QUICK_TIMES)
-        fallen = report.fallen(results)
-        print("\n".join(fallen))
-        return int(bool(fallen))
-    results = measure_all(chosen, options.times or 5)
-    if not (options.case or options.over):
-        report.write(results, measure_all(short, QUICK_TIMES))
-    return int(any(row.holds is False for each in results for row in report.rows_of(each)))
+        wrong = report.fallen(results)
+    else:
+        wrong = [f"{report.name_of(row)}: missed" for row in report.rows_of_all(results) if row.holds is False]
+        if not (options.case or options.over):
+            report.write(results, measure_all(short, SHORT), failed)
+    print("\n".join([*wrong, *(f"{report.case_of(case)}: failed" for case in failed)]))
+    return int(bool(wrong or failed))
 
 
-def measure_all(chosen: Sequence[Case], times: int) -> list[Results]:
-    """Case by case, on one broker for each provider."""
+def measure_all(chosen: Sequence[Case], pace: Pace) -> list[Results]:
+    """Case by case, on one broker for each provider. One that fails is told, and missing in the results."""
     results: list[Results] = []
+    provider = ""
     with ExitStack() as stack:
         for case in chosen:
-            if not results or results[-1].case.provider != case.provider:
+            if case.provider != provider:
+                provider = case.provider
                 os.environ.update(place(case, stack))
-                warm_up(case)
-            results.append(measure(case, min(times, case.rounds)))
-            print("\n".join(report.table(report.rows_of(results[-1]))), flush=True)
-    print("\n".join(["", *report.table([row for each in results for row in report.rows_of(each)])]), flush=True)
+                warm_up(case, pace.first)
+            try:
+                results.append(measure(case, replace(pace, times=min(pace.times, case.rounds))))
+            except subprocess.SubprocessError as error:
+                print(f"{report.case_of(case)}: failed: {error}", flush=True)
+            else:
+                print("\n".join(report.table(report.rows_of(results[-1]))), flush=True)
+    print("\n".join(["", *report.table(report.rows_of_all(results))]), flush=True)
     return results
 
 
@@ -92,25 +120,24 @@ def place(case: Case, stack: ExitStack) -> dict[str, str]:
     return settings | {f"EVENTING_{case.provider.upper()}__{key.upper()}": value for key, value in values.items()}
 
 
-def warm_up(case: Case) -> None:
+def warm_up(case: Case, rounds: int) -> None:
     """Have the broker do what it will have to."""
     if case.provider != "memory":
-        rounds, count = FIRST_WARM_UP
-        steps = pair("eventing", count)
+        steps = pair("eventing", FIRST)
         make_queues(steps, "warm-up")
         for _ in range(rounds):
             for step in steps:
                 run(step, "warm-up")
 
 
-def measure(case: Case, times: int) -> Results:
+def measure(case: Case, pace: Pace) -> Results:
     """All runs, by turns."""
     results = Results(case, {name: [] for name in case.runs})
     addresses = {name: address_of(case, name) for name in case.runs}
     if case.provider != "memory":
         for name, steps in case.runs.items():
             make_queues(steps, addresses[name])
-    for time in range(1 - WARM_UP if times > 1 else 1, times + 1):
+    for time in range(1 - (pace.warm_up if pace.times > 1 else 0), pace.times + 1):
         for name, steps in case.runs.items():
             figures = [run(step, addresses[name]) for step in steps]
             told = "; ".join(f"{step.what} {shown(each)}" for step, each in zip(steps, figures, strict=True))

@@ -99,6 +99,11 @@ def rows_of(results: Results) -> list[Row]:
     return rows
 
 
+def rows_of_all(results: Sequence[Results]) -> list[Row]:
+    """Of all cases."""
+    return [row for each in results for row in rows_of(each)]
+
+
 def table(rows: Sequence[Row]) -> list[str]:
     """In Markdown."""
     lines = [
@@ -145,26 +150,34 @@ def fallen(results: Sequence[Results]) -> list[str]:
         return [f"{FIGURES.name} is missing: a full run has to come first, to compare with"]
     known = json.loads(FIGURES.read_text(encoding="utf-8"))["quick"]
     found: list[str] = []
-    for row in [row for each in results for row in rows_of(each)]:
-        before, best = known[_name(row)], max(row.ratios)
+    for row in rows_of_all(results):
+        before, best = known[name_of(row)], max(row.ratios)
         if best < before * _LEAST:
-            found.append(f"{_name(row)}: {best:.2f} times {row.against} at best, and it was {before:.2f}")
+            found.append(f"{name_of(row)}: {best:.2f} times {row.against} at best, and it was {before:.2f}")
         if row.flaw:
-            found.append(f"{_name(row)}: {row.flaw}")
+            found.append(f"{name_of(row)}: {row.flaw}")
     return found
 
 
-def _name(row: Row) -> str:
+def case_of(case: Case) -> str:
+    """A case, for people."""
+    return f"{case.provider}, {case.name}"
+
+
+def name_of(row: Row) -> str:
+    """A row, for people, and in the JSON."""
     return f"{row.provider}, {row.case}: {row.name}"
 
 
-def write(results: Sequence[Results], short: Sequence[Results]) -> None:
+def write(results: Sequence[Results], short: Sequence[Results], failed: Sequence[Case]) -> None:
     """The page, the plot, and all figures."""
-    rows = [row for each in results for row in rows_of(each)]
+    rows = rows_of_all(results)
     page = [_HEAD.read_text(encoding="utf-8").rstrip(), "", "## Figures", "", *conditions(), "", *table(rows)]
+    if failed:
+        page += ["", f"Not measured, since they failed: {'; '.join(map(case_of, failed))}."]
     (FOLDER / "performance.md").write_text("\n".join(page) + "\n", encoding="utf-8")
     everything = {
-        "quick": {_name(row): round(row.ratio, 3) for each in short for row in rows_of(each)},
+        "quick": {name_of(row): round(row.ratio, 3) for row in rows_of_all(short)},
         "full": [{"case": each.case.name, "over": each.case.provider, "rounds": each.rounds} for each in results],
     }
     FIGURES.write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
@@ -183,7 +196,7 @@ def plot(rows: Sequence[Row], path: Path) -> None:
     wanted = [float(row.goal.split()[1]) for row in shown]
     axes.barh(range(len(shown)), [row.ratio for row in shown], color=["C0" if row.holds else "C3" for row in shown])
     axes.scatter(wanted, range(len(shown)), color="black", marker="|", s=120, label="wanted")
-    axes.set_yticks(range(len(shown)), [f"{_name(row)} {row.goal[0]}" for row in shown])
+    axes.set_yticks(range(len(shown)), [f"{name_of(row)} {row.goal[0]}" for row in shown])
     axes.set_xlabel("ratio to the baseline in the same run")
     axes.legend()
     figure.tight_layout()
