@@ -13,8 +13,8 @@ TITLE = "Listening processes are killed"
 
 EVENTS, KILLS = 40_000, 20
 
-#: Fewer are handled before processes can be killed, which take the longer to start the more listeners they have.
-LEAST, LEAST_OF_MANY = 4_000, 500
+#: Fewer are handled before processes can be killed, and started again.
+LEAST, LEAST_OF_MANY = 4_000, 1_500
 
 #: Of computing per event, at least: some 1.5 ms, so that most of a process's time is in `on`.
 ROUNDS = 20_000
@@ -32,7 +32,7 @@ def run(terms: Terms) -> Figures:
     Only a kill that cuts a run of ``on`` short counts.
     """
     terms = terms.but(rounds=max(terms.rounds, ROUNDS // min(terms.listeners, 5)))
-    least = max(LEAST // terms.listeners, LEAST_OF_MANY + 10 * terms.listeners)
+    least = max(LEAST // terms.listeners, LEAST_OF_MANY)
     count, kills = terms.count(EVENTS // terms.listeners, least), terms.count(KILLS, 3)
 
     lives = itertools.count(1)

@@ -13,7 +13,7 @@ from tests.faults.terms import Terms
 pytestmark = pytest.mark.timeout(300)
 
 #: Of the full counts, where it isn't a tenth: what takes longest for each.
-SCALES = {"cuts": 0.03, "mutations": 0.05, "soak": 0.05, "fuzz": 0.004}
+SCALES = {"cuts": 0.03, "mutations": 0.05, "fuzz": 0.004}
 
 
 #: What comes on top: each with one kind of listeners on one protocol, by turns.
