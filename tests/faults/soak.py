@@ -14,8 +14,9 @@ EVENTS = 1_000_000
 #: Fewer tell nothing of memory: it is looked at when all windows have grown. Of many listeners each handles all events.
 LEAST, LEAST_OF_MANY = 50_000, 3_000
 
-#: The share of the events after which memory is looked at; in a shortened pass windows take longer to grow.
-FIRST, FIRST_OF_MANY = 0.1, 0.4
+#: The share of the events after which memory is looked at, and so many at the least; of many listeners' windows some
+#: take longer to grow.
+FIRST, FIRST_EVENTS, FIRST_OF_MANY = 0.1, 20_000, 0.4
 
 #: Resident memory may grow by that share after that; what a few thousand events show of it is less sure.
 GROWTH, GROWTH_OF_MANY = 0.05, 0.2
@@ -30,7 +31,7 @@ _LOOKS = 18
 def run(terms: Terms) -> Figures:
     """Send and handle, and look at both processes from time to time."""
     count = terms.count(EVENTS // min(terms.listeners, 20), LEAST if terms.listeners == 1 else LEAST_OF_MANY)
-    first = FIRST if terms.listeners == 1 else FIRST_OF_MANY
+    first = max(FIRST, FIRST_EVENTS / count) if terms.listeners == 1 else FIRST_OF_MANY
     with Stage(terms) as stage:
         # Of many listeners the windows are to grow, and not to fill by and by with a backlog.
         pace = 0.0 if terms.listeners == 1 else PACE_OF_EACH * terms.listeners
