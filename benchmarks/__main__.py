@@ -69,13 +69,15 @@ def main() -> int:
     pace = replace(pace, times=options.times or pace.times)
     wanted = short if options.quick else chosen
     results = measure_all(wanted, pace)
-    failed = [case for case in wanted if case not in [each.case for each in results]]
+    failed = missing(wanted, results)
     if options.quick:
         wrong = report.fallen(results)
     else:
         wrong = [f"{report.name_of(row)}: missed" for row in report.rows_of_all(results) if row.holds is False]
         if not (options.case or options.over):
-            report.write(results, measure_all(short, SHORT), failed)
+            shorter = measure_all(short, SHORT)
+            report.write(results, shorter, failed)
+            failed += missing(short, shorter)
     print("\n".join([*wrong, *(f"{report.case_of(case)}: failed" for case in failed)]))
     return int(bool(wrong or failed))
 
@@ -98,6 +100,12 @@ def measure_all(chosen: Sequence[Case], pace: Pace) -> list[Results]:
                 print("\n".join(report.table(report.rows_of(results[-1]))), flush=True)
     print("\n".join(["", *report.table(report.rows_of_all(results))]), flush=True)
     return results
+
+
+def missing(wanted: Sequence[Case], results: Sequence[Results]) -> list[Case]:
+    """Those that failed."""
+    measured = [each.case for each in results]
+    return [case for case in wanted if case not in measured]
 
 
 def shortened(case: Case) -> Case:

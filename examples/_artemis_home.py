@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 VERSION = "2.44.0"
@@ -20,10 +20,11 @@ SHA256 = "d711e6aacd43fd2e3e90993260b2ad391a2e13392d6100e8f6f304f8a7bee801"
 MAVEN_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy"
 JAVA = 17
 
-#: What stands for a broker's folder in the files of `template`.
-FOLDER = "@FOLDER@"
-#: The one user there, who may do everything.
+#: Of a new broker, who may do everything.
 USER = "eventing"
+
+#: What stands in the template of a broker's files for its folder, for the unpacked one's, and for the user's password.
+_FOLDER, _HOME, _PASSWORD = "@FOLDER@", "@HOME@", "@PASSWORD@"
 
 
 class ArtemisError(Exception):
@@ -71,26 +72,36 @@ def fetch() -> Path:
             contents.extractall(folder)
         unpacked = folder / f"apache-artemis-{VERSION}"
         (unpacked / "bin" / "artemis").chmod(0o755)
-        # Another process may have been faster; then its folder is as good as ours.
-        with contextlib.suppress(OSError):
-            unpacked.rename(home)
-    if not home.exists():
-        msg = f"{home} could not be made"
-        raise ArtemisError(msg)
+        _keep(unpacked, home)
     return home
 
 
-def template() -> Path:
-    """The files of a new broker, with `FOLDER` in place of its folder; made once per machine. Safe beside others.
+def _keep(made: Path, place: Path) -> None:
+    """Move a folder to its place. Another process may have been faster; then its folder is as good as ours."""
+    with contextlib.suppress(OSError):
+        made.rename(place)
+    if not place.exists():
+        msg = f"{place} could not be made"
+        raise ArtemisError(msg)
+
+
+def create(folder: Path, password: str) -> None:
+    """Make the files of a new broker, with one `USER`. The folder must not exist.
 
     Raises:
         ArtemisError: the broker can't be had, or doesn't make them.
     """
-    made = _cache() / f"apache-artemis-{VERSION}-broker"
-    if made.exists():
-        return made
     home = fetch()
-    with tempfile.TemporaryDirectory(prefix="create-", dir=made.parent) as name:
+    shutil.copytree(_template(home), folder)
+    _rewrite(folder, {_FOLDER: str(folder), _HOME: str(home), _PASSWORD: password})
+
+
+def _template(home: Path) -> Path:
+    """What ``artemis create`` makes, which takes a Java of its own; once per machine. Safe beside other processes."""
+    place = _cache() / f"apache-artemis-{VERSION}-template"
+    if place.exists():
+        return place
+    with tempfile.TemporaryDirectory(prefix="create-", dir=place.parent) as name:
         folder = Path(name) / "broker"
         run(
             [
@@ -99,16 +110,21 @@ def template() -> Path:
             ],
             timeout=120,
         )
-        rewrite(folder, str(folder), FOLDER)
-        with contextlib.suppress(OSError):
-            folder.rename(made)
-    return made
+        _rewrite(folder, {str(folder): _FOLDER, str(home): _HOME})
+        users = folder / "etc" / "artemis-users.properties"
+        text = users.read_text(encoding="utf-8")
+        users.write_text(re.sub(rf"^{USER} = .*$", f"{USER} = {_PASSWORD}", text, flags=re.MULTILINE), encoding="utf-8")
+        _keep(folder, place)
+    return place
 
 
-def rewrite(folder: Path, old: str, new: str) -> None:
-    """Replace a text in all of a broker's own files."""
+def _rewrite(folder: Path, texts: Mapping[str, str]) -> None:
+    """Replace texts in all of a broker's own files."""
     for path in [*(folder / "bin").iterdir(), *(folder / "etc").iterdir()]:
-        path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+        content = path.read_text(encoding="utf-8")
+        for old, new in texts.items():
+            content = content.replace(old, new)
+        path.write_text(content, encoding="utf-8")
 
 
 def _home() -> Path:

@@ -26,7 +26,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from examples._artemis_home import FOLDER, USER, VERSION, ArtemisError, rewrite, run, template, unavailable
+from examples._artemis_home import USER, VERSION, ArtemisError, create, fetch, run, unavailable
 
 __all__ = ["Artemis", "ArtemisError", "QueueStat", "SharedStore", "Tls", "User"]
 
@@ -289,8 +289,7 @@ class Artemis:
 
     def _create(self) -> None:
         self.folder.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(template(), self.folder)
-        rewrite(self.folder, FOLDER, str(self.folder))
+        create(self.folder, self.password)
         self._write_users()
         self._write_broker()
         profile = self.folder / "etc" / "artemis.profile"
@@ -302,18 +301,11 @@ class Artemis:
         profile.write_text(text, encoding="utf-8")
 
     def _write_users(self) -> None:
-        etc = self.folder / "etc"
-        users = etc / "artemis-users.properties"
-        password = f"{self.user} = {self.password}"
-        users.write_text(
-            re.sub(rf"^{self.user} = .*$", password, users.read_text(encoding="utf-8"), flags=re.MULTILINE),
-            encoding="utf-8",
-        )
         for name, lines in (
-            (users.name, [f"{user.name} = {user.password}" for user in self._users]),
+            ("artemis-users.properties", [f"{user.name} = {user.password}" for user in self._users]),
             ("artemis-roles.properties", [f"{user.name} = {user.name}" for user in self._users]),
         ):
-            with (etc / name).open("a", encoding="utf-8") as file:
+            with (self.folder / "etc" / name).open("a", encoding="utf-8") as file:
                 file.writelines(f"\n{line}" for line in lines)
 
     def _write_broker(self) -> None:
@@ -424,7 +416,7 @@ def main() -> int:
         print(reason, file=sys.stderr)
         return 0 if options.fetch else 1
     if options.fetch:
-        template()
+        fetch()
         return 0
     with Artemis() as broker:
         print(f"Artemis {VERSION} on host {broker.host}, port {broker.port}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -73,9 +72,8 @@ class StompNetwork(ProxiedNetwork):
     @staticmethod
     def _held(plain: PlainClient) -> bool:
         """Whether a queue has messages that are being delivered, and no consumer."""
-        delivering = json.dumps({"field": "DELIVERING_COUNT", "operation": "GREATER_THAN", "value": "0"})
-        [answer] = json.loads(plain.manage("broker", "listQueues", delivering, 1, 1000))
-        return any(int(row["consumerCount"]) == 0 for row in json.loads(answer)["data"])
+        delivering = plain.queues("DELIVERING_COUNT", "GREATER_THAN", "0")
+        return any(int(row["consumerCount"]) == 0 for row in delivering)
 
 
 class OnArtemis(ProviderConformance):

@@ -73,15 +73,16 @@ class PlainClient:
 
     def queue(self, name: str) -> dict[str, str] | None:
         """What the broker says about a queue; None: it has none of that name."""
-        rows = self._queues("EQUALS", name)
+        rows = self.queues("name", "EQUALS", name)
         return rows[0] if rows else None
 
     def count_like(self, part: str) -> int:
         """How many messages are in the queues with that in their names."""
-        return sum(int(row["messageCount"]) for row in self._queues("CONTAINS", part))
+        return sum(int(row["messageCount"]) for row in self.queues("name", "CONTAINS", part))
 
-    def _queues(self, operation: str, name: str) -> list[dict[str, str]]:
-        query = json.dumps({"field": "name", "operation": operation, "value": name})
+    def queues(self, field: str, operation: str, value: str) -> list[dict[str, str]]:
+        """What the broker says about the queues of which that holds, by its management's own words."""
+        query = json.dumps({"field": field, "operation": operation, "value": value})
         [answer] = json.loads(self.manage("broker", "listQueues", query, 1, 1000))
         return cast("list[dict[str, str]]", json.loads(answer)["data"])
 
