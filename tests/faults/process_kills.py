@@ -13,11 +13,15 @@ TITLE = "Listening processes are killed"
 
 EVENTS, KILLS = 40_000, 20
 
-#: Fewer are handled before processes can be killed, and started again.
-LEAST, LEAST_OF_MANY = 4_000, 1_500
+#: Fewer are handled before processes can be killed, and started again: while one starts, which takes a second or two,
+#: the other one handles a thousand.
+LEAST, LEAST_OF_MANY = 10_000, 1_500
 
 #: Of computing per event, at least: some 1.5 ms, so that most of a process's time is in `on`.
 ROUNDS = 20_000
+
+#: Up to so many listeners compute that much each; more of them share what these would.
+FULLY = 20
 
 #: Seconds between two sends: that the events of many listeners aren't all done with while a process starts.
 PACE_OF_MANY = 0.04
@@ -31,7 +35,7 @@ def run(terms: Terms) -> Figures:
 
     Only a kill that cuts a run of ``on`` short counts.
     """
-    terms = terms.but(rounds=max(terms.rounds, ROUNDS // min(terms.listeners, 5)))
+    terms = terms.but(rounds=max(terms.rounds, ROUNDS * FULLY // max(terms.listeners, FULLY)))
     least = max(LEAST // terms.listeners, LEAST_OF_MANY)
     count, kills = terms.count(EVENTS // terms.listeners, least), terms.count(KILLS, 3)
 
