@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 from benchmarks.work import (
@@ -48,9 +49,9 @@ class Contender:
 
     def events(self, first: int = 0) -> Iterator[Any]:
         """From that number on."""
-        types, fields = self._types, self._fields
-        for number in range(first, self._asked.count):
-            yield types[number % len(types)](number=number, **fields)
+        fields = self._fields
+        for number, event_type in zip(range(first, self._asked.count), cycle(self._types), strict=False):
+            yield event_type(number, **fields)
 
     def manager(self, *listeners: type[EventListener[Any]]) -> EventManager:
         """With the shipped defaults."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from eventing_amqp import _codec
 from eventing_amqp._codec import BrokenEncodingError, Decoder, Described
-from eventing_amqp._message import AmqpDelivery, decode, delivery_count, encode
+from eventing_amqp._message import AmqpDelivery, body_of, decode, delivery_count, encode
 from eventing_core.provider import Message
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
@@ -36,6 +36,7 @@ MESSAGES = st.builds(
 @given(MESSAGES, st.sampled_from([0.0, 1.5]))
 def test_what_is_encoded_is_decoded(message: Message, delay: float):
     assert decode(encode(message, delay)) == message
+    assert body_of(encode(message, delay)) == message.body
 
 
 @given(MESSAGES)
@@ -54,7 +55,10 @@ def test_proton_reads_what_is_encoded(message: Message):
 
 
 def from_proton(body: Any, **fields: Any) -> Message:
-    return decode(bytes(proton.Message(body=body, **fields).encode()))
+    raw = bytes(proton.Message(body=body, **fields).encode())
+    message = decode(raw)
+    assert body_of(raw) == message.body
+    return message
 
 
 @given(
@@ -214,12 +218,20 @@ BROKEN = {
 @pytest.mark.parametrize("raw", BROKEN.values(), ids=BROKEN.keys())
 def test_a_broken_encoding_comes_as_it_is(raw: bytes):
     assert decode(raw) == Message(body=raw, content_type="application/octet-stream")
+    assert body_of(raw) == raw
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_taken(raw: bytes):
     assert isinstance(decode(raw), Message)
+    assert isinstance(body_of(raw), bytes)
     delivery_count(raw)
+
+
+@given(MESSAGES, st.integers(0, 200))
+def test_a_message_that_ends_early_is_taken(message: Message, end: int):
+    raw = encode(message, 1.0)[:end]
+    assert body_of(raw) == decode(raw).body
 
 
 @given(MESSAGES, st.data())
@@ -229,6 +241,7 @@ def test_any_change_of_bytes_is_taken(message: Message, data: st.DataObject):
         raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
     got = decode(bytes(raw))
     assert isinstance(got.body, bytes)
+    assert isinstance(body_of(bytes(raw)), bytes)
     assert all(isinstance(text, str) for item in got.headers.items() for text in item)
 
 
@@ -239,7 +252,7 @@ def test_the_delivery_count_is_read_and_lasts(count: int, durable: bool):
     delivery = AmqpDelivery(raw, 1, 1)
     assert delivery.delivery_count == count
     assert delivery.message() == delivery.message()
-    assert delivery.message().body == b"x"
+    assert delivery.message().body == delivery.body() == b"x"
 
 
 def test_skipping_passes_over_every_type():

@@ -139,9 +139,18 @@ def test_ids_are_forgotten_in_the_order_of_their_coming(bench: Bench, monkeypatc
     monkeypatch.setattr(queue_module, "REMEMBERED_IDS", 2)
     provider = bench.provider()
     bench.listen(provider)
-    bench.send(provider, *"abcab")
-    bench.send(provider, "b")
+    for text in "abcabb":
+        bench.send(provider, text)
     assert bench.stored() == ["a", "b", "c", "a", "b"]
+
+
+def test_ids_of_one_batch_are_forgotten_together(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue_module, "REMEMBERED_IDS", 2)
+    provider = bench.provider()
+    bench.listen(provider)
+    for text in ("abc", "a", "d", "c", "e", "b"):
+        bench.send(provider, *text)
+    assert bench.stored() == ["a", "b", "c", "d", "e", "b"]
 
 
 def test_an_address_without_queues_is_reported(bench: Bench) -> None:

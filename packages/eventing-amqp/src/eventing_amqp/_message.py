@@ -61,6 +61,10 @@ _APPLICATION_PROPERTIES = _section(APPLICATION_PROPERTIES, b"")
 _DATA = _section(DATA, b"")
 _DEDUP_KEY = string(DEDUP_ID)
 
+#: How sections begin that have at most 255 bytes: header, message annotations, properties, application properties.
+_BEFORE_BODY = (b"\x00\x53\x70\xc0", b"\x00\x53\x72\xc1", b"\x00\x53\x73\xc0", b"\x00\x53\x74\xc1")
+_SHORT_DATA, _LONG_DATA = b"\x00\x53\x75\xa0", b"\x00\x53\x75\xb0"
+
 
 @functools.lru_cache(maxsize=64)
 def _after_id(content_type: str) -> bytes:
@@ -212,14 +216,8 @@ def _decode_usual(raw: bytes) -> Message | None:
     body = raw[at:]
     if content_type is None or len(body) != int.from_bytes(raw[end + 4 : at]):
         return None
-    return Message(
-        body=body,
-        headers=headers,
-        message_id=message_id,
-        dedup_id=headers.pop(DEDUP_ID, ""),
-        content_type=content_type,
-        durable=raw[:3] == b"\x00\x53\x70" and raw[5] > 0 and raw[6] == _TRUE,
-    )
+    is_durable = raw[:3] == b"\x00\x53\x70" and raw[5] > 0 and raw[6] == _TRUE
+    return Message(body, headers, message_id, headers.pop(DEDUP_ID, ""), content_type, is_durable)
 
 
 @functools.lru_cache(maxsize=256)
@@ -245,6 +243,22 @@ def _read_strings(raw: bytes, at: int, end: int, headers: dict[str, str]) -> boo
             headers[key] = raw[middle + 2 : after].decode()
         at = after
     return at == end and len(headers) * 2 == count
+
+
+def body_of(raw: bytes) -> bytes:
+    """The body of `decode`; where `encode` or Artemis wrote the sections, without a look into the others."""
+    try:
+        at = 0
+        for start in _BEFORE_BODY:
+            if raw[at : at + 4] == start:
+                at += 5 + raw[at + 4]
+        if raw[at : at + 4] == _SHORT_DATA and len(raw) - at - 5 == raw[at + 4]:
+            return raw[at + 5 :]
+        if raw[at : at + 4] == _LONG_DATA and len(raw) - at - 8 == int.from_bytes(raw[at + 4 : at + 8]):
+            return raw[at + 8 :]
+    except IndexError:  # it ends within one of them
+        pass
+    return decode(raw).body
 
 
 def _decode_any(raw: bytes) -> Message:
@@ -374,3 +388,7 @@ class AmqpDelivery(Delivery):
     def message(self) -> Message:
         """Decode the message."""
         return decode(self.raw)
+
+    def body(self) -> bytes:
+        """The body alone."""
+        return body_of(self.raw)

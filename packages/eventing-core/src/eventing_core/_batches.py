@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Generic, TypeAlias, TypeVar
@@ -76,12 +77,16 @@ class Batches(Generic[T]):
         self._late = late
         self._patience = patience
         self._alarmed = False
-        #: Guards what waits; who has it hands over, so that the order holds.
+        #: Who has it hands over, so that the order holds; and what waits is for one destination.
         self._handing = threading.Lock()
         self._to: T | None = None
-        self._batch: list[Message] = []
+        #: The sending thread adds without the lock: a message that comes while others are handed over goes with them,
+        #: or waits.
+        self._batch: deque[Message] = deque()
+        #: Of what was added since the sending thread handed over.
         self._bytes = 0
         self._handed_at = 0.0
+        self._handed = 0
         #: Counted by the sending thread, and under the lock by those that tell.
         self._taken = 0
         self._told = 0
@@ -94,23 +99,22 @@ class Batches(Generic[T]):
         Raises:
             SendTimeoutError: there is no room, since the provider doesn't tell, which it has to.
         """
-        self.make_room()
-        with self._handing:
-            batch = self._batch
-            if batch and (to is not self._to or alone):
-                self._hand_over()
-                batch = self._batch
-            self._to = to
-            batch.append(message)
-            self._taken += 1
-            self._bytes += len(message.body)
-            late = self._late
-            full = alone or len(batch) >= _FULL or self._bytes >= _FULL_BYTES
-            if full or late is None or (len(batch) == 1 and time.monotonic() - self._handed_at > _PAUSE):
-                self._hand_over()
-            elif not self._alarmed:
-                self._alarmed = True
-                late.call_later(_PAUSE, self._hand_over_late)
+        if self._taken - self._told >= _WINDOW:
+            self.make_room()
+        batch = self._batch
+        if to is not self._to or (alone and batch):
+            self._hand_over(to)
+        batch.append(message)
+        self._taken += 1
+        self._bytes += len(message.body)
+        count = len(batch)
+        full = alone or count >= _FULL or self._bytes >= _FULL_BYTES
+        if full or self._late is None or (count == 1 and time.monotonic() - self._handed_at > _PAUSE):
+            self._bytes = 0
+            self._hand_over(to)
+        elif not self._alarmed:
+            self._alarmed = True
+            self._late.call_later(_PAUSE, self._hand_over_late)
 
     def fail(self, index: int, error: Exception) -> None:
         """Note the failure of an event that was not taken."""
@@ -131,18 +135,25 @@ class Batches(Generic[T]):
         self._wait_below(1)
 
     def _hand_over_late(self) -> None:
-        with self._handing:
-            self._alarmed = False
-            self._hand_over()
+        # First: who adds something from now on, which may be too late for this time, sees that another is due.
+        self._alarmed = False
+        self._hand_over()
 
-    def _hand_over(self) -> None:
-        """Call it with the lock."""
-        batch, to = self._batch, self._to
-        if batch and to is not None:
-            self._batch = []
-            self._bytes = 0
-            self._send(to, batch, partial(self._done, self._taken - len(batch), len(batch)))
-            self._handed_at = time.monotonic()
+    def _hand_over(self, next_to: T | None = None) -> None:
+        """Hand over what waits; what comes next is for ``next_to``, where that is given."""
+        with self._handing:
+            batch: list[Message] = []
+            with contextlib.suppress(IndexError):
+                while True:
+                    batch.append(self._batch.popleft())
+            to = self._to
+            if next_to is not None:
+                self._to = next_to
+            if batch and to is not None:
+                first = self._handed
+                self._handed += len(batch)
+                self._send(to, batch, partial(self._done, first, len(batch)))
+                self._handed_at = time.monotonic()
 
     def _done(self, first: int, count: int, errors: Mapping[int, Exception]) -> None:
         with self._fell:
@@ -154,8 +165,7 @@ class Batches(Generic[T]):
                 self._fell.notify()
 
     def _wait_below(self, count: int) -> None:
-        with self._handing:
-            self._hand_over()
+        self._hand_over()
         with self._fell:
             self._wanted = count
             if not self._fell.wait_for(lambda: self._taken - self._told < count, self._patience):

@@ -28,6 +28,8 @@ _SHOWN = 5
 _FLOAT = "'float'"
 _MAY_HOLD_NAN = (_FLOAT, "'decimal'", "'any'", "'complex'", "'function-plain'", "behavior': 'allow'")
 
+_LOWEST, _HIGHEST = -math.inf, math.inf
+
 _MISSING: Any = object()
 
 #: Our warning filter, which comes first until somebody adds another one.
@@ -103,7 +105,8 @@ class Codec:
                 suspicious = False
                 for name in self._floats:
                     number = getattr(event, name, None)
-                    suspicious = suspicious or not (number is None or -math.inf < number < math.inf)
+                    if not (number is None or _LOWEST < number < _HIGHEST):
+                        suspicious = True
             flaw = self._not_finite(event) if suspicious else ""
             if not flaw:
                 return body

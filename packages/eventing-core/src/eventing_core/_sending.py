@@ -78,10 +78,11 @@ def _class_name(cls: type[Any]) -> str:
 class _Outgoing:
     """All that is needed to send the events of one class."""
 
-    __slots__ = ("codec", "descriptor", "producer")
+    __slots__ = ("codec", "descriptor", "durable", "producer")
 
     def __init__(self, descriptor: EventDescriptor, codec: Codec, producer: Producer) -> None:
         self.descriptor = descriptor
+        self.durable = descriptor.durable
         self.codec = codec
         self.producer = producer
 
@@ -297,14 +298,8 @@ class Sender:
 
     def _message(self, outgoing: _Outgoing, body: bytes, headers: Mapping[str, str]) -> Message:
         number = f"{self._prefix}-{next(self._numbers)}"
-        return Message(
-            body=body,
-            headers=headers,
-            message_id=number,
-            dedup_id=number,
-            content_type=CONTENT_TYPE,
-            durable=outgoing.descriptor.durable,
-        )
+        # By position: by names it takes twice as long.
+        return Message(body, headers, number, number, CONTENT_TYPE, outgoing.durable)
 
     def _hand_over(self, outgoing: _Outgoing, batch: Sequence[Message], done: Told, deadline: float) -> None:
         """Give messages to the provider; ``done`` is called exactly once, also for what fails at once."""

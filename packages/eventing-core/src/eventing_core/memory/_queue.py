@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from eventing_core.memory._timer import Alarm
     from eventing_core.provider import Done
 
-#: Deduplication ids remembered per destination, as Artemis does (``id-cache-size``).
+#: Deduplication ids remembered per destination, at the least, as Artemis does (``id-cache-size``).
 REMEMBERED_IDS = 20_000
 
 
@@ -43,7 +43,7 @@ class Queue:
     """One listener's messages, or its dead letters.
 
     Attributes:
-        ready: never given out so far, by rising position.
+        ready: never given out so far; the last of them has the position ``last``, the one before one less.
         returned: given out and given back: a heap by position. All of it comes before what is ready.
         stored: messages that take up room: here, at consumers and scheduled.
         consumers: those attached, in their order.
@@ -68,7 +68,7 @@ class Queue:
     def __init__(self, destination: Destination) -> None:
         self.destination = destination
         self.durable = destination.durable or destination.kind == "dead"
-        self.ready: deque[MemoryDelivery] = deque()
+        self.ready: deque[Message] = deque()
         self.returned: list[tuple[int, MemoryDelivery]] = []
         self.stored = 0
         self.last = 0
@@ -78,13 +78,10 @@ class Queue:
         self.exclusive = False
         self.alive = True
 
-    def append(self, messages: Iterable[Message]) -> None:
+    def append(self, messages: Sequence[Message]) -> None:
         """Put messages at the end; the room was taken before."""
-        last = self.last
-        for message in messages:
-            last += 1
-            self.ready.append(MemoryDelivery(message, last))
-        self.last = last
+        self.ready.extend(messages)
+        self.last += len(messages)
 
     def give_back(self, deliveries: Iterable[MemoryDelivery], *, counted: bool) -> None:
         """Put deliveries back where they came from."""
@@ -95,15 +92,12 @@ class Queue:
     def take(self, count: int) -> list[MemoryDelivery]:
         """Up to that many deliveries from the head."""
         ready, returned = self.ready, self.returned
-        if not returned and count >= len(ready):
-            everything = list(ready)
-            ready.clear()
-            return everything
         batch: list[MemoryDelivery] = []
         while returned and len(batch) < count:
             batch.append(heapq.heappop(returned)[1])
-        while ready and len(batch) < count:
-            batch.append(ready.popleft())
+        first = self.last - len(ready) + 1
+        some = range(first, first + min(count - len(batch), len(ready)))
+        batch += [MemoryDelivery(ready.popleft(), position) for position in some]
         return batch
 
     def share_out(self) -> list[tuple[Consumer, list[MemoryDelivery]]]:
@@ -142,15 +136,16 @@ class Queue:
 
     def messages(self) -> list[Message]:
         """All that is here and at consumers, by position."""
-        found = [*self.ready, *(delivery for _, delivery in self.returned)]
+        found = [delivery for _, delivery in self.returned]
         for consumer in self.consumers:
             found.extend(consumer.out)
-        return [delivery.content for delivery in sorted(found, key=lambda delivery: delivery.position)]
+        found.sort(key=lambda delivery: delivery.position)
+        return [*(delivery.content for delivery in found), *self.ready]
 
     def drop_volatile(self) -> None:
         """Forget messages that don't survive a restart. Nothing is at consumers any more."""
         before = len(self.ready) + len(self.returned)
-        self.ready = deque(delivery for delivery in self.ready if delivery.content.durable)
+        self.ready = deque(message for message in self.ready if message.durable)
         self.returned = [entry for entry in self.returned if entry[1].content.durable]
         heapq.heapify(self.returned)
         self.stored -= before - len(self.ready) - len(self.returned)
@@ -192,7 +187,8 @@ class Address:
         self.refused = False
         self.waiting: deque[Waiting] = deque()
         self._ids: set[str] = set()
-        self._order: deque[str] = deque()
+        #: The ids of each batch, in the order of their sends.
+        self._order: deque[set[str]] = deque()
 
     def room(self, limit: int) -> int:
         """Messages that can be added, to each of the queues.
@@ -210,16 +206,26 @@ class Address:
 
     def without_duplicates(self, batch: Sequence[Message]) -> Sequence[Message]:
         """What was not sent here before; it is remembered."""
-        ids, order = self._ids, self._order
+        ids = self._ids
+        new = {message.dedup_id for message in batch}
+        if len(new) < len(batch) or "" in new or not new.isdisjoint(ids):
+            batch, new = self._one_by_one(batch)
+        if new:
+            ids |= new
+            self._order.append(new)
+            while len(ids) - len(self._order[0]) >= REMEMBERED_IDS:
+                ids -= self._order.popleft()
+        return batch
+
+    def _one_by_one(self, batch: Sequence[Message]) -> tuple[Sequence[Message], set[str]]:
+        """What was not sent here before, and its ids."""
+        ids, new = self._ids, set[str]()
         fresh: list[Message] = []
         for message in batch:
             dedup_id = message.dedup_id
-            if dedup_id:
-                if dedup_id in ids:
-                    continue
-                ids.add(dedup_id)
-                order.append(dedup_id)
-                if len(order) > REMEMBERED_IDS:
-                    ids.discard(order.popleft())
-            fresh.append(message)
-        return fresh
+            if not dedup_id:
+                fresh.append(message)
+            elif dedup_id not in ids and dedup_id not in new:
+                new.add(dedup_id)
+                fresh.append(message)
+        return fresh, new

@@ -90,7 +90,7 @@ class Destination:
         return text + (" (dead letters)" if self.kind == "dead" else "")
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class Message:
     """A message as the transport sees it. Not changed any more once it was handed over.
 
@@ -136,7 +136,10 @@ class Delivery(ABC):
         """
 
     def body(self) -> bytes:
-        """The body of `message`. To be overridden where it can be had without decoding the rest."""
+        """The body of `message`.
+
+        To be overridden where it can be had without decoding the rest; what is broken there isn't noticed then.
+        """
         return self.message().body
 
 

@@ -1,0 +1,63 @@
+"""Batches while a second thread hands over, too."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from queue import SimpleQueue
+
+import pytest
+
+from eventing_core._batches import Batches, Told
+from eventing_core._workers import Task, Timer
+from eventing_core.provider import Message
+
+COUNT = 30_000
+
+
+class AtOnce(Timer):
+    """Doesn't wait, so that both threads hand over all the time."""
+
+    def __init__(self) -> None:
+        super().__init__("at-once")
+        self.tasks: SimpleQueue[Task | None] = SimpleQueue()
+
+    def call_later(self, delay: float, task: Task) -> None:
+        self.tasks.put(task)
+
+    def run(self) -> None:
+        while (task := self.tasks.get()) is not None:
+            task()
+
+
+@pytest.fixture
+def late() -> Iterator[AtOnce]:
+    late = AtOnce()
+    thread = threading.Thread(target=late.run)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread.start()
+    yield late
+    late.tasks.put(None)
+    thread.join()
+    sys.setswitchinterval(interval)
+
+
+def test_each_message_goes_once_in_order_to_its_destination_and_is_told_by_its_index(late: AtOnce) -> None:
+    handed: list[tuple[str, str]] = []
+    threads: set[int] = set()
+
+    def send(to: str, batch: Sequence[Message], told: Told) -> None:
+        threads.add(threading.get_ident())
+        handed.extend((to, message.message_id) for message in batch)
+        told({index: KeyError(message.message_id) for index, message in enumerate(batch)})
+
+    destinations = ["first" if at // 7 % 2 else "second" for at in range(COUNT)]
+    batches = Batches(send, late, 10)
+    for at, to in enumerate(destinations):
+        batches.add(to, Message(b"", {}, str(at)), alone=at % 97 == 0)
+    batches.end()
+    assert handed == [(to, str(at)) for at, to in enumerate(destinations)]
+    assert {at: error.args for at, error in batches.failures.items()} == {at: (str(at),) for at in range(COUNT)}
+    assert len(threads) == 2
