@@ -6,6 +6,7 @@ A contender is a module in `benchmarks.contenders`, whose process does one measu
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import statistics
@@ -144,6 +145,12 @@ class Meter:
             "lost": self._count - len(came),
             "twice": len(self._numbers) - len(came),
         }
+
+
+def begin() -> float:
+    """The time, of `time.perf_counter`, once the garbage of the imports is collected: it is none of the events'."""
+    gc.collect()
+    return time.perf_counter()
 
 
 def percentiles(seconds: Sequence[float]) -> dict[str, float]:

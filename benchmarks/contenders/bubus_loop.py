@@ -8,7 +8,7 @@ from typing import Any
 
 from bubus import BaseEvent, EventBus
 
-from benchmarks.work import Meter, compute, fields_of, options, tell
+from benchmarks.work import Meter, begin, compute, fields_of, options, tell
 
 #: Dispatched at a time: its queue has a bound.
 IN_FLIGHT = 50
@@ -32,7 +32,7 @@ async def both(asked: Any) -> dict[str, float]:
         meter.tick(event.number)
 
     bus.on(Placed, on)
-    begun = time.perf_counter()
+    begun = begin()
     for first in range(0, asked.count, IN_FLIGHT):
         numbers = range(first, min(first + IN_FLIGHT, asked.count))
         await asyncio.gather(*(bus.dispatch(Placed(number=number, **fields)) for number in numbers))

@@ -17,6 +17,7 @@ from benchmarks.work import (
     Line,
     Meter,
     Pace,
+    begin,
     beside_computing,
     compute,
     fields_of,
@@ -127,7 +128,7 @@ class Contender:
         """Send and handle, in one process: handled per second, from the first send to the last run of ``on``."""
         meter = Meter(self._asked.count)
         with self.manager(*self.listeners(meter)) as manager:
-            begun = time.perf_counter()
+            begun = begin()
             manager.send_events(self.events(), headers=self._headers)
             meter.ended.wait(PATIENCE)
             seconds = time.perf_counter() - begun

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from benchmarks.contenders.eventing import resident
-from benchmarks.work import PATIENCE, Meter, Order, compute, fields_of, options, order_type, tell
+from benchmarks.work import PATIENCE, Meter, Order, begin, compute, fields_of, options, order_type, tell
 
 
 def both(asked: Any) -> dict[str, float]:
@@ -27,7 +27,7 @@ def both(asked: Any) -> dict[str, float]:
 
     thread = threading.Thread(target=work)
     thread.start()
-    begun = time.perf_counter()
+    begun = begin()
     for number in range(asked.count):
         queue.put(adapter.dump_json(Order(number, **fields)))
     meter.ended.wait(PATIENCE)

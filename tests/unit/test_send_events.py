@@ -99,7 +99,7 @@ def test_events_go_in_batches_and_in_order(provider: Recording, manager: EventMa
     manager.send_events(marks(1000))
     assert sent(provider) == [str(number) for number in range(1000)]
     assert len(provider.batches) < 500
-    assert max(map(len, provider.batches)) <= 64
+    assert max(map(len, provider.batches)) <= 128
 
 
 def test_large_events_go_in_small_batches(provider: Recording, manager: EventManager) -> None:

@@ -18,7 +18,7 @@ from eventing_core.provider import Message
 _WINDOW = 1000
 
 #: A batch is full with so many messages, or so many bytes of them.
-_FULL = 64
+_FULL = 128
 _FULL_BYTES = 1 << 18
 
 #: An event waits no longer than this for company, in seconds. The first after a longer pause goes alone.
@@ -142,10 +142,8 @@ class Batches(Generic[T]):
     def _hand_over(self, next_to: T | None = None) -> None:
         """Hand over what waits; what comes next is for ``next_to``, where that is given."""
         with self._handing:
-            batch: list[Message] = []
-            with contextlib.suppress(IndexError):
-                while True:
-                    batch.append(self._batch.popleft())
+            # As many as there are now: others may come meanwhile.
+            batch = [self._batch.popleft() for _ in range(len(self._batch))]
             to = self._to
             if next_to is not None:
                 self._to = next_to

@@ -100,14 +100,16 @@ class Codec:
         else:
             if self._may_hold_nan:
                 # By each word, one by one: a loop over them takes ten times as long.
-                suspicious = b"null" in body or b"NaN" in body or b"Infinity" in body
+                if not (b"null" in body or b"NaN" in body or b"Infinity" in body):
+                    return body
             else:
-                suspicious = False
                 for name in self._floats:
                     number = getattr(event, name, None)
                     if not (number is None or _LOWEST < number < _HIGHEST):
-                        suspicious = True
-            flaw = self._not_finite(event) if suspicious else ""
+                        break
+                else:
+                    return body
+            flaw = self._not_finite(event)
             if not flaw:
                 return body
         # Not from the error: it holds values.

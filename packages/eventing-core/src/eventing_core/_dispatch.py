@@ -617,10 +617,7 @@ class Dispatcher(ABC):
     def _flush(self) -> None:
         """Accept what has returned. Under a lock, so that nobody finds it gone while it isn't settled yet."""
         with self._flush_lock:
-            batch: list[Delivery] = []
-            with contextlib.suppress(IndexError):
-                while True:
-                    batch.append(self._done.popleft())
+            batch = [self._done.popleft() for _ in range(len(self._done))]
             if batch:
                 if self._circuit.watching:
                     with self._lock:
