@@ -42,7 +42,7 @@ class Pace:
     first: int
 
 
-FULL, SHORT = Pace(5, 1, 4), Pace(3, 0, 2)
+FULL, SHORT = Pace(5, 1, 12), Pace(3, 0, 2)
 
 #: Events of each of the first rounds.
 FIRST = 40_000

@@ -200,12 +200,14 @@ def _amqp(rounds: int) -> list[Case]:
 
 
 def _many(provider: Provider) -> Case:
-    runs = {f"{many} listeners": pair("eventing", 40_000, "--listeners", str(many)) for many in (100, 1, 10)}
+    # So many that it is no matter how each listener begins.
+    runs = {f"{many} listeners": pair("eventing", 120_000, "--listeners", str(many)) for many in (100, 1, 10)}
     return Case("many listeners", provider, runs, (Line(SEND), Line(RECEIVE, 1, goal=0.9)))
 
 
 def _stomp(rounds: int) -> list[Case]:
-    goals, counts = (1.2, 2.5), (20_000, 20_000)
+    goals, counts = (1.2, 2.5), (40_000, 20_000)
+    by_hand = Step("stomp_py", "send", 20_000)
     computing = ("--rounds", str(rounds))
     return [
         _both_ways("100 B", "stomp", counts, goals=goals, quick=True),
@@ -213,7 +215,13 @@ def _stomp(rounds: int) -> list[Case]:
             _both_ways(shape, "stomp", counts, "--shape", shape, goals=goals)
             for shape in ("headers", "unicode", "nested")
         ),
-        _both_ways("1 KB", "stomp", (15_000, 15_000), "--size", "1000"),
+        _both_ways("1 KB", "stomp", (30_000, 15_000), "--size", "1000"),
+        Case(
+            "what stomp.py sent",
+            "stomp",
+            {"Eventing": (by_hand, Step("eventing", "receive", 20_000)), "stomp.py": pair("stomp_py", 20_000)},
+            (Line(RECEIVE, 1),),
+        ),
         _both_ways("100 KB", "stomp", (1_000, 1_000), "--size", "100000"),
         Case(
             "1 ms of computing per event",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Collection, Sequence
-from typing import ClassVar, TypeVar
+from typing import ClassVar, TypeVar, cast
 
 from eventing_core.provider import Delivery, Outcome, Subscriber, Subscription
 from eventing_core.provider.sockets import Connection, Session, SocketConsumer, next_number
@@ -82,19 +82,20 @@ class FrameConsumer(SocketConsumer[StompGeneration, S]):
         """Hand over what the window allows."""
         if not self._active:
             return
-        room = self._size - len(self._out)
+        out, arrived, make, attachment = self._out, self._arrived, self.delivery, self._attachment
         batch: list[FrameDelivery] = []
-        while self._arrived and len(batch) < room:
-            arrived = self._arrived.popleft()
-            delivery = self.delivery(arrived[1], next_number(), self._attachment)
-            self._out[delivery.number] = arrived
-            batch.append(delivery)
+        for _ in range(min(self._size - len(out), len(arrived))):
+            one = arrived.popleft()
+            number = next_number()
+            out[number] = one
+            batch.append(make(one[1], number, attachment))
         if batch:
             self.hand_over(batch)
 
     def settle_now(self, batch: Sequence[Delivery], outcome: Outcome) -> None:
         """Settle what is of this attachment. What is released waits here, and is handed over again first."""
-        taken = [self._out.pop(delivery.number, None) for delivery in batch if isinstance(delivery, FrameDelivery)]
+        # Not asked of each: one of another class is nobody's, and to ask takes as long as the rest.
+        taken = [self._out.pop(delivery.number, None) for delivery in cast("Sequence[FrameDelivery]", batch)]
         mine = [arrived for arrived in taken if arrived is not None]
         if outcome is Outcome.ACCEPT:
             self.acknowledge(mine)

@@ -138,12 +138,14 @@ class Splitter:
         self._endless = False
         found: list[Incoming] = []
         at, size = 0, len(buffer)
+        # Looked for once, and not in each frame: only others than Artemis and RabbitMQ end lines by two characters.
+        returns = b"\r" in buffer
         while True:
             while at < size and buffer[at] in b"\n\r":
                 at += 1
             if at >= size:
                 break
-            after = self._next(buffer, at, found)
+            after = self._next(buffer, at, found, returns=returns)
             if after is None:
                 break
             at = after
@@ -152,11 +154,11 @@ class Splitter:
         self._wanted = max(0, self._wanted - at)
         return found
 
-    def _next(self, buffer: bytes, at: int, found: list[Incoming]) -> int | None:
+    def _next(self, buffer: bytes, at: int, found: list[Incoming], *, returns: bool) -> int | None:
         """Read the frame that begins here; where it ends, or None while it isn't complete."""
         end = buffer.find(b"\n\n", at)
         # It may share its last byte with that: a body may begin with a line feed.
-        plain = buffer.find(b"\n\r\n", at, end + 1 if end >= 0 else len(buffer))
+        plain = buffer.find(b"\n\r\n", at, end + 1 if end >= 0 else len(buffer)) if returns else -1
         if plain >= 0:
             head, start = buffer[at:plain].replace(b"\r\n", b"\n").rstrip(b"\r") + b"\n", plain + 3
         elif end >= 0:

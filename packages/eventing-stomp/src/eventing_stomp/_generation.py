@@ -299,7 +299,8 @@ class StompGeneration(Generation):
                 # After one only more of them can be relied on: RabbitMQ gives a receipt for what it has just refused.
                 continue
             if incoming.command == b"MESSAGE":
-                subscription = incoming.raw(b"\nsubscription:").decode("utf-8", "replace")
+                # A number, where it is one of ours.
+                subscription = incoming.raw(b"\nsubscription:").decode("latin-1")
                 handler = subscriptions.get(subscription)
                 if handler is not None:
                     handler.arrived(subscription, incoming)

@@ -1,0 +1,1 @@
+"""The benchmark's quick form, as a test."""
