@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from benchmarks import report
-from benchmarks.cases import Case, Step, cases, pair
+from benchmarks.cases import Case, Step, cases
 from benchmarks.report import ROOT, Figures, Results
 from benchmarks.work import rounds_in
 from examples.artemis import Artemis
@@ -34,7 +34,7 @@ class Pace:
     Attributes:
         times: rounds of each case that count.
         warm_up: rounds of each case that don't, before those.
-        first: rounds before the first case of a broker, whose Java gets faster for a while.
+        first: rounds of the first case on a broker, before that, whose Java gets faster for minutes.
     """
 
     times: int
@@ -43,9 +43,6 @@ class Pace:
 
 
 FULL, SHORT = Pace(5, 1, 12), Pace(3, 0, 2)
-
-#: Events of each of the first rounds.
-FIRST = 40_000
 
 
 def main() -> int:
@@ -88,11 +85,14 @@ def measure_all(chosen: Sequence[Case], pace: Pace) -> list[Results]:
     provider = ""
     with ExitStack() as stack:
         for case in chosen:
-            if case.provider != provider:
+            begins = case.provider != provider
+            if begins:
                 provider = case.provider
                 os.environ.update(place(case, stack))
-                warm_up(case, pace.first)
             try:
+                if begins and provider != "memory":
+                    print("the broker gets warm", flush=True)
+                    measure(case, Pace(pace.first, 0, 0))
                 results.append(measure(case, replace(pace, times=min(pace.times, case.rounds))))
             except subprocess.SubprocessError as error:
                 print(f"{report.case_of(case)}: failed: {error}", flush=True)
@@ -126,16 +126,6 @@ def place(case: Case, stack: ExitStack) -> dict[str, str]:
     broker = stack.enter_context(Artemis(java_memory="4G"))
     values = {"host": broker.host, "port": str(broker.port), "user": broker.user, "password": broker.password}
     return settings | {f"EVENTING_{case.provider.upper()}__{key.upper()}": value for key, value in values.items()}
-
-
-def warm_up(case: Case, rounds: int) -> None:
-    """Have the broker do what it will have to."""
-    if case.provider != "memory":
-        steps = pair("eventing", FIRST)
-        make_queues(steps, "warm-up")
-        for _ in range(rounds):
-            for step in steps:
-                run(step, "warm-up")
 
 
 def measure(case: Case, pace: Pace) -> Results:
