@@ -71,6 +71,7 @@ def main() -> int:
         wrong = report.fallen(results)
     else:
         wrong = [f"{report.name_of(row)}: missed" for row in report.rows_of_all(results) if row.holds is False]
+        wrong += report.flaws(results)
         if not (options.case or options.over):
             shorter = measure_all(short, SHORT)
             report.write(results, shorter, failed)

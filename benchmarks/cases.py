@@ -109,6 +109,12 @@ def _amqp(rounds: int) -> list[Case]:
             _both_ways(shape, "amqp", counts, "--shape", shape, goals=goals)
             for shape in ("headers", "unicode", "nested")
         ),
+        Case(
+            "with a pipeline",
+            "amqp",
+            {"Eventing": pair("eventing", 40_000, "--piped"), "Proton": plain},
+            (Line(SEND), Line(RECEIVE, 1)),
+        ),
         _both_ways("1 KB", "amqp", (30_000, 15_000), "--size", "1000"),
         _both_ways("100 KB", "amqp", (1_000, 1_000), "--size", "100000"),
         *(
@@ -179,9 +185,15 @@ def _amqp(rounds: int) -> list[Case]:
         Case(
             "backlog",
             "amqp",
-            {f"{count:,} queued": pair("eventing", count) for count in (1_000_000, 10_000, 1_000, 100_000)},
-            (Line(RECEIVE, 1, goal=0.9),),
-            rounds=1,
+            {f"{count:,} queued": pair("eventing", count) for count in (1_000_000, 100_000, 10_000, 1_000)},
+            (Line(RECEIVE, 1),),
+            rounds=2,
+        ),
+        Case(
+            "start, one listener",
+            "amqp",
+            {"Eventing": (Step("eventing", "make", 1),), "Proton": (Step("proton_handler", "make", 1),)},
+            (Line("ms", figure="start"),),
         ),
         Case(
             "idle, 10 listeners",

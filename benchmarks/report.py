@@ -113,9 +113,11 @@ def table(rows: Sequence[Row]) -> list[str]:
     for row in rows:
         spread = f"{min(row.ratios):.2f}, {max(row.ratios):.2f}"
         verdict = "" if row.holds is None else "holds" if row.holds else "**missed**"
+        # Who loses events isn't ranked.
+        ratio, spread = ("", "") if row.flaw else (f"{row.ratio:.2f}", spread)
         cells = (
             *(row.provider.upper() if row.provider != "memory" else "memory", row.case, row.name, _number(row.ours)),
-            *(row.against, _number(row.theirs), f"{row.ratio:.2f}", spread, row.goal),
+            *(row.against, _number(row.theirs), ratio, spread, row.goal),
             " ".join(filter(None, (verdict, row.flaw))),
         )
         lines.append(f"| {' | '.join(cells)} |")
@@ -154,9 +156,13 @@ def fallen(results: Sequence[Results]) -> list[str]:
         before, best = known[name_of(row)], max(row.ratios)
         if best < before * _LEAST:
             found.append(f"{name_of(row)}: {best:.2f} times {row.against} at best, and it was {before:.2f}")
-        if row.flaw:
-            found.append(f"{name_of(row)}: {row.flaw}")
-    return found
+    return found + flaws(results)
+
+
+def flaws(results: Sequence[Results]) -> list[str]:
+    """What ours has lost, or got twice."""
+    found = [(each.case, each.flaw(next(iter(each.case.runs)))) for each in results]
+    return [f"{case_of(case)}: {flaw}" for case, flaw in found if flaw]
 
 
 def case_of(case: Case) -> str:

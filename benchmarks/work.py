@@ -147,6 +147,12 @@ class Meter:
         }
 
 
+def resident() -> float:
+    """The process's memory, in MiB."""
+    with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 (no file of ours)
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
 def begin() -> float:
     """The time, of `time.perf_counter`, once the garbage of the imports is collected: it is none of the events'."""
     gc.collect()
@@ -184,6 +190,7 @@ def options(doc: str | None, *whats: str) -> argparse.Namespace:
     parser.add_argument("--asynchronous", action="store_true", help="`async def on`")
     parser.add_argument("--rounds", type=int, default=0, help="of computing per event received")
     parser.add_argument("--beside", action="store_true", help="a thread that computes all the time")
+    parser.add_argument("--piped", action="store_true", help="with a pipeline that sets a header, and reads it")
     parser.add_argument("--pace", type=float, default=0.0, help="seconds from one send to the next")
     return parser.parse_args()
 

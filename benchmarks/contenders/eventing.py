@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,9 +24,31 @@ from benchmarks.work import (
     options,
     order_type,
     percentiles,
+    resident,
     tell,
 )
-from eventing_core import EventListener, EventManager, event, event_listener
+from eventing_core import (
+    Envelope,
+    EnvelopePipeline,
+    EventDescriptor,
+    EventListener,
+    EventListenerDescriptor,
+    EventManager,
+    event,
+    event_listener,
+)
+
+
+class Passing(EnvelopePipeline):
+    """Sets a header, and reads it."""
+
+    def send(self, envelope: Envelope, event_descriptor: EventDescriptor) -> None:  # noqa: ARG002 (as it is called)
+        """Set it."""
+        envelope.set("tenant", "north")
+
+    def handle(self, envelope: Envelope, event_listener_descriptor: EventListenerDescriptor) -> None:  # noqa: ARG002 (see above)
+        """Read it."""
+        envelope.get("tenant")
 
 
 class Contender:
@@ -57,7 +78,8 @@ class Contender:
     def manager(self, *listeners: type[EventListener[Any]]) -> EventManager:
         """With the shipped defaults."""
         threads = {} if self._asked.threads == 1 else {"workers": self._asked.threads}
-        return EventManager.from_config(listeners=listeners, pipelines=[], **threads)
+        pipelines = [Passing()] if self._asked.piped else []
+        return EventManager.from_config(listeners=listeners, pipelines=pipelines, **threads)
 
     def listeners(self, meter: Meter) -> list[type[EventListener[Any]]]:
         """One for each event type."""
@@ -163,12 +185,6 @@ class Contender:
             begun = time.process_time()
             time.sleep(10.0)
             return {"percent": (time.process_time() - begun) * 10, "mib": resident()}
-
-
-def resident() -> float:
-    """The process's memory, in MiB."""
-    with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 (no file of ours)
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def main() -> None:

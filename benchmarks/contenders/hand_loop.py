@@ -9,8 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from benchmarks.contenders.eventing import resident
-from benchmarks.work import PATIENCE, Meter, Order, begin, compute, fields_of, options, order_type, tell
+from benchmarks.work import PATIENCE, Meter, Order, begin, compute, fields_of, options, order_type, resident, tell
 
 
 def both(asked: Any) -> dict[str, float]:

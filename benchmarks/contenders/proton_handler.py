@@ -11,7 +11,6 @@ from proton import Message, symbol
 from proton.handlers import MessagingHandler
 from proton.reactor import Container, LinkOption
 
-from benchmarks.contenders.eventing import resident
 from benchmarks.work import (
     HEADERS,
     Meter,
@@ -21,6 +20,7 @@ from benchmarks.work import (
     listener_on,
     options,
     place,
+    resident,
     tell,
 )
 
@@ -115,6 +115,30 @@ class Receive(MessagingHandler):
         self._connection.close()
 
 
+class Start(MessagingHandler):
+    """A receiver, until it is there."""
+
+    def __init__(self, asked: Any) -> None:
+        super().__init__(prefetch=PREFETCH)
+        self._asked = asked
+        self._begun = time.perf_counter()
+        self._seconds = 0.0
+
+    def figures(self) -> dict[str, float]:
+        """How long it took."""
+        return {"start": self._seconds * 1000}
+
+    def on_start(self, event: Any) -> None:
+        """Connect."""
+        address = f"{self._asked.address}::{listener_on(self._asked.address)}"
+        event.container.create_receiver(connect(event.container), address, options=Topic())
+
+    def on_link_opened(self, event: Any) -> None:
+        """The end."""
+        self._seconds = time.perf_counter() - self._begun
+        event.connection.close()
+
+
 class Idle(MessagingHandler):
     """Receivers that get nothing."""
 
@@ -143,11 +167,12 @@ class Idle(MessagingHandler):
 
 def main() -> None:
     """Do one measurement."""
-    asked = options(__doc__, "send", "receive", "idle")
+    asked = options(__doc__, "make", "send", "receive", "idle")
     if asked.what == "idle":
         tell(Idle(asked).run())
         return
-    handler = Send(asked) if asked.what == "send" else Receive(asked)
+    kinds: dict[str, type[Start | Send | Receive]] = {"make": Start, "send": Send, "receive": Receive}
+    handler = kinds[asked.what](asked)
     with beside_computing(wanted=asked.beside):
         Container(handler).run()
     tell(handler.figures())

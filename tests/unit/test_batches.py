@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from queue import SimpleQueue
+from typing import Any
 
 import pytest
 
@@ -61,3 +62,32 @@ def test_each_message_goes_once_in_order_to_its_destination_and_is_told_by_its_i
     assert handed == [(to, str(at)) for at, to in enumerate(destinations)]
     assert {at: error.args for at, error in batches.failures.items()} == {at: (str(at),) for at in range(COUNT)}
     assert len(threads) == 2
+
+
+class Interrupting(list[Message]):
+    """Is interrupted where the messages that wait are looked at, as by Ctrl-C."""
+
+    interrupt = True
+
+    def __getitem__(self, key: Any) -> Any:
+        if self.interrupt:
+            self.interrupt = False
+            raise KeyboardInterrupt
+        return super().__getitem__(key)
+
+
+def test_an_interruption_of_a_hand_over_loses_nothing() -> None:
+    handed: list[tuple[str, str]] = []
+
+    def send(to: str, batch: Sequence[Message], told: Told) -> None:
+        handed.extend((to, message.message_id) for message in batch)
+        told({})
+
+    batches = Batches(send, Timer("never"), 0.5)
+    batches.add("first", Message(b"", {}, "0"))
+    batches.add("first", Message(b"", {}, "1"))
+    batches._batch = Interrupting(batches._batch)
+    with pytest.raises(KeyboardInterrupt):
+        batches.add("second", Message(b"", {}, "2"))
+    batches.end()
+    assert handed == [("first", "0"), ("first", "1")]

@@ -54,4 +54,9 @@ def test_a_short_run_without_a_full_one_says_so():
 
 
 def test_what_is_lost_in_a_short_run_is_told():
-    assert report.fallen([results([90.0], [10.0], lost=2)]) == ["amqp, 100 B: receive: Eventing: 2 lost"]
+    assert report.fallen([results([90.0], [10.0], lost=2)]) == ["amqp, 100 B: 2 lost"]
+
+
+def test_who_loses_is_not_ranked():
+    (row,) = report.rows_of(results([90.0], [10.0], goal=None, twice=1))
+    assert "| 90 | Proton | 10 |  |  |  | Eventing: 1 twice |" in report.table([row])[-1]

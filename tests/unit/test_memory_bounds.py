@@ -137,6 +137,7 @@ def test_a_duplicate_is_confirmed_and_not_stored_by_destination(bench: Bench) ->
 
 def test_ids_are_forgotten_in_the_order_of_their_coming(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queue_module, "REMEMBERED_IDS", 2)
+    monkeypatch.setattr(queue_module, "_TOGETHER", 1)
     provider = bench.provider()
     bench.listen(provider)
     for text in "abcabb":
@@ -146,11 +147,22 @@ def test_ids_are_forgotten_in_the_order_of_their_coming(bench: Bench, monkeypatc
 
 def test_ids_of_one_batch_are_forgotten_together(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queue_module, "REMEMBERED_IDS", 2)
+    monkeypatch.setattr(queue_module, "_TOGETHER", 1)
     provider = bench.provider()
     bench.listen(provider)
     for text in ("abc", "a", "d", "c", "e", "b"):
         bench.send(provider, *text)
     assert bench.stored() == ["a", "b", "c", "d", "e", "b"]
+
+
+def test_ids_of_small_batches_are_forgotten_in_sets(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue_module, "REMEMBERED_IDS", 2)
+    monkeypatch.setattr(queue_module, "_TOGETHER", 2)
+    provider = bench.provider()
+    bench.listen(provider)
+    for text in "abacdab":
+        bench.send(provider, text)
+    assert bench.stored() == ["a", "b", "c", "d", "a", "b"]
 
 
 def test_an_address_without_queues_is_reported(bench: Bench) -> None:

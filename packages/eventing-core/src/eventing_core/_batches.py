@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Generic, TypeAlias, TypeVar
@@ -80,9 +79,8 @@ class Batches(Generic[T]):
         #: Who has it hands over, so that the order holds; and what waits is for one destination.
         self._handing = threading.Lock()
         self._to: T | None = None
-        #: The sending thread adds without the lock: a message that comes while others are handed over goes with them,
-        #: or waits.
-        self._batch: deque[Message] = deque()
+        #: The sending thread adds without the lock: a message that comes while others are handed over waits.
+        self._batch: list[Message] = []
         #: Of what was added since the sending thread handed over.
         self._bytes = 0
         self._handed_at = 0.0
@@ -142,16 +140,16 @@ class Batches(Generic[T]):
     def _hand_over(self, next_to: T | None = None) -> None:
         """Hand over what waits; what comes next is for ``next_to``, where that is given."""
         with self._handing:
-            # As many as there are now: others may come meanwhile.
-            batch = [self._batch.popleft() for _ in range(len(self._batch))]
-            to = self._to
+            to, batch = self._to, self._batch[:]
+            if batch and to is not None:
+                try:
+                    self._send(to, batch, partial(self._done, self._handed, len(batch)))
+                finally:  # and not before: what interrupts until then leaves them here
+                    del self._batch[: len(batch)]
+                    self._handed += len(batch)
+                self._handed_at = time.monotonic()
             if next_to is not None:
                 self._to = next_to
-            if batch and to is not None:
-                first = self._handed
-                self._handed += len(batch)
-                self._send(to, batch, partial(self._done, first, len(batch)))
-                self._handed_at = time.monotonic()
 
     def _done(self, first: int, count: int, errors: Mapping[int, Exception]) -> None:
         with self._fell:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Collection, Sequence
-from typing import ClassVar, TypeVar, cast
+from typing import ClassVar, TypeVar
 
 from eventing_core.provider import Delivery, Outcome, Subscriber, Subscription
 from eventing_core.provider.sockets import Connection, Session, SocketConsumer, next_number
@@ -94,8 +94,8 @@ class FrameConsumer(SocketConsumer[StompGeneration, S]):
 
     def settle_now(self, batch: Sequence[Delivery], outcome: Outcome) -> None:
         """Settle what is of this attachment. What is released waits here, and is handed over again first."""
-        # Not asked of each: one of another class is nobody's, and to ask takes as long as the rest.
-        taken = [self._out.pop(delivery.number, None) for delivery in cast("Sequence[FrameDelivery]", batch)]
+        # To ask each for its class, which is abstract, would take as long as the rest.
+        taken = [self._out.pop(getattr(delivery, "number", -1), None) for delivery in batch]
         mine = [arrived for arrived in taken if arrived is not None]
         if outcome is Outcome.ACCEPT:
             self.acknowledge(mine)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 #: Deduplication ids remembered per destination, at the least, as Artemis does (``id-cache-size``).
 REMEMBERED_IDS = 20_000
 
+#: Ids are forgotten in sets of so many, or of one batch more.
+_TOGETHER = 128
+
 
 class MemoryDelivery(Delivery):
     """A message in a queue. Given back, it becomes a new object, so that an old one never settles a later one."""
@@ -187,7 +190,7 @@ class Address:
         self.refused = False
         self.waiting: deque[Waiting] = deque()
         self._ids: set[str] = set()
-        #: The ids of each batch, in the order of their sends.
+        #: The same in sets, in the order of their sends.
         self._order: deque[set[str]] = deque()
 
     def room(self, limit: int) -> int:
@@ -212,7 +215,10 @@ class Address:
             batch, new = self._one_by_one(batch)
         if new:
             ids |= new
-            self._order.append(new)
+            if self._order and len(self._order[-1]) < _TOGETHER:
+                self._order[-1] |= new
+            else:
+                self._order.append(new)
             while len(ids) - len(self._order[0]) >= REMEMBERED_IDS:
                 ids -= self._order.popleft()
         return batch
