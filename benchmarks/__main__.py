@@ -88,6 +88,7 @@ def measure_all(chosen: Sequence[Case], pace: Pace) -> list[Results]:
         for case in chosen:
             begins = case.provider != provider
             if begins:
+                stack.close()  # the broker before has work left, long after its last event
                 provider = case.provider
                 os.environ.update(place(case, stack))
             try:
