@@ -111,10 +111,11 @@ def table(rows: Sequence[Row]) -> list[str]:
         "|---|---|---|--:|---|--:|--:|---|---|---|",
     ]
     for row in rows:
-        spread = f"{min(row.ratios):.2f}, {max(row.ratios):.2f}"
         verdict = "" if row.holds is None else "holds" if row.holds else "**missed**"
         # Who loses events isn't ranked.
-        ratio, spread = ("", "") if row.flaw else (f"{row.ratio:.2f}", spread)
+        ranked = not row.flaw
+        ratio = f"{row.ratio:.2f}" if ranked else ""
+        spread = f"{min(row.ratios):.2f}, {max(row.ratios):.2f}" if ranked else ""
         cells = (
             *(row.provider.upper() if row.provider != "memory" else "memory", row.case, row.name, _number(row.ours)),
             *(row.against, _number(row.theirs), ratio, spread, row.goal),

@@ -135,34 +135,24 @@ def test_a_duplicate_is_confirmed_and_not_stored_by_destination(bench: Bench) ->
     assert bench.stored() == ["a", "a"]
 
 
-def test_ids_are_forgotten_in_the_order_of_their_coming(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("together", "batches", "stored"),
+    [
+        pytest.param(1, "abcabb", "abcab", id="one by one"),
+        pytest.param(1, ("abc", "a", "d", "c", "e", "b"), "abcdeb", id="of a batch together"),
+        pytest.param(2, "abacdab", "abcdab", id="of small batches in sets"),
+    ],
+)
+def test_ids_are_forgotten_in_the_order_of_their_coming(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, together: int, batches: Sequence[str], stored: str
+) -> None:
     monkeypatch.setattr(queue_module, "REMEMBERED_IDS", 2)
-    monkeypatch.setattr(queue_module, "_TOGETHER", 1)
+    monkeypatch.setattr(queue_module, "_TOGETHER", together)
     provider = bench.provider()
     bench.listen(provider)
-    for text in "abcabb":
-        bench.send(provider, text)
-    assert bench.stored() == ["a", "b", "c", "a", "b"]
-
-
-def test_ids_of_one_batch_are_forgotten_together(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue_module, "REMEMBERED_IDS", 2)
-    monkeypatch.setattr(queue_module, "_TOGETHER", 1)
-    provider = bench.provider()
-    bench.listen(provider)
-    for text in ("abc", "a", "d", "c", "e", "b"):
-        bench.send(provider, *text)
-    assert bench.stored() == ["a", "b", "c", "d", "e", "b"]
-
-
-def test_ids_of_small_batches_are_forgotten_in_sets(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue_module, "REMEMBERED_IDS", 2)
-    monkeypatch.setattr(queue_module, "_TOGETHER", 2)
-    provider = bench.provider()
-    bench.listen(provider)
-    for text in "abacdab":
-        bench.send(provider, text)
-    assert bench.stored() == ["a", "b", "c", "d", "a", "b"]
+    for batch in batches:
+        bench.send(provider, *batch)
+    assert bench.stored() == [*stored]
 
 
 def test_an_address_without_queues_is_reported(bench: Bench) -> None:

@@ -97,8 +97,7 @@ class Batches(Generic[T]):
         Raises:
             SendTimeoutError: there is no room, since the provider doesn't tell, which it has to.
         """
-        if self._taken - self._told >= _WINDOW:
-            self.make_room()
+        self.make_room()
         batch = self._batch
         if to is not self._to or (alone and batch):
             self._hand_over(to)

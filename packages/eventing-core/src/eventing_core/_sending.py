@@ -78,11 +78,10 @@ def _class_name(cls: type[Any]) -> str:
 class _Outgoing:
     """All that is needed to send the events of one class."""
 
-    __slots__ = ("codec", "descriptor", "durable", "producer")
+    __slots__ = ("codec", "descriptor", "producer")
 
     def __init__(self, descriptor: EventDescriptor, codec: Codec, producer: Producer) -> None:
         self.descriptor = descriptor
-        self.durable = descriptor.durable
         self.codec = codec
         self.producer = producer
 
@@ -299,7 +298,7 @@ class Sender:
     def _message(self, outgoing: _Outgoing, body: bytes, headers: Mapping[str, str]) -> Message:
         number = f"{self._prefix}-{self._next_number()}"
         # By position: by names it takes twice as long.
-        return Message(body, headers, number, number, CONTENT_TYPE, outgoing.durable)
+        return Message(body, headers, number, number, CONTENT_TYPE, outgoing.descriptor.durable)
 
     def _hand_over(self, outgoing: _Outgoing, batch: Sequence[Message], done: Told, deadline: float) -> None:
         """Give messages to the provider; ``done`` is called exactly once, also for what fails at once."""

@@ -226,7 +226,7 @@ class Engine:
                 self._store(address, batch, delay)
         if at_once:
             for index in range(count):
-                done(index, None if answer is None else answer(address))
+                done(index, answer and answer(address))
         self._outbox.flush()
 
     def _store(self, address: Address, batch: Sequence[Message], delay: float) -> None:
