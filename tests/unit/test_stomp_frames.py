@@ -54,6 +54,12 @@ STREAM = (
     b"RECEIPT\r\n\r\n\0"
     b"ERROR\nmessage:gone\n\n\0"
     b"\n"
+    # As Artemis's begin: plain, with NUL in the body, without a body, without more headers, and without a length.
+    b"MESSAGE\nsubscription:4\ncontent-length:6\nk:v\n\n\n\nabcd\0\n"
+    b"MESSAGE\nsubscription:4\ncontent-length:8\nk:value\n\n\n\na\0\n\nb\0\0\n"
+    b"MESSAGE\nsubscription:4\ncontent-length:0\nk:v\n\n\0\n"
+    b"MESSAGE\nsubscription:4\ncontent-length:1\n\nx\0\n"
+    b"MESSAGE\nsubscription:4\nk:v\n\nMESSAGE\nsubscription:4\ncontent-length:1\n\nx\0\n"
 )
 FRAMES = [
     (b"RECEIPT", {"receipt-id": "7"}, b""),
@@ -63,11 +69,22 @@ FRAMES = [
     (b"MESSAGE", {"subscription": "3"}, b"no length\n\nat all"),
     (b"RECEIPT", {}, b""),
     (b"ERROR", {"message": "gone"}, b""),
+    (b"MESSAGE", {"subscription": "4", "content-length": "6", "k": "v"}, b"\n\nabcd"),
+    (b"MESSAGE", {"subscription": "4", "content-length": "8", "k": "value"}, b"\n\na\0\n\nb\0"),
+    (b"MESSAGE", {"subscription": "4", "content-length": "0", "k": "v"}, b""),
+    (b"MESSAGE", {"subscription": "4", "content-length": "1"}, b"x"),
+    (b"MESSAGE", {"subscription": "4", "k": "v"}, b"MESSAGE\nsubscription:4\ncontent-length:1\n\nx"),
 ]
 
 
 def test_frames_come_whole():
     assert split(STREAM) == FRAMES
+
+
+def test_messages_without_another_line_end_come_whole():
+    plain = STREAM[STREAM.index(b"MESSAGE\nsubscription:4") :]
+    for place in range(len(plain)):
+        assert split(plain[:place], plain[place:]) == FRAMES[-5:], plain[:place]
 
 
 def test_frames_come_in_two_pieces():
@@ -247,18 +264,31 @@ def test_a_line_without_colon_is_no_header():
 # -- limits -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_frame_up_to_the_limit_is_taken():
-    whole = b"MESSAGE\ncontent-length:100\n\n%b\0" % (b"x" * 100)
+@pytest.mark.parametrize("begin", [b"", b"subscription:1\n"])
+def test_a_frame_up_to_the_limit_is_taken(begin: bytes):
+    whole = b"MESSAGE\n%bcontent-length:100\n\n%b\0" % (begin, b"x" * 100)
     for end in range(len(whole)):
         splitter = Splitter(len(whole) - 1)
         assert not splitter.feed(whole[:end])
         assert [incoming.body for incoming in splitter.feed(whole[end:] + whole)] == [b"x" * 100] * 2
 
 
-def test_a_length_beyond_the_limit_is_refused_before_anything_of_it_comes():
+@pytest.mark.parametrize("begin", [b"", b"subscription:1\n"])
+@pytest.mark.parametrize("rest", [b"", b"x" * 100 + b"\0", b"\0"])
+def test_a_length_beyond_the_limit_is_refused_before_anything_of_it_comes(begin: bytes, rest: bytes):
     for length in (b"100", b"1" + b"0" * 17):
         with pytest.raises(LargeFrameError):
-            Splitter(100).feed(b"MESSAGE\ncontent-length:%b\n\n" % length)
+            Splitter(100).feed(b"MESSAGE\n%bcontent-length:%b\n\n%b" % (begin, length, rest))
+
+
+def test_nothing_is_measured_beyond_the_beginning():
+    # The length leads from its first NUL to ten bytes before the beginning; before the last ten is an empty line.
+    body = b"x" * 8 + b"\0" + b"x" * 40 + b"\n\n" + b"x" * 9
+    assert len(body) == 60
+    data = b"MESSAGE\nsubscription:1\ncontent-length:60\n\n%b\0" % body
+    assert data.index(b"\0") - 60 == -10
+    assert data[-12:-10] == b"\n\n"
+    assert [incoming.body for incoming in Splitter().feed(data)] == [body]
 
 
 def test_a_body_that_never_ends_is_kept_up_to_the_limit_and_one_piece_more():

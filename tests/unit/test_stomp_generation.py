@@ -32,9 +32,14 @@ class Clock:
 
     def __init__(self) -> None:
         self.now = 1000.0
+        self.slept: list[float] = []
 
     def monotonic(self) -> float:
         return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
 
 
 class FakeProducer:
@@ -130,7 +135,7 @@ class Peer:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(_generation, "time", SimpleNamespace(monotonic=clock.monotonic))
+    monkeypatch.setattr(_generation, "time", SimpleNamespace(monotonic=clock.monotonic, sleep=clock.sleep))
     return clock
 
 
@@ -606,6 +611,40 @@ def test_an_unknown_frame_is_passed_over(peer: Peer):
     producer.send(peer, 1)
     peer.say("RECEIPT", {"receipt-id": "1"})
     assert producer.results == [(1, None)]
+
+
+def messages(*subscriptions: str) -> bytes:
+    """As Artemis writes them; the body is the last digit of the number."""
+    return b"".join(
+        frame("MESSAGE", {"subscription": subscription, "content-length": "1", "ack": "1"}, b"%d" % (at % 10))
+        for at, subscription in enumerate(subscriptions)
+    )
+
+
+def test_messages_by_turns_reach_whose_they_are(peer: Peer):
+    first, second = FakeSubscription(), FakeSubscription()
+    one = peer.generation.subscribe(first, {"destination": "x"})
+    other = peer.generation.subscribe(second, {"destination": "y"})
+    peer.say_raw(messages(one, one, other, "unknown", other, one, one + "1"))
+    assert first.messages == [b"0", b"1", b"5"]
+    assert second.messages == [b"2", b"4"]
+
+
+@pytest.mark.parametrize(("count", "rests"), [(1, 0), (3, 0), (4, 1), (9, 1), (1000, 0)])
+def test_it_rests_where_messages_stream_in_by_a_few(peer: Peer, clock: Clock, count: int, rests: int):
+    subscription = peer.generation.subscribe(FakeSubscription(), {"destination": "x"})
+    peer.say_raw(messages(*[subscription] * count)[: 1 << 17])
+    assert peer.generation.failure is None
+    assert len(clock.slept) == rests
+    assert all(0 < seconds < 0.002 for seconds in clock.slept)
+
+
+def test_it_does_not_rest_for_receipts_nor_when_it_is_over(peer: Peer, clock: Clock):
+    peer.say_raw(b"".join(frame("RECEIPT", {"receipt-id": str(at)}) for at in range(9)))
+    subscription = peer.generation.subscribe(FakeSubscription(), {"destination": "x"})
+    peer.say_raw(messages(*[subscription] * 9) + b"MESSAGE\ncontent-length:1\n\nxyz")
+    assert peer.generation.failure is not None
+    assert clock.slept == []
 
 
 # -- output and the end -----------------------------------------------------------------------------------------------

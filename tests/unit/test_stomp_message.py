@@ -107,9 +107,15 @@ def test_what_a_message_has_not_is_no_header():
 def test_ids_and_content_type_are_those_of_amqp():
     message = Message(body=b"x", message_id="m:1", dedup_id="d", content_type="text/plain; charset=utf-8")
     headers = read_headers(frames_of(encode(message, TOPIC, 1))[0].head)
-    assert headers["NATIVE_MESSAGE_ID"] == "ID:AMQP_NO_PREFIX:m:1"
+    assert headers["NATIVE_MESSAGE_ID"] == "m:1"
     assert headers["JMS_AMQP_ContentType"] == headers["content-type"] == "text/plain; charset=utf-8"
     assert headers["_AMQ_DUPL_ID"] == "d"
+
+
+def test_an_id_that_looks_like_one_of_jms_is_told_to_be_a_plain_string():
+    message = Message(body=b"x", message_id="ID:AMQP_UUID:mine")
+    headers = read_headers(frames_of(encode(message, TOPIC, 1))[0].head)
+    assert headers["NATIVE_MESSAGE_ID"] == "ID:AMQP_NO_PREFIX:ID:AMQP_UUID:mine"
 
 
 def arrived(**headers: str) -> Incoming:

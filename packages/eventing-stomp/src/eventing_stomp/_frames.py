@@ -19,6 +19,9 @@ _SPECIAL = re.compile(r"[\\\n\r:]")
 #: No length has more digits.
 _LENGTH_DIGITS = 18
 
+#: How Artemis's messages begin.
+_MESSAGE = re.compile(rb"\n*(MESSAGE\nsubscription:[^\n]*\ncontent-length:([0-9]{1,18})\n)")
+
 #: Headers of one frame may take this much, in bytes; more is no STOMP, or an attack.
 _HEAD_LIMIT = 1 << 20
 
@@ -141,18 +144,34 @@ class Splitter:
         # Looked for once, and not in each frame: only others than Artemis and RabbitMQ end lines by two characters.
         returns = b"\r" in buffer
         while True:
-            while at < size and buffer[at] in b"\n\r":
-                at += 1
-            if at >= size:
-                break
-            after = self._next(buffer, at, found, returns=returns)
+            message = None if returns else _MESSAGE.match(buffer, at)
+            after = self._message(buffer, message, found) if message is not None else None
             if after is None:
-                break
+                while at < size and buffer[at] in b"\n\r":
+                    at += 1
+                if at >= size:
+                    break
+                after = self._next(buffer, at, found, returns=returns)
+                if after is None:
+                    break
             at = after
         self._rest = [buffer[at:]] if at < size else []
         self._size = size - at
         self._wanted = max(0, self._wanted - at)
         return found
+
+    def _message(self, buffer: bytes, begin: re.Match[bytes], found: list[Incoming]) -> int | None:
+        """Read a frame that is complete and has no NUL in its body, as most; where it ends, or None for any other.
+
+        It is measured from its end: where its length is right, the empty line there is the first, since from an earlier
+        one it would lead to an earlier NUL.
+        """
+        stop = buffer.find(b"\0", begin.end())
+        start = stop - int(begin[2])
+        if start <= begin.end() or buffer[start - 2 : start] != b"\n\n" or stop - begin.start(1) > self._limit:
+            return None
+        found.append(Incoming(b"MESSAGE", buffer[begin.start(1) : start - 1], buffer[start:stop]))
+        return stop + 1
 
     def _next(self, buffer: bytes, at: int, found: list[Incoming], *, returns: bool) -> int | None:
         """Read the frame that begins here; where it ends, or None while it isn't complete."""

@@ -18,7 +18,7 @@ from eventing_stomp._frames import Incoming, escape, lines, read_headers
 #: Artemis drops a second message of one id to one address (user manual, "Duplicate Message Detection").
 _DEDUP_ID = "_AMQ_DUPL_ID"
 
-#: AMQP's message id and content type; the prefix says that the id was a plain string.
+#: AMQP's message id and content type. Where the id begins by "ID:", the prefix says that it was a plain string.
 _MESSAGE_ID = "NATIVE_MESSAGE_ID"
 _ID_PREFIX = "ID:AMQP_NO_PREFIX:"
 _ID_KIND = re.compile(r"\AID:AMQP_[A-Z_]+:")
@@ -76,7 +76,8 @@ def encode(message: Message, where: bytes, receipt: int, delay: float = 0.0) -> 
     escaped_id = escape(message_id)
     own = [_PERSISTENT if message.durable else _NOT_PERSISTENT, _content_type(message.content_type)]
     if message_id:
-        own.append(f"{_MESSAGE_ID}:ID\\cAMQP_NO_PREFIX\\c{escaped_id}\n")
+        prefix = escape(_ID_PREFIX) if message_id.startswith("ID:") else ""
+        own.append(f"{_MESSAGE_ID}:{prefix}{escaped_id}\n")
     if dedup_id:
         own.append(f"{_DEDUP_ID}:{escaped_id if dedup_id == message_id else escape(dedup_id)}\n")
     if delay > 0:
