@@ -12,6 +12,7 @@ import pytest
 
 from eventing_core._batches import Batches, Told
 from eventing_core._workers import Task, Timer
+from eventing_core.errors import SendTimeoutError
 from eventing_core.provider import Message
 
 COUNT = 30_000
@@ -91,3 +92,29 @@ def test_an_interruption_of_a_hand_over_loses_nothing() -> None:
         batches.add("second", Message(b"", {}, "2"))
     batches.end()
     assert handed == [("first", "0"), ("first", "1")]
+
+
+@pytest.mark.parametrize(("size", "window"), [(10, 4000), (2047, 4000), (1 << 20, 8), (20 << 20, 1)])
+def test_so_many_are_unconfirmed_at_most(size: int, window: int) -> None:
+    message = Message(bytes(size), {}, "0")
+    told: list[Told] = []
+    handed = 0
+
+    def send(_: str, batch: Sequence[Message], done: Told) -> None:
+        nonlocal handed
+        handed += len(batch)
+        told.append(done)
+
+    batches = Batches(send, Timer("never"), 0.05)
+    for _ in range(window):
+        batches.add("to", message)
+    with pytest.raises(SendTimeoutError):
+        batches.add("to", message)
+    assert handed == window
+    for done in told:
+        done({})
+    for _ in range(window):
+        batches.add("to", message)
+    with pytest.raises(SendTimeoutError):
+        batches.end()
+    assert handed == 2 * window

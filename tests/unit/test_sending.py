@@ -174,22 +174,22 @@ def test_send_events_is_lazy_and_keeps_a_window(provider: Withholding, manager: 
 
     def notes() -> Iterator[Note]:
         nonlocal drawn
-        for number in range(2500):
+        for number in range(10_000):
             drawn += 1
             yield Note(str(number))
 
     sent = in_thread(lambda: manager.send_events(notes()))
-    provider.wait_for(1000)
-    assert drawn <= 1001
+    provider.wait_for(4000)
+    assert drawn <= 4001
     taken = 0
-    while taken < 2500:
-        taken = min(taken + 1000, 2500)
+    while taken < 10_000:
+        taken = min(taken + 4000, 10_000)
         provider.wait_for(taken)
         assert not sent.done()
         with provider.changed:
             provider.confirm()
     assert sent.result(5) is None
-    assert [message.body for message in provider.taken] == [b'{"text":"%d"}' % number for number in range(2500)]
+    assert [message.body for message in provider.taken] == [b'{"text":"%d"}' % number for number in range(10_000)]
 
 
 def test_send_events_lists_what_failed_and_stops(provider: Withholding, manager: EventManager) -> None:

@@ -13,8 +13,10 @@ from eventing_core._workers import Timer
 from eventing_core.errors import SendTimeoutError
 from eventing_core.provider import Message
 
-#: So many events are unconfirmed at most, those included that are not handed over yet.
-_WINDOW = 1000
+#: So many events are unconfirmed at most, those included that are not handed over yet. One counts once more for each so
+#: many bytes of its body: so there are 8 MiB at most, or one that is larger.
+_WINDOW = 4000
+_UNIT = 1 << 11
 
 #: A batch is full with so many messages, or so many bytes of them.
 _FULL = 128
@@ -83,9 +85,11 @@ class Batches(Generic[T]):
         self._batch: list[Message] = []
         #: Of what was added since the sending thread handed over.
         self._bytes = 0
+        #: There was one that counts for more than one.
+        self._large = False
         self._handed_at = 0.0
         self._handed = 0
-        #: Counted by the sending thread, and under the lock by those that tell.
+        #: Counted by the sending thread, and under the lock by those that tell; large ones more than once.
         self._taken = 0
         self._told = 0
         self._wanted = 0
@@ -101,9 +105,15 @@ class Batches(Generic[T]):
         batch = self._batch
         if to is not self._to or (alone and batch):
             self._hand_over(to)
-        batch.append(message)
-        self._taken += 1
-        self._bytes += len(message.body)
+        size = len(message.body)
+        if size >= _UNIT:
+            self._large = True
+            batch.append(message)
+            self._taken += 1 + size // _UNIT
+        else:
+            batch.append(message)
+            self._taken += 1
+        self._bytes += size
         count = len(batch)
         full = alone or count >= _FULL or self._bytes >= _FULL_BYTES
         if full or self._late is None or (count == 1 and time.monotonic() - self._handed_at > _PAUSE):
@@ -141,8 +151,11 @@ class Batches(Generic[T]):
         with self._handing:
             to, batch = self._to, self._batch[:]
             if batch and to is not None:
+                units = len(batch)
+                if self._large:
+                    units += sum([len(message.body) // _UNIT for message in batch])
                 try:
-                    self._send(to, batch, partial(self._done, self._handed, len(batch)))
+                    self._send(to, batch, partial(self._done, self._handed, units))
                 finally:  # and not before: what interrupts until then leaves them here
                     del self._batch[: len(batch)]
                     self._handed += len(batch)
@@ -150,11 +163,11 @@ class Batches(Generic[T]):
             if next_to is not None:
                 self._to = next_to
 
-    def _done(self, first: int, count: int, errors: Mapping[int, Exception]) -> None:
+    def _done(self, first: int, units: int, errors: Mapping[int, Exception]) -> None:
         with self._fell:
             for index, error in errors.items():
                 self.failures[first + index] = error
-            self._told += count
+            self._told += units
             if self._wanted and self._taken - self._told < self._wanted:
                 self._wanted = 0
                 self._fell.notify()
