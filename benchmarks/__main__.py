@@ -42,7 +42,7 @@ class Pace:
     first: int
 
 
-FULL, SHORT = Pace(5, 1, 12), Pace(3, 0, 2)
+FULL, SHORT = Pace(5, 1, 20), Pace(3, 0, 2)
 
 
 def main() -> int:
