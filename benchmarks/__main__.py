@@ -125,7 +125,8 @@ def place(case: Case, stack: ExitStack) -> dict[str, str]:
     settings: dict[str, str] = {"EVENTING_PROVIDER": case.provider}
     if case.provider == "memory":
         return settings
-    broker = stack.enter_context(Artemis(java_memory="4G"))
+    # All at once, and most of it for what lives short: else Java's garbage collector is at work in some of the rounds.
+    broker = stack.enter_context(Artemis(java_memory="4G", java_options="-Xms4G -Xmn2500M"))
     values = {"host": broker.host, "port": str(broker.port), "user": broker.user, "password": broker.password}
     return settings | {f"EVENTING_{case.provider.upper()}__{key.upper()}": value for key, value in values.items()}
 

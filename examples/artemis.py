@@ -155,6 +155,7 @@ class Artemis:
         store: SharedStore | None = None,
         edit: Callable[[ET.Element], None] | None = None,
         java_memory: str = "512M",
+        java_options: str = "",
         short_lived: bool = False,
     ) -> None:
         """Prepare a broker; nothing is made yet.
@@ -168,6 +169,7 @@ class Artemis:
             store: where its data is, where two brokers share it; by default in its folder.
             edit: changes the ``<core>`` element of ``broker.xml`` at will.
             java_memory: the JVM's ``-Xmx``.
+            java_options: more of them, by blanks.
             short_lived: its Java is up sooner, and never as fast as it could get.
         """
         self.host = HOST
@@ -182,6 +184,7 @@ class Artemis:
         self._store = store
         self._edit = edit
         self._java_memory = java_memory
+        self._java_options = java_options
         self._short_lived = short_lived
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
@@ -295,7 +298,7 @@ class Artemis:
         profile = self.folder / "etc" / "artemis.profile"
         text = profile.read_text(encoding="utf-8")
         # It would ask for 512 MB at once, however small the maximum is.
-        text = re.sub(r"-Xms\S+ -Xmx\S+", f"-Xms64M -Xmx{self._java_memory}", text)
+        text = re.sub(r"-Xms\S+ -Xmx\S+", f"-Xms64M -Xmx{self._java_memory} {self._java_options}", text)
         if self._short_lived:
             text = text.replace("-XX:+UseG1GC -XX:+UseStringDeduplication", "-XX:+UseSerialGC -XX:TieredStopAtLevel=1")
         profile.write_text(text, encoding="utf-8")

@@ -58,8 +58,9 @@ def test_each_message_goes_once_in_order_to_its_destination_and_is_told_by_its_i
     destinations = ["first" if at // 7 % 2 else "second" for at in range(COUNT)]
     batches = Batches(send, late, 10)
     for at, to in enumerate(destinations):
-        batches.add(to, Message(b"", {}, str(at)), alone=at % 97 == 0)
+        batches.add(to, Message(bytes(at % 5 * 1000), {}, str(at)), alone=at % 97 == 0)
     batches.end()
+    assert batches._given == batches._told > COUNT
     assert handed == [(to, str(at)) for at, to in enumerate(destinations)]
     assert {at: error.args for at, error in batches.failures.items()} == {at: (str(at),) for at in range(COUNT)}
     assert len(threads) == 2

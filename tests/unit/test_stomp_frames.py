@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable
 
 import pytest
@@ -130,6 +131,35 @@ def test_what_is_written_is_read(frames: list[tuple[str, dict[str, str], bytes]]
         expected.append((command.encode(), full, body))
     places = data.draw(st.sets(st.integers(0, len(raw)), max_size=8))
     assert split(*cut(raw, places)) == expected
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([b"", b"k:v\n", b"k:a\0b\n", b"content-length:1\n"]), st.text("\n\0M:1")), max_size=5
+    ),
+    st.booleans(),
+    st.data(),
+)
+def test_messages_as_artemis_writes_them_are_cut_as_all_others(
+    frames: list[tuple[bytes, str]], returns: bool, data: st.DataObject
+):
+    raw = b"\n".join(
+        b"MESSAGE\nsubscription:1\ncontent-length:%d\n%b\n%b\0" % (len(body), more, body.encode())
+        for more, body in frames
+    )
+    places = data.draw(st.sets(st.integers(0, len(raw)), max_size=4))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_frames, "_MESSAGE", re.compile(b"(?!)"))
+        expected = split(raw)
+    assert len(expected) == len(frames)
+    # Where there is another line end, no frame is read in the quick way.
+    assert split(*cut(raw + b"\r\n" * returns, places)) == expected
+
+
+def test_messages_as_artemis_writes_them_are_cut_in_the_quick_way(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Splitter, "_next", None)
+    head = b"MESSAGE\nsubscription:1\ncontent-length:3\nk:v\n"
+    assert Splitter().feed((head + b"\na\nb\0\n") * 3) == [Incoming(b"MESSAGE", head, b"a\nb")] * 3
 
 
 @pytest.mark.parametrize("length", [b"content-length:1000000\n", b""], ids=["length", "no length"])

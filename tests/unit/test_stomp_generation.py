@@ -32,14 +32,9 @@ class Clock:
 
     def __init__(self) -> None:
         self.now = 1000.0
-        self.slept: list[float] = []
 
     def monotonic(self) -> float:
         return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
 
 
 class FakeProducer:
@@ -66,9 +61,12 @@ class FakeProducer:
 
 
 class FakeSubscription:
-    def __init__(self, *names: str, gives_back: bool = True) -> None:
+    def __init__(self, *names: str, gives_back: bool = True, room: bool = True) -> None:
         self.names = frozenset(names)
         self.gives_back = gives_back
+        self.room = room
+        #: Where it waits for its turn to hand over.
+        self.arrivals: set[Any] = set()
         self.messages: list[bytes] = []
         self.answers: list[tuple[str, str | None]] = []
 
@@ -81,6 +79,10 @@ class FakeSubscription:
 
     def arrived(self, subscription: str, incoming: Incoming) -> None:
         self.messages.append(incoming.body)
+        self.arrivals.add(self)
+
+    def hand_over_arrived(self) -> bool:
+        return self.room
 
 
 class Peer:
@@ -135,7 +137,7 @@ class Peer:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(_generation, "time", SimpleNamespace(monotonic=clock.monotonic, sleep=clock.sleep))
+    monkeypatch.setattr(_generation, "time", SimpleNamespace(monotonic=clock.monotonic))
     return clock
 
 
@@ -630,21 +632,38 @@ def test_messages_by_turns_reach_whose_they_are(peer: Peer):
     assert second.messages == [b"2", b"4"]
 
 
-@pytest.mark.parametrize(("count", "rests"), [(1, 0), (3, 0), (4, 1), (9, 1), (1000, 0)])
-def test_it_rests_where_messages_stream_in_by_a_few(peer: Peer, clock: Clock, count: int, rests: int):
-    subscription = peer.generation.subscribe(FakeSubscription(), {"destination": "x"})
-    peer.say_raw(messages(*[subscription] * count)[: 1 << 17])
+def listen(peer: Peer, *, room: bool = True) -> str:
+    """To messages; the id of the subscription."""
+    subscription = FakeSubscription(room=room)
+    subscription.arrivals = peer.generation.arrivals
+    return peer.generation.subscribe(subscription, {"destination": "x"})
+
+
+@pytest.mark.parametrize(("count", "rests"), [(3, False), (4, True), (255, True), (256, False)])
+def test_it_rests_where_messages_come_by_a_few(peer: Peer, clock: Clock, count: int, rests: bool):
+    peer.say_raw(messages(*[listen(peer)] * count))
     assert peer.generation.failure is None
-    assert len(clock.slept) == rests
-    assert all(0 < seconds < 0.002 for seconds in clock.slept)
+    assert peer.generation.rests_until == (clock.now + 0.001 if rests else 0)
 
 
-def test_it_does_not_rest_for_receipts_nor_when_it_is_over(peer: Peer, clock: Clock):
-    peer.say_raw(b"".join(frame("RECEIPT", {"receipt-id": str(at)}) for at in range(9)))
-    subscription = peer.generation.subscribe(FakeSubscription(), {"destination": "x"})
-    peer.say_raw(messages(*[subscription] * 9) + b"MESSAGE\ncontent-length:1\n\nxyz")
-    assert peer.generation.failure is not None
-    assert clock.slept == []
+def test_it_does_not_rest_where_nobody_takes_more(peer: Peer):
+    peer.say_raw(messages(*[listen(peer, room=False)] * 9))
+    assert peer.generation.rests_until == 0
+
+
+def test_it_does_not_rest_for_receipts(peer: Peer):
+    peer.say_raw(messages(listen(peer)) + frame("RECEIPT", {"receipt-id": "1"}) * 9)
+    assert peer.generation.rests_until == 0
+
+
+def test_it_does_not_rest_where_more_is_there(connect: Callable[..., Peer], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(_generation, "_CHUNK", 512)
+    peer = connect().welcome()
+    subscription = listen(peer)
+    peer.say_raw(messages(*[subscription] * 16))
+    assert peer.generation.rests_until == 0
+    peer.generation.read()
+    assert peer.generation.rests_until > 0
 
 
 # -- output and the end -----------------------------------------------------------------------------------------------

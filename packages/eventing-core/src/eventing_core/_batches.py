@@ -13,10 +13,10 @@ from eventing_core._workers import Timer
 from eventing_core.errors import SendTimeoutError
 from eventing_core.provider import Message
 
-#: So many events are unconfirmed at most, those included that are not handed over yet. One counts once more for each so
-#: many bytes of its body: so there are 8 MiB at most, or one that is larger.
+#: So many events are unconfirmed at most, those included that are not handed over yet. A batch counts for as many as it
+#: has of these bytes, if those are more: so there are 8 MiB of bodies at most, and one batch.
 _WINDOW = 4000
-_UNIT = 1 << 11
+_UNIT_BYTES = 1 << 11
 
 #: A batch is full with so many messages, or so many bytes of them.
 _FULL = 128
@@ -85,12 +85,10 @@ class Batches(Generic[T]):
         self._batch: list[Message] = []
         #: Of what was added since the sending thread handed over.
         self._bytes = 0
-        #: There was one that counts for more than one.
-        self._large = False
         self._handed_at = 0.0
         self._handed = 0
-        #: Counted by the sending thread, and under the lock by those that tell; large ones more than once.
-        self._taken = 0
+        #: What was handed over, and what of it was told, as the window counts; the latter under the lock.
+        self._given = 0
         self._told = 0
         self._wanted = 0
         self._fell = threading.Condition(threading.Lock())
@@ -105,15 +103,8 @@ class Batches(Generic[T]):
         batch = self._batch
         if to is not self._to or (alone and batch):
             self._hand_over(to)
-        size = len(message.body)
-        if size >= _UNIT:
-            self._large = True
-            batch.append(message)
-            self._taken += 1 + size // _UNIT
-        else:
-            batch.append(message)
-            self._taken += 1
-        self._bytes += size
+        batch.append(message)
+        self._bytes += len(message.body)
         count = len(batch)
         full = alone or count >= _FULL or self._bytes >= _FULL_BYTES
         if full or self._late is None or (count == 1 and time.monotonic() - self._handed_at > _PAUSE):
@@ -130,7 +121,7 @@ class Batches(Generic[T]):
 
     def make_room(self) -> None:
         """Wait until one more may be unconfirmed; woken once, when half of the window is free."""
-        if self._taken - self._told >= _WINDOW:
+        if self._given - self._told + len(self._batch) >= _WINDOW:
             self._wait_below(_WINDOW // 2)
 
     def end(self) -> None:
@@ -151,14 +142,14 @@ class Batches(Generic[T]):
         with self._handing:
             to, batch = self._to, self._batch[:]
             if batch and to is not None:
-                units = len(batch)
-                if self._large:
-                    units += sum([len(message.body) // _UNIT for message in batch])
+                count = len(batch)
+                units = max(count, sum([len(message.body) for message in batch]) // _UNIT_BYTES)
                 try:
                     self._send(to, batch, partial(self._done, self._handed, units))
                 finally:  # and not before: what interrupts until then leaves them here
-                    del self._batch[: len(batch)]
-                    self._handed += len(batch)
+                    del self._batch[:count]
+                    self._handed += count
+                    self._given += units
                 self._handed_at = time.monotonic()
             if next_to is not None:
                 self._to = next_to
@@ -168,7 +159,7 @@ class Batches(Generic[T]):
             for index, error in errors.items():
                 self.failures[first + index] = error
             self._told += units
-            if self._wanted and self._taken - self._told < self._wanted:
+            if self._wanted and self._given - self._told < self._wanted:
                 self._wanted = 0
                 self._fell.notify()
 
@@ -176,7 +167,7 @@ class Batches(Generic[T]):
         self._hand_over()
         with self._fell:
             self._wanted = count
-            if not self._fell.wait_for(lambda: self._taken - self._told < count, self._patience):
+            if not self._fell.wait_for(lambda: self._given - self._told < count, self._patience):
                 msg = "the provider did not tell what became of the sends"
                 raise SendTimeoutError(msg, in_doubt=True)
             self._wanted = 0

@@ -191,14 +191,14 @@ class EventManager:
         """Send many events; returns once all are confirmed.
 
         Takes the iterable lazily, hands events over in batches, none later than 5 ms, whatever the iterable does
-        meanwhile, and keeps up to 4000 of them, or 8 MiB, unconfirmed. After a failure it takes no more, waits
+        meanwhile, and keeps up to 4000 of them unconfirmed, or 8 MiB. After a failure it takes no more, waits
         for those under way, and raises. So it does where the iterable raises: that exception, if all that was taken
         is confirmed, or else a `SendEventsError` with that as its ``__cause__``.
 
         Args:
             events: instances of event classes.
             headers: strings that travel with each of them.
-            timeout: seconds for each event.
+            timeout: seconds for each event, from its hand-over; up to 4000 may be before it.
 
         Raises:
             SendEventsError: lists (index, cause) of each event that failed.

@@ -193,11 +193,13 @@ class StompConsumer(FrameConsumer[ArtemisSession]):
             self._fit(generation)
         self.hand_over_arrived()
 
-    def hand_over_arrived(self) -> None:
+    def hand_over_arrived(self) -> bool:
         """Hand over what the window allows, and see whether that is all it could have."""
-        if not self._draining:
-            super().hand_over_arrived()
-            self._draining = not self._alone and self._starves()
+        if self._draining:
+            return False
+        has_room = super().hand_over_arrived()
+        self._draining = not self._alone and self._starves()
+        return has_room and not self._draining
 
     def _fit(self, generation: StompGeneration) -> None:
         """Nothing is out: subscribe anew, where the window asks for something else.

@@ -78,10 +78,10 @@ class FrameConsumer(SocketConsumer[StompGeneration, S]):
 
     # -- messages -----------------------------------------------------------------------------------------------------
 
-    def hand_over_arrived(self) -> None:
-        """Hand over what the window allows."""
+    def hand_over_arrived(self) -> bool:
+        """Hand over what the window allows; whether it allows more."""
         if not self._active:
-            return
+            return False
         out, arrived, make, attachment = self._out, self._arrived, self.delivery, self._attachment
         batch: list[FrameDelivery] = []
         for _ in range(min(self._size - len(out), len(arrived))):
@@ -91,6 +91,7 @@ class FrameConsumer(SocketConsumer[StompGeneration, S]):
             batch.append(make(one[1], number, attachment))
         if batch:
             self.hand_over(batch)
+        return len(out) < self._size
 
     def settle_now(self, batch: Sequence[Delivery], outcome: Outcome) -> None:
         """Settle what is of this attachment. What is released waits here, and is handed over again first."""

@@ -177,14 +177,13 @@ class RabbitConsumer(FrameConsumer[RabbitSession]):
             # It was on its way when its subscription ended.
             self._connection.dirty.add(self)
 
-    def hand_over_arrived(self) -> None:
-        """Hand over what the window allows."""
+    def hand_over_arrived(self) -> bool:
+        """Hand over what the window allows; whether it allows more."""
         if self._ending is not None and self._session is not None:
             self._end_if_full(self._session)
         elif self._lacks and self._is_full():
             self._connection.dirty.add(self)
-        if self._closing is None:
-            super().hand_over_arrived()
+        return self._closing is None and super().hand_over_arrived()
 
     def acknowledge(self, settled: Sequence[Arrived]) -> None:
         """ACK frames, unless a subscription that may have messages on their way is to end."""

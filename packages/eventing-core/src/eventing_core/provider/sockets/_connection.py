@@ -264,13 +264,18 @@ class Connection(ABC, Generic[G, S]):
     def _turn(self) -> None:
         loop, generation = self.loop, self._generation
         limit: float | None = None
+        rests = False
         if generation is not None:
             loop.watch(generation.sock, writing=generation.blocked)
             if self._more or (self.dirty and generation.is_open and not generation.blocked):
                 limit = 0.0
-            elif generation.next_tick != float("inf"):
-                limit = max(0.0, generation.next_tick - time.monotonic())
-        ready = loop.sleep(limit)
+            else:
+                now = time.monotonic()
+                rests = now < generation.rests_until and not generation.blocked
+                due = min(generation.next_tick, generation.rests_until) if rests else generation.next_tick
+                if due != float("inf"):
+                    limit = max(0.0, due - now)
+        ready = loop.sleep(limit, rests=rests)
         if generation is not None and (ready or self._more):
             self._more = generation.read()
         loop.run_posted()

@@ -27,6 +27,7 @@ class Generation(ABC):
         refused: it is over since the broker refused something, which is told: the next one may be had at once.
         closed: it ended as we wanted.
         next_tick: when `tick` has something to do, of `time.monotonic`.
+        rests_until: what comes before that, of `time.monotonic`, may wait and be read at once.
     """
 
     def __init__(self, sock: socket.socket, number: int, opened: Callable[[], None]) -> None:
@@ -40,6 +41,7 @@ class Generation(ABC):
         self.refused = False
         self.closed = False
         self.next_tick = 0.0
+        self.rests_until = 0.0
         self._opened = opened
 
     @abstractmethod
