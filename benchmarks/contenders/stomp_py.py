@@ -23,7 +23,7 @@ from benchmarks.work import (
 )
 
 #: Sends without their receipt.
-IN_FLIGHT = 1_000
+IN_FLIGHT = 4_000
 
 #: Bytes that the broker may send ahead.
 AHEAD = 1 << 20
