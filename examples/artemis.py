@@ -169,7 +169,7 @@ class Artemis:
             store: where its data is, where two brokers share it; by default in its folder.
             edit: changes the ``<core>`` element of ``broker.xml`` at will.
             java_memory: the JVM's ``-Xmx``.
-            java_options: more of them, by blanks.
+            java_options: more options of the JVM, separated by blanks; the memory's win over what it has otherwise.
             short_lived: its Java is up sooner, and never as fast as it could get.
         """
         self.host = HOST

@@ -16,7 +16,11 @@ from eventing_core.provider.sockets import Connection, Generation, SocketConfig,
 class Mute(Generation):
     """Is open at once, and lost when the peer closes."""
 
+    #: How often it has read.
+    reads = 0
+
     def read(self) -> bool:
+        self.reads += 1
         if not self.sock.recv(10):
             self.fail(BrokerConnectionError("lost"))
         return False

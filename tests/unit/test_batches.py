@@ -95,8 +95,19 @@ def test_an_interruption_of_a_hand_over_loses_nothing() -> None:
     assert handed == [("first", "0"), ("first", "1")]
 
 
-@pytest.mark.parametrize(("size", "window"), [(10, 4000), (2047, 4000), (1 << 20, 8), (20 << 20, 1)])
-def test_so_many_are_unconfirmed_at_most(size: int, window: int) -> None:
+@pytest.mark.parametrize(
+    ("size", "alone", "window"),
+    [
+        (10, False, 4000),
+        (10, True, 4000),
+        (2047, False, 4000),
+        (2047, True, 4000),
+        (4095, True, 2000),
+        (1 << 20, False, 8),
+        (20 << 20, False, 1),
+    ],
+)
+def test_so_many_are_unconfirmed_at_most(size: int, alone: bool, window: int) -> None:
     message = Message(bytes(size), {}, "0")
     told: list[Told] = []
     handed = 0
@@ -108,14 +119,14 @@ def test_so_many_are_unconfirmed_at_most(size: int, window: int) -> None:
 
     batches = Batches(send, Timer("never"), 0.05)
     for _ in range(window):
-        batches.add("to", message)
+        batches.add("to", message, alone=alone)
     with pytest.raises(SendTimeoutError):
-        batches.add("to", message)
+        batches.add("to", message, alone=alone)
     assert handed == window
     for done in told:
         done({})
     for _ in range(window):
-        batches.add("to", message)
+        batches.add("to", message, alone=alone)
     with pytest.raises(SendTimeoutError):
         batches.end()
     assert handed == 2 * window

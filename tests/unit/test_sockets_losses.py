@@ -53,6 +53,43 @@ def subscribed(line: Line) -> tuple[Consumer, Told]:
     return consumer, told
 
 
+def resting(line: Line, seconds: float) -> Mute:
+    """The open connection, which rests for so long from now on."""
+    until(lambda: line._generation is not None and line._generation.is_open, "the connection", 5)
+    generation = line._generation
+    assert generation is not None
+
+    def rest(_: object) -> None:
+        generation.tick = lambda: None  # type: ignore[method-assign]
+        generation.next_tick = float("inf")
+        generation.rests_until = time.monotonic() + seconds
+
+    line.loop.post(rest)
+    until(lambda: generation.rests_until > 0, "the rest", 5)
+    return generation
+
+
+def test_what_comes_during_a_rest_is_read_after_it_and_what_is_posted_is_done_at_once(line: Line, peer: Peer) -> None:
+    generation = resting(line, 1.0)
+    begun = time.monotonic()
+    peer.taken[0].send(b"x")
+    posted = threading.Event()
+    line.loop.post(lambda _: posted.set())
+    assert posted.wait(0.5)
+    assert time.monotonic() < generation.rests_until
+    assert generation.reads == 0
+    until(lambda: generation.reads == 1, "the end of the rest", 5)
+    assert time.monotonic() >= generation.rests_until - 0.001
+    assert time.monotonic() - begun < 3
+
+
+def test_it_does_not_rest_while_the_socket_takes_nothing(line: Line, peer: Peer) -> None:
+    generation = resting(line, 30)
+    line.loop.post(lambda _: setattr(generation, "blocked", True))
+    peer.taken[0].send(b"x")
+    until(lambda: generation.reads > 0, "the read", 5)
+
+
 def test_a_close_leaves_a_thread_that_starts_meanwhile_to_end_by_itself(
     peer: Peer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

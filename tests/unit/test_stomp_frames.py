@@ -152,7 +152,7 @@ def test_messages_as_artemis_writes_them_are_cut_as_all_others(
         patch.setattr(_frames, "_MESSAGE", re.compile(b"(?!)"))
         expected = split(raw)
     assert len(expected) == len(frames)
-    # Where there is another line end, no frame is read in the quick way.
+    # A piece in which there is another line end is read in no quick way.
     assert split(*cut(raw + b"\r\n" * returns, places)) == expected
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -654,6 +655,26 @@ def test_it_does_not_rest_where_nobody_takes_more(peer: Peer):
 def test_it_does_not_rest_for_receipts(peer: Peer):
     peer.say_raw(messages(listen(peer)) + frame("RECEIPT", {"receipt-id": "1"}) * 9)
     assert peer.generation.rests_until == 0
+
+
+@pytest.mark.parametrize(("records", "rests"), [(9, True), (16, False), (17, False)])
+def test_over_tls_it_rests_once_all_records_are_read(
+    peer: Peer, monkeypatch: pytest.MonkeyPatch, records: int, rests: bool
+):
+    subscription = listen(peer)
+    pieces = [messages(subscription) for _ in range(records)]
+
+    def read(_: int) -> int:
+        if not pieces:
+            raise ssl.SSLWantReadError
+        piece = pieces.pop()
+        peer.generation._input_buffer.view[: len(piece)] = piece
+        return len(piece)
+
+    monkeypatch.setattr(peer.generation, "_tls", True)
+    monkeypatch.setattr(peer.generation, "_read", read)
+    peer.generation.read()
+    assert (peer.generation.rests_until > 0) is rests
 
 
 def test_it_does_not_rest_where_more_is_there(connect: Callable[..., Peer], monkeypatch: pytest.MonkeyPatch):

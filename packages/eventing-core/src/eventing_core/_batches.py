@@ -143,7 +143,7 @@ class Batches(Generic[T]):
             to, batch = self._to, self._batch[:]
             if batch and to is not None:
                 count = len(batch)
-                units = max(count, sum([len(message.body) for message in batch]) // _UNIT_BYTES)
+                units = max(count, -(-sum([len(message.body) for message in batch]) // _UNIT_BYTES))
                 try:
                     self._send(to, batch, partial(self._done, self._handed, units))
                 finally:  # and not before: what interrupts until then leaves them here

@@ -15,6 +15,9 @@ from eventing_stomp._generation import StompGeneration
 
 S = TypeVar("S", bound=Session)
 
+#: So much of a window has to be free, for it to be worth while to let more come together.
+_MANY = 64
+
 #: A message, and the id of the STOMP subscription by which it came.
 Arrived = tuple[str, Incoming]
 
@@ -79,7 +82,7 @@ class FrameConsumer(SocketConsumer[StompGeneration, S]):
     # -- messages -----------------------------------------------------------------------------------------------------
 
     def hand_over_arrived(self) -> bool:
-        """Hand over what the window allows; whether it allows more."""
+        """Hand over what the window allows; whether it allows many more, without any of them settled."""
         if not self._active:
             return False
         out, arrived, make, attachment = self._out, self._arrived, self.delivery, self._attachment
@@ -91,7 +94,7 @@ class FrameConsumer(SocketConsumer[StompGeneration, S]):
             batch.append(make(one[1], number, attachment))
         if batch:
             self.hand_over(batch)
-        return len(out) < self._size
+        return self._size - len(out) >= _MANY
 
     def settle_now(self, batch: Sequence[Delivery], outcome: Outcome) -> None:
         """Settle what is of this attachment. What is released waits here, and is handed over again first."""

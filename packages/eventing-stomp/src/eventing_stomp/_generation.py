@@ -153,11 +153,12 @@ class StompGeneration(Generation):
 
     def read(self) -> bool:
         """Take in what the socket has."""
-        count = 0
+        emptied = False
         for _ in range(_READS if self._tls else 1):
             try:
                 count = self._read(_CHUNK)
             except (BlockingIOError, ssl.SSLWantReadError):
+                emptied = True
                 break
             except ssl.SSLWantWriteError:
                 self.blocked = True
@@ -169,12 +170,12 @@ class StompGeneration(Generation):
                 self._end(None)
                 break
             self._take(bytes(self._input_buffer.view[:count]))
+            emptied = not self._tls and count < _CHUNK
         few = len(self._frames) in _FEW and self._frames[-1].command == b"MESSAGE"
         self.pump()
-        more = self.failure is None and self.has_pending()
-        if few and self._takes_more and count < _CHUNK and not more:
+        if few and emptied and self._takes_more:
             self.rests_until = self._heard_at + _REST
-        return more
+        return self.failure is None and self.has_pending()
 
     def _take(self, data: bytes) -> None:
         self._heard_at = time.monotonic()

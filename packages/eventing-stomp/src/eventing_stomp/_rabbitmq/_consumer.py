@@ -178,12 +178,15 @@ class RabbitConsumer(FrameConsumer[RabbitSession]):
             self._connection.dirty.add(self)
 
     def hand_over_arrived(self) -> bool:
-        """Hand over what the window allows; whether it allows more."""
+        """Hand over what the window allows; whether it and the broker allow many more."""
         if self._ending is not None and self._session is not None:
             self._end_if_full(self._session)
         elif self._lacks and self._is_full():
             self._connection.dirty.add(self)
-        return self._closing is None and super().hand_over_arrived()
+        if self._closing is not None:
+            return False
+        has_room = super().hand_over_arrived()
+        return has_room and self._ending is None and not self._lacks
 
     def acknowledge(self, settled: Sequence[Arrived]) -> None:
         """ACK frames, unless a subscription that may have messages on their way is to end."""

@@ -58,6 +58,9 @@ class Session(Protocol):
         """The generation is over: call nobody any more."""
 
 
+#: A rest that is shorter, in seconds, is none: selectors count in milliseconds, and round up.
+_SHORTEST = 0.0005
+
 G = TypeVar("G", bound=Generation)
 S = TypeVar("S", bound=Session)
 
@@ -271,7 +274,7 @@ class Connection(ABC, Generic[G, S]):
                 limit = 0.0
             else:
                 now = time.monotonic()
-                rests = now < generation.rests_until and not generation.blocked
+                rests = generation.rests_until - now > _SHORTEST and not generation.blocked
                 due = min(generation.next_tick, generation.rests_until) if rests else generation.next_tick
                 if due != float("inf"):
                     limit = max(0.0, due - now)

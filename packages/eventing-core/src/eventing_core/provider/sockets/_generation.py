@@ -27,7 +27,8 @@ class Generation(ABC):
         refused: it is over since the broker refused something, which is told: the next one may be had at once.
         closed: it ended as we wanted.
         next_tick: when `tick` has something to do, of `time.monotonic`.
-        rests_until: what comes before that, of `time.monotonic`, may wait and be read at once.
+        rests_until: until then, of `time.monotonic`, the socket need not be looked at; what has come is then read
+            together. Give or take half a millisecond.
     """
 
     def __init__(self, sock: socket.socket, number: int, opened: Callable[[], None]) -> None:

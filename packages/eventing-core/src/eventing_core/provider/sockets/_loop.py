@@ -106,7 +106,7 @@ class Loop:
     def sleep(self, limit: float | None, *, rests: bool = False) -> bool:
         """Sleep until something is to be done, at most ``limit`` seconds. True: the watched socket is ready.
 
-        Who ``rests`` doesn't look at that.
+        With ``rests`` only what is posted, and the timers, end it sooner: the socket is not looked at.
         """
         timers = self._timers
         while timers and timers[0][2].is_cancelled:  # no reason to wake up
