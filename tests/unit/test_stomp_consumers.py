@@ -40,7 +40,7 @@ KINDS = pytest.mark.parametrize("kind", [StompConsumer, RabbitConsumer])
 
 @KINDS
 @pytest.mark.parametrize(
-    ("size", "arrived", "more"), [(500, 4, True), (68, 4, True), (67, 4, False), (10, 4, False), (500, 600, False)]
+    ("size", "arrived", "more"), [(500, 4, True), (36, 4, True), (35, 4, False), (10, 4, False), (500, 600, False)]
 )
 def test_it_takes_many_more_while_much_of_its_window_is_free(
     kind: type[FrameConsumer[Any]], size: int, arrived: int, more: bool

@@ -16,7 +16,7 @@ from eventing_stomp._generation import StompGeneration
 S = TypeVar("S", bound=Session)
 
 #: So much of a window has to be free, for it to be worth while to let more come together.
-_MANY = 64
+_MANY = 32
 
 #: A message, and the id of the STOMP subscription by which it came.
 Arrived = tuple[str, Incoming]
