@@ -164,7 +164,7 @@ def test_a_producer_that_outruns_a_slow_broker_waits(
 ):
     broker, proxy, settings = slow
     event_type = event_named(unique("Outrun"))
-    count, padding = 3_000, "x" * 20_000
+    count, padding = 4_500, "x" * 20_000
     handled: list[int] = []
     taken = 0
 
@@ -181,7 +181,7 @@ def test_a_producer_that_outruns_a_slow_broker_waits(
             target=lambda: manager.send_events(events(), headers={"padding": padding}, timeout=120)
         )
         sending.start()
-        # Some 60 MB are to be sent.
+        # Some 90 MB are to be sent.
         until(lambda: output_of(provider)[1], "the socket takes no more")
         before = 0
 
