@@ -23,7 +23,7 @@ A_WHILE = 1.0
 GRACE = 5.0
 
 #: How often a connection is lost before it has to be counted.
-LOSSES = 30
+LOSSES = 60
 
 both_ways = pytest.mark.parametrize("way", ["cut", "silence"])
 
