@@ -29,23 +29,6 @@ def test_posting_wakes_a_sleeper(loop: Loop):
     assert got == [1]
 
 
-@pytest.mark.parametrize("rests", [False, True])
-def test_who_rests_looks_only_at_what_is_posted(loop: Loop, rests: bool):
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        loop.watch(ours)
-        theirs.send(b"x")
-        assert loop.sleep(0.01, rests=rests) is not rests
-        poster = threading.Timer(0.05, loop.post, (lambda _: None,))
-        poster.start()
-        began = time.monotonic()
-        loop.sleep(30, rests=True)
-        assert time.monotonic() - began < 5
-        poster.join()
-        assert loop.sleep(30) is True
-        loop.watch(None)
-
-
 def test_posting_writes_one_byte_to_a_sleeper_and_none_to_others(loop: Loop, monkeypatch: pytest.MonkeyPatch):
     wakes: list[int] = []
     monkeypatch.setattr(loop, "_wake", lambda: wakes.append(1))

@@ -267,9 +267,8 @@ class Connection(ABC, Generic[G, S]):
     def _turn(self) -> None:
         loop, generation = self.loop, self._generation
         limit: float | None = None
-        rests = False
         if generation is not None:
-            loop.watch(generation.sock, writing=generation.blocked)
+            rests = False
             if self._more or (self.dirty and generation.is_open and not generation.blocked):
                 limit = 0.0
             else:
@@ -278,7 +277,8 @@ class Connection(ABC, Generic[G, S]):
                 due = min(generation.next_tick, generation.rests_until) if rests else generation.next_tick
                 if due != float("inf"):
                     limit = max(0.0, due - now)
-        ready = loop.sleep(limit, rests=rests)
+            loop.watch(None if rests else generation.sock, writing=generation.blocked)
+        ready = loop.sleep(limit)
         if generation is not None and (ready or self._more):
             self._more = generation.read()
         loop.run_posted()

@@ -59,9 +59,6 @@ class Loop:
         self._wake_in.settimeout(0)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._wake_out, selectors.EVENT_READ)
-        #: Of what wakes the thread while it rests.
-        self._resting = selectors.DefaultSelector()
-        self._resting.register(self._wake_out, selectors.EVENT_READ)
         self._watched: socket.socket | None = None
         self._mask = 0
 
@@ -103,11 +100,8 @@ class Loop:
             self._watched = sock
         self._mask = mask
 
-    def sleep(self, limit: float | None, *, rests: bool = False) -> bool:
-        """Sleep until something is to be done, at most ``limit`` seconds. True: the watched socket is ready.
-
-        With ``rests`` only what is posted, and the timers, end it sooner: the socket is not looked at.
-        """
+    def sleep(self, limit: float | None) -> bool:
+        """Sleep until something is to be done, at most ``limit`` seconds. True: the watched socket is ready."""
         timers = self._timers
         while timers and timers[0][2].is_cancelled:  # no reason to wake up
             heapq.heappop(timers)
@@ -115,8 +109,7 @@ class Loop:
             rest = timers[0][0] - time.monotonic()
             limit = rest if limit is None else min(limit, rest)
         self._sleeping = True
-        selector = self._resting if rests else self._selector
-        events = selector.select(0 if self._inbox else limit if limit is None else max(0.0, limit))
+        events = self._selector.select(0 if self._inbox else limit if limit is None else max(0.0, limit))
         self._sleeping = False
         ready = False
         for key, _ in events:
@@ -152,7 +145,6 @@ class Loop:
     def close(self) -> None:
         """Close the descriptors. What is posted from now on stays in the inbox."""
         self._selector.close()
-        self._resting.close()
         self._wake_in.close()
         self._wake_out.close()
 
