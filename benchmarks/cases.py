@@ -213,7 +213,7 @@ def _amqp(rounds: int) -> list[Case]:
 
 def _many(provider: Provider) -> Case:
     # So many that it is no matter how each listener begins.
-    runs = {f"{many} listeners": pair("eventing", 120_000, "--listeners", str(many)) for many in (100, 1, 10)}
+    runs = {f"{many} listeners": pair("eventing", 240_000, "--listeners", str(many)) for many in (100, 1, 10)}
     return Case("many listeners", provider, runs, (Line(SEND), Line(RECEIVE, 1, goal=0.9)))
 
 
