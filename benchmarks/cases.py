@@ -218,7 +218,7 @@ def _many(provider: Provider) -> Case:
 
 
 def _stomp(rounds: int) -> list[Case]:
-    goals, counts = (1.2, 2.5), (40_000, 20_000)
+    goals, counts = (1.2, 2.5), (60_000, 20_000)
     by_hand = Step("stomp_py", "send", 20_000)
     computing = ("--rounds", str(rounds))
     return [
@@ -227,7 +227,7 @@ def _stomp(rounds: int) -> list[Case]:
             _both_ways(shape, "stomp", counts, "--shape", shape, goals=goals)
             for shape in ("headers", "unicode", "nested")
         ),
-        _both_ways("1 KB", "stomp", (30_000, 15_000), "--size", "1000"),
+        _both_ways("1 KB", "stomp", (45_000, 15_000), "--size", "1000"),
         Case(
             "what stomp.py sent",
             "stomp",
