@@ -89,8 +89,8 @@ def rows_of(results: Results) -> list[Row]:
             ratios = [a / b if b else 0.0 for a, b in zip(mine, theirs, strict=True)]
             goal, holds = "", None
             if run == against and line.goal is not None:
-                # As it is shown: where both wait for the broker's disk, one is a thousandth behind, or the other.
-                reached = round(statistics.median(mine if line.absolute else ratios), 2)
+                # A ratio as it is shown: where both wait for the broker's disk, one or the other is a thousandth behind.
+                reached = statistics.median(mine) if line.absolute else round(statistics.median(ratios), 2)
                 holds = reached <= line.goal if line.at_most else reached >= line.goal
                 goal = f"{'≤' if line.at_most else '≥'} {line.goal:g}{'' if line.absolute else ' times'}"
             flaw = "; ".join(f"{name}: {text}" for name in (ours, run) if (text := results.flaw(name)))

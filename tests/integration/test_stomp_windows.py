@@ -120,7 +120,7 @@ def test_eight_handlers_of_large_events_run_at_once(artemis: Artemis, unique: Ca
         met.append(event.number)
 
     with listening(artemis, unique("eight"), on, concurrency=8) as (manager, text):
-        manager.send_events([text(number, "x" * 60_000) for number in range(40)])
+        manager.send_events([text(number, "x" * 30_000) for number in range(40)])
         until(lambda: len(met) == 40, lambda: f"eight at once, four times: {met}")
 
 

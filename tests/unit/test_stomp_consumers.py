@@ -69,22 +69,3 @@ def test_on_rabbitmq_nothing_more_comes_before_it_has_subscribed_for_it(changes:
     consumer = made(RabbitConsumer, 500, 4)
     vars(consumer).update(changes)
     assert consumer.hand_over_arrived() is False
-
-
-def test_on_artemis_a_window_that_grows_is_followed_in_a_few_large_steps() -> None:
-    consumer = made(StompConsumer, 1, 0)
-    consumer._bytes, consumer._live, consumer._generation = 0, "1", object()
-    sizes: list[int] = []
-
-    def subscribe(_: object, size: int) -> None:
-        sizes.append(size)
-        consumer._bytes = size
-
-    consumer._subscribe, consumer._unsubscribe = subscribe, lambda _: None
-    for doubled in range(11):
-        # The later ones have longer numbers.
-        consumer._came, consumer._came_bytes = 64, 64 * (260 + doubled)
-        consumer._size = 1 << doubled
-        consumer.flush()
-        assert consumer._needed() <= consumer._bytes <= 8 * consumer._needed()
-    assert len(sizes) <= 5, sizes

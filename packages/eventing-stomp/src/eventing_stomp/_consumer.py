@@ -204,8 +204,7 @@ class StompConsumer(FrameConsumer[ArtemisSession]):
     def _fit(self, generation: StompGeneration) -> None:
         """Nothing is out: subscribe anew, where the window asks for something else.
 
-        It gets four times what it takes, since the window will grow, and keeps that while it is enough, and not far
-        too much.
+        It gets twice what it takes, and keeps that while it is enough, and not far too much.
         """
         self._draining = False
         needed = self._needed()
@@ -213,10 +212,10 @@ class StompConsumer(FrameConsumer[ArtemisSession]):
             if self._live:
                 self._unsubscribe(generation)
         elif not self._live:
-            self._subscribe(generation, min(needed * 4, self._most))
-        elif not needed <= self._bytes <= needed * 8:
+            self._subscribe(generation, min(needed * 2, self._most))
+        elif not needed <= self._bytes <= needed * 4:
             self._unsubscribe(generation)
-            self._subscribe(generation, min(needed * 4, self._most))
+            self._subscribe(generation, min(needed * 2, self._most))
 
     def _starves(self) -> bool:
         """Whether the window could take more, and only the bytes keep the broker from sending it.
