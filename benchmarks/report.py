@@ -89,7 +89,7 @@ def rows_of(results: Results) -> list[Row]:
             ratios = [a / b if b else 0.0 for a, b in zip(mine, theirs, strict=True)]
             goal, holds = "", None
             if run == against and line.goal is not None:
-                # A ratio as it is shown: where both wait for the broker's disk, one or the other is a thousandth behind.
+                # A ratio as it is shown: where both wait for the broker's disk, one is a thousandth behind.
                 reached = statistics.median(mine) if line.absolute else round(statistics.median(ratios), 2)
                 holds = reached <= line.goal if line.at_most else reached >= line.goal
                 goal = f"{'≤' if line.at_most else '≥'} {line.goal:g}{'' if line.absolute else ' times'}"
