@@ -232,6 +232,20 @@ def test_any_bytes_are_cut_or_refused(raw: bytes):
     assert outcome(*(raw[at : at + 1] for at in range(len(raw)))) == whole
 
 
+@pytest.mark.parametrize("length", [b"20", b"0", b"99999999999999999999", b"two"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"], ids=["lf", "crlf"])
+def test_a_text_of_artemis_has_no_length_whatever_its_sender_says(length: bytes, end: bytes):
+    # As Artemis 2.44 wrote it: its own length comes before the message's id.
+    own = b"message-id:1,2\ncontent-type:text/plain\ncontent-length:%b\nack:1,2\n\n%b\0"
+    raw = (b"MESSAGE\nsubscription:1\n" + own % (length, b"a text")).replace(b"\n", end)
+    frames = split(raw + end + raw, end + b"RECEIPT\nreceipt-id:7\n\n\0")
+    assert [(command, body) for command, _, body in frames] == [
+        (b"MESSAGE", b"a text"),
+        (b"MESSAGE", b"a text"),
+        (b"RECEIPT", b""),
+    ]
+
+
 def test_a_head_may_hold_nul():
     # Artemis hands on what an AMQP client has put into a property: the frame has to come all the same.
     assert split(b"MESSAGE\nk:a\0b\ncontent-length:1\n\nx\0") == [

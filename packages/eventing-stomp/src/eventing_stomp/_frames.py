@@ -22,6 +22,9 @@ _LENGTH_DIGITS = 18
 #: How Artemis's messages begin.
 _MESSAGE = re.compile(rb"\n*(MESSAGE\nsubscription:[^\n]*\ncontent-length:([0-9]{1,18})\n)")
 
+#: How Artemis's messages begin that have no length: text. A length further on is a property of the sender's, and wrong.
+_WITHOUT_LENGTH = re.compile(rb"MESSAGE\nsubscription:[^\n]*\nmessage-id:")
+
 #: Headers of one frame may take this much, in bytes; more is no STOMP, or an attack.
 _HEAD_LIMIT = 1 << 20
 
@@ -202,7 +205,7 @@ class Splitter:
 
 def _content_length(head: bytes) -> int | None:
     start = head.find(_LENGTH)
-    if start < 0:
+    if start < 0 or _WITHOUT_LENGTH.match(head):
         return None
     start += len(_LENGTH)
     digits = head[start : head.index(b"\n", start)].strip()
