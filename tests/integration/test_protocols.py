@@ -31,6 +31,7 @@ from eventing_core.provider import Destination, Message
 from eventing_core.testing import Confirmations, Recorder
 from examples.artemis import Artemis
 from examples.dead_letters import DeadLetters
+from tests.faults.raw import RawStomp
 from tests.support.bench import PROVIDERS, Bench, accepting, opened
 from tests.support.plain import PlainClient
 from tests.support.waiting import until
@@ -206,6 +207,26 @@ def test_properties_named_like_stomps_headers_do_no_harm(stomp: Bench, plain: Pl
     # Each was accepted, by its own number.
     until(lambda: plain.count(stomp.queue.group) == 0, "all are accepted")
     assert len(recorder.bodies()) == len(got)
+    assert stomp.connected.items() == [(True, None)]
+
+
+def test_a_text_with_nul_arrives_whole(stomp: Bench, plain: PlainClient):
+    recorder = accepting(stomp.listen_active(window=10))
+    bodies = ["a\0b", "\0ab", "after"]
+    for body in bodies:
+        plain.send(stomp.topic.topic, proton.Message(body=body, durable=True))
+    assert [one.body.decode() for one in taken(recorder, len(bodies))] == bodies
+    assert stomp.connected.items() == [(True, None)]
+
+
+def test_what_artemis_makes_of_a_damaged_frame_ends_no_connection(stomp: Bench, artemis: Artemis):
+    recorder = accepting(stomp.listen_active(window=10))
+    # Its third header has no colon.
+    damaged = f"SEND\ndestination:{stomp.topic.topic}\ndestination-type:MULTICAST\ncontent-length:6\n0\n\nbroken\0"
+    with RawStomp(artemis) as raw:
+        raw.put([damaged.encode()])
+    put(stomp, message(b"after"))
+    assert [one.body for one in taken(recorder, 2)] == [b"", b"after"]
     assert stomp.connected.items() == [(True, None)]
 
 
