@@ -28,7 +28,8 @@ from eventing_core import (
     event_listener,
 )
 from eventing_core._copies import Failures
-from eventing_core._dispatch import SUSPECT, Dispatcher
+from eventing_core._crash_guard import SUSPECT
+from eventing_core._dispatch import Dispatcher
 from eventing_core._dispatch_kinds import LoopDispatcher
 from eventing_core.provider import (
     CRASH_LIMIT,
@@ -365,7 +366,7 @@ def test_a_suspect_that_waits_for_another_one_has_not_begun(bench: Callable[...,
     waiting = Plain(1, count=SUSPECT)
     it.dispatcher._occupied = True
     assert not it.dispatcher._admit(waiting)
-    assert waiting not in it.dispatcher._returned  # what is given back with others by and by wasn't survived
+    assert waiting not in it.dispatcher._guard._begun  # what is given back with others by and by wasn't survived
     assert [*it.dispatcher._queue] == [waiting]
 
 
@@ -414,7 +415,7 @@ def test_connections_that_a_living_process_loses_are_no_crashes(bench: Callable[
     assert (copy.message_id, copy.headers) == ("id1", {"eventing-attempts": "1"})
     assert not begins.acquire(blocking=False)
     # What is settled is forgotten.
-    assert not it.dispatcher._returned
+    assert not it.dispatcher._guard._begun
     it.deliver(Plain(1, count=CRASH_LIMIT, generation=last + 1))
     it.broker.wait_for(lambda: len(it.broker.sent) == 2)
     assert it.broker.sent[1][1].headers["eventing-reason"] == "crash-loop"
@@ -511,7 +512,7 @@ def test_an_ordered_listener_keeps_what_is_flagged_in_its_place(bench: Callable[
 def test_an_ordered_listener_keeps_what_was_lost_often_in_its_place(bench: Callable[..., Bench]) -> None:
     it = bench(lambda _: None, ordered=True)
     for count in range(CRASH_LIMIT):
-        it.dispatcher._survived.add([Plain(1, count=count)])
+        it.dispatcher._guard.lost([Plain(1, count=count)], connection=True)
     it.deliver(Plain(1, count=CRASH_LIMIT))
     it.broker.wait_for(lambda: it.broker.accepted() == [1])
     assert it.broker.sent == []

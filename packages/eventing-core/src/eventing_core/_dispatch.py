@@ -25,24 +25,22 @@ from typing import Any
 from eventing_core._chain import Chain
 from eventing_core._circuit import Circuit
 from eventing_core._codec import Codec
-from eventing_core._copies import Copies, Failures, describe_error, redeliveries_of, traceback_of
+from eventing_core._copies import Copies, Failures, describe_error, traceback_of
 from eventing_core._copying import Copying
+from eventing_core._crash_guard import CrashGuard
+from eventing_core._credit import Credit
 from eventing_core._health import ListenerHealth, StuckRun
 from eventing_core._listener import EventListener, EventListenerDescriptor
 from eventing_core._retry import Retry
-from eventing_core._survived import Survived
 from eventing_core._window import SlowStart
 from eventing_core._workers import Timer
 from eventing_core.errors import CrashLoopError, DecodeError, ManagerStoppedError, SubscriptionError
-from eventing_core.provider import CRASH_LIMIT, Capabilities, Delivery, Handle, Outcome, SubscriptionState
+from eventing_core.provider import Capabilities, Delivery, Handle, Outcome, SubscriptionState
 
 _log = logging.getLogger("eventing")
 
 #: Retries that wait longer than this, in seconds, leave the process as a delayed copy where the provider can.
 HOLD_LIMIT = 5.0
-
-#: From this delivery count on, without what this process survived, a delivery runs alone, with a window of 1.
-SUSPECT = 3
 
 #: Settle what has returned when so many have, or after so many seconds.
 _FLUSH_COUNT = 64
@@ -117,24 +115,16 @@ class Dispatcher(ABC):
         #: One of these, or it is paused. Tokens take nothing then. See `_bar`.
         self._occupied = False
         self._barred = False
-        #: What came back in this generation, and was begun; what earlier ones lost. For telling crashes from outages.
-        self._returned: set[Delivery] = set()
-        self._survived = Survived(SUSPECT - 1)
-        #: The broker only flags what comes again: copies count, where the order doesn't matter. After a lost connection
-        #: a flag may be of that, and says nothing of crashes; whoever crashes begins anew.
-        self._counts_flags = incoming.capabilities.delivery_count == "flag" and not self._ordered
+        self._guard = CrashGuard(incoming.capabilities, ordered=self._ordered)
+        self._credit = Credit(self._wanted, self._lock, incoming.descriptor.label)
         self._generation = 0
         self._state = SubscriptionState.INACTIVE
         self._error: Exception | None = None
         #: What went wrong in this generation that should never, and stays so until the next one; empty for nothing.
         self._flaw = ""
-        #: Why the provider could not be told the window; empty when it could.
-        self._credit_flaw = ""
         self._consuming = False
         self._closing = False
         self._cut = False
-        self._giving_credit = False
-        self._credit_changed = False
 
     # -- called by the manager --------------------------------------------------------------------------------
 
@@ -250,7 +240,7 @@ class Dispatcher(ABC):
             paused = self._circuit.is_open
             ours = f"paused, almost everything fails: {self._circuit.error}" if paused else ""
             error = "" if active or self._error is None else str(self._error)
-            flawed = bool(self._closing or self._credit_flaw or self._flaw) or len(stuck) >= self._concurrency
+            flawed = bool(self._closing or self._credit.flaw or self._flaw) or len(stuck) >= self._concurrency
             return ListenerHealth(
                 listener=self.descriptor.name,
                 event=self.descriptor.event.name,
@@ -259,7 +249,7 @@ class Dispatcher(ABC):
                 running=self._tokens,
                 held=len(self._held) + self._waiting,
                 stuck=stuck,
-                error=self._copying.error or self._credit_flaw or self._flaw or error or ours,
+                error=self._copying.error or self._credit.flaw or self._flaw or error or ours,
             )
 
     # -- called by the provider -------------------------------------------------------------------------------
@@ -267,7 +257,7 @@ class Dispatcher(ABC):
     def deliver(self, batch: Sequence[Delivery]) -> None:
         """Take deliveries."""
         # What won't be run waits for no token: all may be busy for long, and the broker may soon take it away.
-        leaving = [each for each in batch if each.delivery_count and self._leaves(each)]
+        leaving = [each for each in batch if each.delivery_count and self._guard.leaves(each)]
         with self._lock:
             if self._closing:
                 return  # they go back when the subscription is closed; given back now, they might come again at once
@@ -275,7 +265,7 @@ class Dispatcher(ABC):
                 self._settle(batch, Outcome.RELEASE)
                 return
             self._queue.extend([each for each in batch if each not in leaving] if leaving else batch)
-            if leaving and self._counts_flags:
+            if leaving and self._guard.counts:
                 self._counting = True
                 self._last_counted = None
                 self._bar()
@@ -290,17 +280,15 @@ class Dispatcher(ABC):
         with self._lock:
             self._state = state
             self._error = error
-            self._counts_flags = self._counts_flags and not self._generation
+            self._guard.lost(self._drain_queue(), connection=bool(self._generation))
             self._generation = generation if state is SubscriptionState.ACTIVE else 0
-            self._survived.add([*self._returned, *self._drain_queue()])
-            self._returned.clear()
             self._failures.clear()
             self._held.clear()
             self._waiting = self._counting = False
             self._suspect = self._alone = self._probe = None
             self._bar()
             self._window.restart()
-            self._copying.error = self._flaw = self._credit_flaw = ""
+            self._copying.error = self._flaw = self._credit.flaw = ""
             consuming = self._consuming and not self._closing
             self._changed.notify_all()
         if state is SubscriptionState.ACTIVE and consuming:
@@ -449,62 +437,43 @@ class Dispatcher(ABC):
             return True
         back: list[Delivery] = []
         with self._lock:
-            crashes, counts = self._crashes(delivery)
-            loops = crashes >= CRASH_LIMIT
-            # The broker doesn't know what we survived.
-            leaves = loops or counts or (delivery.delivery_count >= CRASH_LIMIT and not self._ordered)
-            suspect = crashes >= SUSPECT and not leaves
-            if suspect and self._occupied:  # another one comes first
+            verdict = self._guard.judge(delivery)
+            if verdict.suspect and self._occupied:  # another one comes first
                 self._queue.appendleft(delivery)
                 return False
             if delivery.generation == self._generation:
-                self._returned.add(delivery)
-            if not leaves:
-                self._window.restart(1 if suspect else None)
-            if suspect:
+                self._guard.begun(delivery)
+            if not (verdict.loops or verdict.leaves):
+                self._window.restart(1 if verdict.suspect else None)
+            if verdict.suspect:
                 self._suspect = delivery
                 self._bar()
                 back = self._drain_neighbours()
-        if loops:
+        if verdict.loops:
             error = CrashLoopError(
-                f"given out {crashes} times and never settled, beside connections that this process has lost and "
-                "survived: it seems to take its process down"
+                f"given out {verdict.crashes} times and never settled, beside connections that this process has lost "
+                "and survived: it seems to take its process down"
             )
             self._dead_letter(delivery, Failures.of(delivery.message()), "crash-loop", error)
             return False
-        if leaves:
-            anew = self._copies.anew(delivery.message(), delivery.delivery_count, crashes if counts else 0)
+        if verdict.leaves:
+            redeliveries = verdict.crashes if verdict.counted else 0
+            anew = self._copies.anew(delivery.message(), delivery.delivery_count, redeliveries)
             self._copying.store(delivery, anew)
             return False
         self._give_credit()
         if back:  # with the window lowered, they don't come back beside the suspect
             self._put_aside(back)
-        return not suspect
+        return not verdict.suspect
 
     def _put_aside(self, neighbours: list[Delivery]) -> None:
         """Give back what a suspect was prefetched with, so that it doesn't look like one."""
-        if self._capabilities.delivery_count != "flag" or self._ordered:
+        if not self._guard.only_flags:
             self._settle(neighbours, Outcome.RELEASE)
             return
         # What is given back there may stay with this process, and is flagged in any case.
         for each in neighbours:
             self._copying.store(each, self._copies.beside(each.message()))
-
-    def _crashes(self, delivery: Delivery) -> tuple[int, bool]:
-        """How often it may have taken a process down, and whether a copy has to count the last time."""
-        if self._capabilities.delivery_count != "flag":
-            return self._survived.crashes(delivery), False
-        recorded = redeliveries_of(delivery.message())
-        counts = self._counts_flags and delivery.delivery_count > recorded
-        return recorded + counts, counts
-
-    def _leaves(self, delivery: Delivery) -> bool:
-        """Whether one that comes again won't be run, whatever this process has survived."""
-        if self._ordered:
-            return False
-        if delivery.delivery_count >= CRASH_LIMIT:
-            return True
-        return self._counts_flags and delivery.delivery_count > redeliveries_of(delivery.message())
 
     def _have_leave(self, leaving: Sequence[Delivery]) -> None:
         """Have these leave, unless they are void, or go back anyway."""
@@ -541,36 +510,13 @@ class Dispatcher(ABC):
             handle.settle(batch, outcome)
 
     def _give_credit(self) -> None:
-        """Tell the provider the window. One thread at a time does, so that the last word is the newest size.
-
-        Where the provider raises, which it must not, the listener isn't consuming until it takes a window again.
-        """
+        """Tell the provider the window. Call it without the lock."""
         handle = self._handle
-        if handle is None:
-            return
-        with self._lock:
-            self._credit_changed = True
-            if self._giving_credit:
-                return
-            self._giving_credit = True
-        while True:
-            with self._lock:
-                if not self._credit_changed:
-                    self._giving_credit = False
-                    return
-                self._credit_changed = False
-                size = self._wanted()
-            flaw = ""
-            try:
-                handle.window(size)
-            except Exception as error:  # noqa: BLE001 (whoever comes with news of the window has to do the rest)
-                flaw = f"the provider could not be told the window: {describe_error(error)}"
-                with _quietly:
-                    _log.exception("%s: the provider could not be told the window", self.descriptor.label)
-            self._credit_flaw = flaw
+        if handle is not None:
+            self._credit.give(handle)
 
     def _wanted(self) -> int:
-        """The window."""
+        """The window. Call it with the lock."""
         if self._closing or (self._circuit.is_open and not self._circuit.probing):
             return 0
         if self._circuit.is_open:
@@ -592,10 +538,7 @@ class Dispatcher(ABC):
             if self._failures:
                 for delivery in batch:
                     self._failures.pop(delivery, None)
-            if self._returned:
-                settled = self._returned.intersection(batch)
-                self._returned -= settled
-                self._survived.forget(settled)
+            self._guard.settled(batch)
             # What leaves for the sake of a suspect makes no room beside it.
             grown = self._window.settled(len(batch)) if not self._occupied else False
         if grown:

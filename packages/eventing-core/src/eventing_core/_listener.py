@@ -44,7 +44,7 @@ class EventListenerDescriptor:
         listener_type: the class.
         per_process: every process gets its own copy of each event; otherwise identical listeners compete.
         concurrency: runs of ``on`` at a time, in this process.
-        prefetch: deliveries held in this process at most, beside those that wait for a retry.
+        prefetch: unsettled deliveries of this process at most, as `event_listener` tells.
         ordered: one event at a time in the whole cluster, in the broker's order.
         retry: None means the manager's default.
         timeout: seconds that ``on`` may take; None: as long as it likes.
@@ -111,7 +111,9 @@ def event_listener(  # noqa: PLR0913 (the settings of one declaration)
         per_process: False: listeners of one name compete in a cluster, each event is handled by one.
             True: every process (by its ``server_name``) gets its own copy.
         concurrency: runs of ``on`` at a time, in this process.
-        prefetch: deliveries held in this process at most. Reached step by step from ``concurrency``.
+        prefetch: unsettled deliveries of this process at most, beside those that wait for a retry. Reached step by step
+            from ``concurrency``. Where the provider can't tell its broker a number (`Capabilities.exact_window` is
+            false, as over STOMP), some more may wait in this process.
         ordered: one at a time, exclusive across the cluster, retries in place. Needs ``concurrency=1``.
         retry: attempts and waits; the manager's default when None.
         timeout: seconds that ``on`` may take. An ``async def on`` is cancelled then, which is a failed attempt
