@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tests.faults.mutants import amqp, stomp
-from tests.faults.raw import RawAmqp, RawStomp
 from tests.faults.stage import EVENT, Stage
 from tests.faults.terms import Figures, Terms
 from tests.support.plain import PlainClient
+from tests.support.raw import RawAmqp, RawStomp
 from tests.support.waiting import until
 
 TITLE = "Mutated messages"

@@ -31,9 +31,9 @@ from eventing_core.provider import Destination, Message
 from eventing_core.testing import Confirmations, Recorder
 from examples.artemis import Artemis
 from examples.dead_letters import DeadLetters
-from tests.faults.raw import RawStomp
 from tests.support.bench import PROVIDERS, Bench, accepting, opened
 from tests.support.plain import PlainClient
+from tests.support.raw import RawStomp
 from tests.support.waiting import until
 
 TIMEOUT = 30.0
