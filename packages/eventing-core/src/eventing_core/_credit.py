@@ -22,11 +22,11 @@ class Credit:
 
     __slots__ = ("_changed", "_giving", "_label", "_lock", "_wanted", "flaw")
 
-    def __init__(self, wanted: Callable[[], int], lock: threading.Lock, label: str) -> None:
-        """``wanted`` tells the window, and is called with the lock."""
+    def __init__(self, wanted: Callable[[], int], label: str) -> None:
+        """``wanted`` tells the window, and what it returns last is told last."""
         self.flaw = ""
         self._wanted = wanted
-        self._lock = lock
+        self._lock = threading.Lock()
         self._label = label
         self._giving = False
         self._changed = False
@@ -47,7 +47,7 @@ class Credit:
                     self._giving = False
                     return
                 self._changed = False
-                size = self._wanted()
+            size = self._wanted()
             flaw = ""
             try:
                 handle.window(size)
@@ -56,3 +56,7 @@ class Credit:
                 with contextlib.suppress(Exception):  # a logging handler that raises must cost no event
                     _log.exception("%s: the provider could not be told the window", self._label)
             self.flaw = flaw
+
+    def abandon(self) -> None:
+        """In a child after a fork: a thread that isn't there any more may have held the lock."""
+        self._lock = threading.Lock()

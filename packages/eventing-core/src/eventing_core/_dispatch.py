@@ -116,7 +116,7 @@ class Dispatcher(ABC):
         self._occupied = False
         self._barred = False
         self._guard = CrashGuard(incoming.capabilities, ordered=self._ordered)
-        self._credit = Credit(self._wanted, self._lock, incoming.descriptor.label)
+        self._credit = Credit(self._wanted, incoming.descriptor.label)
         self._generation = 0
         self._state = SubscriptionState.INACTIVE
         self._error: Exception | None = None
@@ -225,6 +225,7 @@ class Dispatcher(ABC):
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._flush_lock = threading.Lock()
+        self._credit.abandon()
         self._handle = None
         self._closing = self._cut = True
         self._queue.clear()
@@ -257,7 +258,7 @@ class Dispatcher(ABC):
     def deliver(self, batch: Sequence[Delivery]) -> None:
         """Take deliveries."""
         # What won't be run waits for no token: all may be busy for long, and the broker may soon take it away.
-        leaving = [each for each in batch if each.delivery_count and self._guard.leaves(each)]
+        leaving = [each for each in batch if each.delivery_count and self._guard.rejects(each)]
         with self._lock:
             if self._closing:
                 return  # they go back when the subscription is closed; given back now, they might come again at once
@@ -265,7 +266,7 @@ class Dispatcher(ABC):
                 self._settle(batch, Outcome.RELEASE)
                 return
             self._queue.extend([each for each in batch if each not in leaving] if leaving else batch)
-            if leaving and self._guard.counts:
+            if leaving and self._guard.counts_flags:
                 self._counting = True
                 self._last_counted = None
                 self._bar()
@@ -280,8 +281,9 @@ class Dispatcher(ABC):
         with self._lock:
             self._state = state
             self._error = error
-            self._guard.lost(self._drain_queue(), connection=bool(self._generation))
+            was_active = bool(self._generation)
             self._generation = generation if state is SubscriptionState.ACTIVE else 0
+            self._guard.lost(self._drain_queue(), connection=was_active)
             self._failures.clear()
             self._held.clear()
             self._waiting = self._counting = False
@@ -443,7 +445,7 @@ class Dispatcher(ABC):
                 return False
             if delivery.generation == self._generation:
                 self._guard.begun(delivery)
-            if not (verdict.loops or verdict.leaves):
+            if verdict.runs:
                 self._window.restart(1 if verdict.suspect else None)
             if verdict.suspect:
                 self._suspect = delivery
@@ -456,7 +458,7 @@ class Dispatcher(ABC):
             )
             self._dead_letter(delivery, Failures.of(delivery.message()), "crash-loop", error)
             return False
-        if verdict.leaves:
+        if not verdict.runs:
             redeliveries = verdict.crashes if verdict.counted else 0
             anew = self._copies.anew(delivery.message(), delivery.delivery_count, redeliveries)
             self._copying.store(delivery, anew)
@@ -468,7 +470,7 @@ class Dispatcher(ABC):
 
     def _put_aside(self, neighbours: list[Delivery]) -> None:
         """Give back what a suspect was prefetched with, so that it doesn't look like one."""
-        if not self._guard.only_flags:
+        if not self._guard.copies_count:
             self._settle(neighbours, Outcome.RELEASE)
             return
         # What is given back there may stay with this process, and is flagged in any case.
@@ -516,12 +518,13 @@ class Dispatcher(ABC):
             self._credit.give(handle)
 
     def _wanted(self) -> int:
-        """The window. Call it with the lock."""
-        if self._closing or (self._circuit.is_open and not self._circuit.probing):
-            return 0
-        if self._circuit.is_open:
-            return 1 + min(len(self._failures), self._spare)
-        return self._window.size + min(len(self._held), self._spare)
+        """The window."""
+        with self._lock:
+            if self._closing or (self._circuit.is_open and not self._circuit.probing):
+                return 0
+            if self._circuit.is_open:
+                return 1 + min(len(self._failures), self._spare)
+            return self._window.size + min(len(self._held), self._spare)
 
     def copying_changed(self) -> None:
         """Copies were stored or given up."""

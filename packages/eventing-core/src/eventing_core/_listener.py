@@ -113,7 +113,7 @@ def event_listener(  # noqa: PLR0913 (the settings of one declaration)
         concurrency: runs of ``on`` at a time, in this process.
         prefetch: unsettled deliveries of this process at most, beside those that wait for a retry. Reached step by step
             from ``concurrency``. Where the provider can't tell its broker a number (`Capabilities.exact_window` is
-            false, as over STOMP), some more may wait in this process.
+            false, as over STOMP on Artemis), more may wait in this process, which the provider bounds in bytes.
         ordered: one at a time, exclusive across the cluster, retries in place. Needs ``concurrency=1``.
         retry: attempts and waits; the manager's default when None.
         timeout: seconds that ``on`` may take. An ``async def on`` is cancelled then, which is a failed attempt
