@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 
 from tests.faults.mutants import amqp, stomp
 from tests.faults.stage import EVENT, Stage
@@ -37,7 +38,7 @@ def run(terms: Terms) -> Figures:
 
         # Almost everything fails here, which is no reason to pause.
         listener = stage.listen(retry={"pause_after": 0, "max_attempts": 2, "initial": 0.01})
-        with RawAmqp(stage.broker, EVENT) as over_amqp, RawStomp(stage.broker) as over_stomp:
+        with closing(RawAmqp(stage.broker, EVENT)) as over_amqp, closing(RawStomp(stage.broker)) as over_stomp:
             while tried < messages * 3:
                 if (
                     tried >= messages

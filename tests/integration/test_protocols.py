@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any
@@ -223,7 +223,7 @@ def test_what_artemis_makes_of_a_damaged_frame_ends_no_connection(stomp: Bench, 
     recorder = accepting(stomp.listen_active(window=10))
     # Its third header has no colon.
     damaged = f"SEND\ndestination:{stomp.topic.topic}\ndestination-type:MULTICAST\ncontent-length:6\n0\n\nbroken\0"
-    with RawStomp(artemis) as raw:
+    with closing(RawStomp(artemis)) as raw:
         raw.put([damaged.encode()])
     put(stomp, message(b"after"))
     assert [one.body for one in taken(recorder, 2)] == [b"", b"after"]

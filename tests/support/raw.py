@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from proton import ProtonException
 from proton.utils import BlockingConnection
@@ -42,14 +41,6 @@ class RawAmqp:
         self._connection: Any = None
         self.connections = 0
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._close()
-
     def put(self, batch: Sequence[bytes]) -> None:
         """Send; the broker has answered to all of them, or has ended the connection."""
         try:
@@ -60,7 +51,7 @@ class RawAmqp:
             for delivery in sent:
                 delivery.settle()
         except ProtonException:
-            self._close()
+            self.close()
 
     def _open(self) -> None:
         self.connections += 1
@@ -74,7 +65,8 @@ class RawAmqp:
         )
         self._sender = self._connection.create_sender(self._address, options=Capability("topic"))
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Close the connection, if there is one."""
         connection, self._connection, self._sender = self._connection, None, None
         if connection is not None:
             with contextlib.suppress(ProtonException):
@@ -89,14 +81,6 @@ class RawStomp:
         self._socket: socket.socket | None = None
         self.connections = 0
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._close()
-
     def put(self, batch: Sequence[bytes]) -> None:
         """Send; the broker has answered what follows all of them, or has ended the connection."""
         try:
@@ -106,7 +90,7 @@ class RawStomp:
             self._socket.sendall(b"".join(batch) + frame("SEND", last))
             self._read(b"receipt-id:last\n")
         except OSError:
-            self._close()
+            self.close()
 
     def _open(self) -> socket.socket:
         self.connections += 1
@@ -126,7 +110,8 @@ class RawStomp:
                 raise ConnectionResetError
             came = came[-len(word) :] + more
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Close the connection, if there is one."""
         connection, self._socket = self._socket, None
         if connection is not None:
             connection.close()
