@@ -13,6 +13,7 @@ from typing import Any
 from benchmarks.work import (
     HEADERS,
     PATIENCE,
+    PROCESSOR,
     Line,
     Meter,
     Pace,
@@ -23,6 +24,7 @@ from benchmarks.work import (
     listener_on,
     options,
     order_type,
+    per_event,
     percentiles,
     resident,
     tell,
@@ -120,9 +122,13 @@ class Contender:
         """Many, pipelined: confirmed per second."""
         with self.manager() as manager:
             manager.send_event(next(self.events()), headers=self._headers)
-            begun = time.perf_counter()
+            begun, processor = time.perf_counter(), time.process_time()
             manager.send_events(self.events(1), headers=self._headers)
-            return {"rate": (self._asked.count - 1) / (time.perf_counter() - begun)}
+            count = self._asked.count - 1
+            return {
+                "rate": count / (time.perf_counter() - begun),
+                PROCESSOR: per_event(time.process_time() - processor, count),
+            }
 
     def send_each(self) -> dict[str, float]:
         """One by one, from some threads: confirmed per second."""
