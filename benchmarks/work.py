@@ -26,6 +26,9 @@ HEADERS = {"tenant": "north", "trace": "00-4bf92f3577b34da6a3ce929d0e0e4736-01",
 #: The figure that is the process's own processor time per event, in microseconds.
 PROCESSOR = "processor"
 
+#: Characters of one header's value, where headers are asked for by their size.
+_VALUE = 40
+
 _NOTES = {"flat": "the gate is left of the house", "unicode": "Grüße über 東京, прямо \N{GRINNING FACE}"}
 
 
@@ -71,6 +74,13 @@ def fields_of(shape: str, size: int) -> dict[str, Any]:
         lines = [{"sku": f"sku-{at}", "quantity": at, "price": at * 1.5} for at in range(3)]
         return {"customer": "customer-0001", "lines": lines, "note": note}
     return {"customer": "customer-0001", "amount": 12.5, "note": note}
+
+
+def headers_of(shape: str, size: int) -> dict[str, str] | None:
+    """What travels along: the shape's headers, or of some ``size`` bytes, in pieces of one length."""
+    if size:
+        return {f"header-{at}": "x" * min(_VALUE, size - at * _VALUE) for at in range(-(-size // _VALUE))}
+    return HEADERS if shape == "headers" else None
 
 
 def compute(rounds: int) -> int:
@@ -195,6 +205,7 @@ def options(doc: str | None, *whats: str) -> argparse.Namespace:
     parser.add_argument("count", type=int, help="events; over all listeners")
     parser.add_argument("--shape", choices=("flat", "headers", "unicode", "nested"), default="flat")
     parser.add_argument("--size", type=int, default=100, help="of a body, in bytes, more or less")
+    parser.add_argument("--headers", type=int, default=0, help="bytes of headers that travel with each event")
     parser.add_argument("--loose", action="store_true", help="not durable")
     parser.add_argument("--threads", type=int, default=1, help="that send one by one, or run `on`")
     parser.add_argument("--listeners", type=int, default=1, help="that share the events")

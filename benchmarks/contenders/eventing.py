@@ -11,7 +11,6 @@ from itertools import cycle
 from typing import Any
 
 from benchmarks.work import (
-    HEADERS,
     PATIENCE,
     PROCESSOR,
     Line,
@@ -21,6 +20,7 @@ from benchmarks.work import (
     beside_computing,
     compute,
     fields_of,
+    headers_of,
     listener_on,
     options,
     order_type,
@@ -58,7 +58,7 @@ class Contender:
 
     def __init__(self, asked: Any) -> None:
         self._asked = asked
-        self._headers = HEADERS if asked.shape == "headers" else None
+        self._headers = headers_of(asked.shape, asked.headers)
         #: With many listeners each has an event of its own.
         names = [asked.address] if asked.listeners == 1 else [f"{asked.address}{at}" for at in range(asked.listeners)]
         order = order_type(asked.shape)
