@@ -1,19 +1,22 @@
-"""Events to bytes and back: JSON by pydantic."""
+"""Events to bytes and back: JSON by pydantic. An event arrives equal to what was sent, or is not sent."""
 
 from __future__ import annotations
 
-import math
 import re
 import sys
-import warnings
-from collections.abc import Mapping, Sequence
-from itertools import zip_longest
+from collections.abc import Callable, Iterable
 from types import UnionType
 from typing import TYPE_CHECKING, Any, get_origin, get_type_hints
 
 from pydantic import BaseModel, PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError
+from pydantic_core import from_json, to_json
 
+from eventing_core._equality import Equality
+from eventing_core._exact import encoder, finite_check
+from eventing_core._foreign_bytes import BOM, describe_foreign
+from eventing_core._schema import Record, shape_of
+from eventing_core._structure import MISSING, Path, field_names, find_nan, values_of
+from eventing_core._unsendable import Findings
 from eventing_core.errors import DeclarationError, DecodeError, SerializationError
 
 if TYPE_CHECKING:
@@ -24,26 +27,8 @@ CONTENT_TYPE = "application/json"
 #: Flaws of a body that an error lists.
 _SHOWN = 5
 
-#: Kinds of pydantic core schemas whose values may be NaN or infinite, as they appear in a schema's text.
-_FLOAT = "'float'"
-_MAY_HOLD_NAN = (_FLOAT, "'decimal'", "'any'", "'complex'", "'function-plain'", "behavior': 'allow'")
-
-_LOWEST, _HIGHEST = -math.inf, math.inf
-
-_MISSING: Any = object()
-
-#: Our warning filter, which comes first until somebody adds another one.
-_strict: list[object] = [None]
-
-
-def _be_strict() -> None:
-    """Make pydantic's warnings about values of a wrong type errors, where it is called from this module.
-
-    Its own ``warnings="error"`` does the same, and gives the GIL away at every call, as any string for ``warnings``
-    does: beside a thread that computes, a sender gets it back after up to 5 ms, and sends a fifth.
-    """
-    warnings.filterwarnings("error", "Pydantic serializer warnings", UserWarning, rf"{re.escape(__name__)}\Z")
-    _strict[:] = warnings.filters[:1]
+#: What a body has to hold for a number that JSON lacks: the words, or more than a float can hold.
+_odd_number = re.compile(rb"[nN][aA][nN]|[iI][nN][fF]|[0-9][eE]\+?[0-9]{3}|[0-9]{309}").search
 
 
 class Codec:
@@ -52,14 +37,28 @@ class Codec:
     A body holds what the class can be made from again, under the fields' own names: no computed fields, no aliases.
     Read are names and aliases.
 
+    An event is encoded by code made for the class. Where the schema proves that values of exactly the annotated types
+    arrive as they are, their types are checked. Of other fields, what was written is read back, and compared with what
+    was to be sent. Neither touches the filters for warnings, which belong to the process.
+
+    Any string for pydantic's ``warnings`` releases the GIL at every call: alongside a thread that computes, a sender
+    gets it back after up to 5 ms. ``warnings=False`` doesn't.
+
     Args:
         descriptor: of the class.
         max_bytes: a larger body isn't decoded.
+
+    Attributes:
+        encode: serialises an event. Raises `SerializationError` for one that would not arrive equal, or has no JSON
+            form; it names the field, without its value.
+
+    Raises:
+        DeclarationError: the class has a field that pydantic doesn't know, or that can never arrive.
     """
 
     __slots__ = (
-        *("_adapter", "_event_type", "_floats", "_max_bytes", "_may_hold_nan"),
-        *("_name", "_to_json", "_validate_json"),
+        *("_adapter", "_equality", "_event_type", "_excluded", "_finite", "_max_bytes", "_name"),
+        *("_to_json", "_validate_json", "encode"),
     )
 
     def __init__(self, descriptor: EventDescriptor, max_bytes: int = sys.maxsize) -> None:
@@ -70,48 +69,46 @@ class Codec:
             self._adapter: TypeAdapter[Any] = TypeAdapter(descriptor.event_type)
             if not self._adapter.pydantic_complete:
                 self._adapter.rebuild(raise_errors=True)
-            schema = repr(self._adapter.core_schema)
+            schema: Any = self._adapter.core_schema
         except (PydanticSchemaGenerationError, PydanticUserError, NameError, AttributeError, TypeError) as error:
             msg = f"the event {self._name} has a field that pydantic can't handle: {error}"
             raise DeclarationError(msg) from error
+        findings = Findings(schema)
+        if findings.flaws:
+            msg = f"the event {self._name} can never arrive as it was sent: {'; '.join(findings.flaws)}."
+            raise DeclarationError(msg)
         self._to_json = self._adapter.serializer.to_json
         self._validate_json = self._adapter.validator.validate_json
-        kinds = [kind for kind in _MAY_HOLD_NAN if kind in schema]
-        #: Fields to look into; or else the body has to be.
-        self._floats = _floats_of(descriptor.event_type) if kinds == [_FLOAT] else []
-        only_there = kinds == [_FLOAT] and schema.count(_FLOAT) == len(self._floats)
-        self._may_hold_nan = bool(kinds) and not only_there
+        self._excluded = findings.excluded
+        self._equality = Equality(findings.excluded)
+        shape = shape_of(schema)
+        self._finite = finite_check(shape, self._equality.is_finite)
+        self.encode: Callable[[object], bytes] = (
+            encoder(shape, self._to_json, self._validate_json, self._equality.same, self._examine)
+            if isinstance(shape, Record)
+            else self._encode_verified
+        )
 
-    def encode(self, event: object) -> bytes:
-        """Serialise an event.
-
-        Raises:
-            SerializationError: a field of a wrong type, or without a JSON form, or NaN, or infinite.
-        """
+    def _encode_verified(self, event: object) -> bytes:
         try:
-            filters = warnings.filters
-            if filters and filters[0] is _strict[0]:
-                body = self._to_json(event, by_alias=False, round_trip=True)
-            else:  # it was never there, or somebody's newer filter might let a warning pass
-                _be_strict()
-                body = self._adapter.dump_json(event, by_alias=False, round_trip=True, warnings="error")
-        except (PydanticSerializationError, UserWarning, ValueError, TypeError, RecursionError) as error:
-            flaw = self._flaw(event) or f"{type(error).__name__} was raised"
-        else:
-            if self._may_hold_nan:
-                # By each word, one by one: a loop over them takes ten times as long.
-                if not (b"null" in body or b"NaN" in body or b"Infinity" in body):
-                    return body
-            else:
-                for name in self._floats:
-                    number = getattr(event, name, None)
-                    if not (number is None or _LOWEST < number < _HIGHEST):
-                        break
-                else:
-                    return body
-            flaw = self._not_finite(event)
-            if not flaw:
+            body = self._to_json(event, by_alias=False, round_trip=True, warnings=False)
+            if self._equality.same(event, self._validate_json(body, by_alias=True, by_name=True)):
                 return body
+        except Exception:  # noqa: BLE001, S110 (raised again there, where it is told)
+            pass
+        return self._examine(event)
+
+    def _examine(self, event: object) -> bytes:
+        """Encode what isn't certain to arrive equal, or say what is wrong with it."""
+        body = b""
+        try:
+            body = self._to_json(event, by_alias=False, round_trip=True, warnings=False)
+        except Exception as error:  # noqa: BLE001 (a user's serializer raises what it likes)
+            flaw = self._unwritable(event) or f"{type(error).__name__} was raised"
+        else:
+            flaw = self._unequal(event, body)
+        if not flaw:
+            return body
         # Not from the error: it holds values.
         msg = f"{self._name} can't be serialised: {flaw}. Nothing was sent."
         raise SerializationError(msg)
@@ -126,33 +123,137 @@ class Codec:
             msg = f"the body has {len(body)} bytes, and {self._name} may have {self._max_bytes} (max_body_bytes)"
             raise DecodeError(msg)
         try:
-            return self._validate_json(body, by_alias=True, by_name=True)
+            event = self._validate_json(body, by_alias=True, by_name=True)
         except ValidationError as error:
-            msg = f"the body is no valid {self._name}: {_summary(error)}"
+            if body.startswith(BOM):
+                return self.decode(body.removeprefix(BOM))
+            msg = f"the body is no valid {self._name}: {_foreign(error, body) or _summary(error)}"
             raise DecodeError(msg) from None
         except RecursionError:
             msg = f"the body is no valid {self._name}: it is nested too deeply"
             raise DecodeError(msg) from None
+        if self._finite is not None and not self._finite(event):
+            self._refuse_nan(event, body)
+        return event
 
-    def _flaw(self, event: object) -> str:
+    def _refuse_nan(self, event: object, body: bytes) -> None:
+        path = find_nan(event, self._excluded)
+        if path is not None and _odd_number(body):  # otherwise it is a default
+            msg = f"the body is no valid {self._name}: {_text(path)}: the number is NaN, infinite or too large"
+            raise DecodeError(msg)
+
+    def _unwritable(self, event: object) -> str:
         """Name the field that can't be serialised, without its value."""
-        for name, value in _fields(event):
-            if value is _MISSING:
+        given = values_of(event)
+        for name in field_names(type(event)):
+            if name not in given:
                 if not isinstance(event, BaseModel):  # which leaves it out
                     return f"the field {name!r} was never given a value"
                 continue
             try:
-                self._adapter.dump_json(event, include={name}, by_alias=False, round_trip=True, warnings="error")
-            except (PydanticSerializationError, UserWarning, ValueError, TypeError, RecursionError):
-                annotation = _annotation(self._event_type, name)
-                return f"the field {name!r} holds a {type(value).__name__} {_mismatch(value, annotation)}"
+                self._to_json(event, include={name}, by_alias=False, round_trip=True, warnings=False)
+            except Exception:  # noqa: BLE001 (a user's serializer raises what it likes)
+                return self._wrong_type(name, given[name]) or (
+                    f"the field {name!r} holds a {type(given[name]).__name__} that has no JSON form"
+                )
         return ""
 
-    def _not_finite(self, event: object) -> str:
-        sent = self._adapter.dump_python(event, by_alias=False, round_trip=True)
-        # There, JSON within JSON is text, in which NaN has become null already.
-        path = _find_nan(self._adapter.dump_python(event, by_alias=False), sent, "")
-        return "" if path is None else f"{path} is NaN or infinite, which JSON lacks"
+    def _unequal(self, event: object, body: bytes) -> str:
+        """Say how an event differs from what its body says, if it does."""
+        not_finite = find_nan(event, self._excluded)
+        if not_finite is not None:
+            return f"{_text(not_finite) or 'the value'} is NaN or infinite, which JSON lacks"
+        try:
+            back = self._validate_json(body, by_alias=True, by_name=True)
+            difference = self._equality.difference(event, back, lambda path: self._same_bytes(event, back, path))
+        except ValidationError as error:
+            return self._refusal(event, error)
+        except Exception as error:  # noqa: BLE001 (a user's validator raises what it likes)
+            name = self._raising(body)
+            where = f"reading the field {name!r} back" if name else "reading it back"
+            return f"{where} raises {type(error).__name__}"
+        if difference is None:
+            return ""
+        path, what = difference
+        wrong = self._wrong_type(path[0], values_of(event).get(path[0], MISSING)) if len(path) == 1 else ""
+        return wrong or f"the field {_text(path)!r} {what}"
+
+    def _refusal(self, event: object, error: ValidationError) -> str:
+        """What a listener would say of the first field that it doesn't accept."""
+        flaw = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        given = values_of(event)
+        path: Path = flaw["loc"] or self._not_read(event)
+        name = self._field_of(path[0]) if path else ""
+        wrong = self._wrong_type(name, given[name]) if name in given else ""
+        if wrong:
+            return wrong
+        if name and name not in given:
+            return f"the field {name!r} was never given a value"
+        where = f"the field {_text((name, *path[1:]))!r}" if path else "it"
+        return f"{where} would be refused by a listener: {flaw['msg']}"
+
+    def _not_read(self, event: object) -> Path:
+        """The path to the field whose JSON is beyond what readers take, if there is one."""
+        for name in field_names(type(event)):
+            body = self._to_json(event, include={name}, by_alias=False, round_trip=True, warnings=False)
+            try:
+                from_json(body)
+            except ValueError:
+                return (name,)
+        return ()
+
+    def _raising(self, body: bytes) -> str:
+        """The field whose validator raises what is no validation error, if it is one field's."""
+        written = from_json(body)
+        for name in field_names(self._event_type):
+            try:
+                without = {key: value for key, value in written.items() if key != name}
+                self._validate_json(to_json(without), by_alias=True, by_name=True)
+            except ValidationError:  # for it is missing
+                return name
+            except Exception:  # noqa: BLE001, S112 (still there)
+                continue
+            else:
+                return name
+        return ""
+
+    def _field_of(self, key: str | int) -> str:
+        """The field that an error means by its name or alias."""
+        names = field_names(self._event_type)
+        if key in names:
+            return str(key)
+        known = getattr(self._event_type, "__pydantic_fields__", {})
+        return next((name for name, info in known.items() if key in {info.alias, info.validation_alias}), str(key))
+
+    def _same_bytes(self, event: object, back: object, path: Path) -> bool:
+        """Whether what is at a path is written the same again."""
+        wanted: Any = True
+        for key in reversed(path):
+            wanted = {key: wanted}
+        ours, theirs = (
+            self._to_json(one, include=wanted, by_alias=False, round_trip=True, warnings=False) for one in (event, back)
+        )
+        return ours == theirs
+
+    def _wrong_type(self, name: str, value: object) -> str:
+        """What is wrong with a value that is not of its field's type."""
+        annotation = _annotation(self._event_type, name)
+        kind = get_origin(annotation)
+        if value is MISSING or annotation in {None, Any}:
+            return ""
+        known = annotation if isinstance(annotation, type | UnionType) else kind
+        own = hasattr(known, "__get_pydantic_core_schema__") and not hasattr(known, "__pydantic_fields__")
+        try:
+            if own or not isinstance(known, type | UnionType) or isinstance(value, known):
+                return ""
+        except TypeError:  # a union with a generic in it
+            return ""
+        return f"the field {name!r} holds a {type(value).__name__} where its type is {_type_name(annotation)}"
+
+
+def _foreign(error: ValidationError, body: bytes) -> str:
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    return describe_foreign(body) if first["type"] == "json_invalid" and not first["loc"] else ""
 
 
 def _summary(error: ValidationError) -> str:
@@ -162,61 +263,20 @@ def _summary(error: ValidationError) -> str:
     return "; ".join(shown) + more
 
 
-def _floats_of(event_type: type[Any]) -> list[str]:
-    """The fields that are numbers themselves."""
-    return [name for name in _names(event_type) if _annotation(event_type, name) in (float, float | None)]
-
-
-def _names(event_type: type[Any]) -> list[str]:
-    return [*(event_type.model_fields if issubclass(event_type, BaseModel) else event_type.__dataclass_fields__)]
-
-
-def _fields(event: object) -> list[tuple[str, object]]:
-    return [(name, getattr(event, name, _MISSING)) for name in _names(type(event))]
+def _text(path: Iterable[Any]) -> str:
+    parts = [f"[{key}]" if isinstance(key, int) else f".{key}" for key in path]
+    return "".join(parts).removeprefix(".")
 
 
 def _annotation(event_type: type[Any], name: str) -> Any:
     if issubclass(event_type, BaseModel):
-        return event_type.model_fields[name].annotation
+        field = event_type.model_fields.get(name)
+        return None if field is None else field.annotation
     try:
-        return get_type_hints(event_type, include_extras=True).get(name)
+        return get_type_hints(event_type).get(name)
     except NameError:
         return None
 
 
-def _mismatch(value: object, annotation: Any) -> str:
-    """What is wrong with a value that can't be serialised."""
-    kind = get_origin(annotation)
-    if isinstance(kind, type) and kind is not UnionType and isinstance(value, kind):
-        return f"with something in it that its type {_type_name(annotation)} doesn't allow"
-    if annotation in {None, Any} or (isinstance(annotation, type | UnionType) and isinstance(value, annotation)):
-        return "that has no JSON form"
-    return f"where its type is {_type_name(annotation)}"
-
-
 def _type_name(annotation: Any) -> str:
     return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
-
-
-def _find_nan(value: object, sent: object, path: str) -> str | None:
-    """The path of the first number that is not finite, or None. A key that ``sent`` lacks is a computed field's."""
-    match value:
-        case float() | complex():
-            finite = math.isfinite(value.real) and math.isfinite(value.imag)
-            return None if finite else path or "the value"
-        case Mapping():
-            at = sent if isinstance(sent, Mapping) else dict.fromkeys(value)
-            items = [(str(key), item, at[key]) for key, item in value.items() if key in at]
-        case str() | bytes():
-            return None
-        case Sequence() | set() | frozenset():
-            rest = sent if isinstance(sent, Sequence) and not isinstance(sent, str) else ()
-            items = [(f"[{index}]", *pair) for index, pair in enumerate(zip_longest(value, rest))]
-        case _:
-            is_finite = getattr(value, "is_finite", None)  # Decimal
-            return path or "the value" if is_finite is not None and not is_finite() else None
-    for key, item, its_sent in items:
-        found = _find_nan(item, its_sent, f"{path}.{key}" if path and not key.startswith("[") else path + key)
-        if found is not None:
-            return found
-    return None
