@@ -12,9 +12,9 @@ from pydantic import BaseModel, PydanticSchemaGenerationError, PydanticUserError
 from pydantic_core import from_json, to_json
 
 from eventing_core._equality import Equality
-from eventing_core._exact import encoder, finite_check
+from eventing_core._exact import decoder, encoder
 from eventing_core._foreign_bytes import BOM, describe_foreign
-from eventing_core._schema import Record, shape_of
+from eventing_core._schema import Record, is_written_by_name, shape_of
 from eventing_core._structure import MISSING, Path, field_names, find_nan, values_of
 from eventing_core._unsendable import Findings
 from eventing_core.errors import DeclarationError, DecodeError, SerializationError
@@ -51,14 +51,16 @@ class Codec:
     Attributes:
         encode: serialises an event. Raises `SerializationError` for one that would not arrive equal, or has no JSON
             form; it names the field, without its value.
+        decode: makes the event of a body. Raises `DecodeError` for one that is too large, no JSON, or no valid event;
+            it names the fields, without their values.
 
     Raises:
         DeclarationError: the class has a field that pydantic doesn't know, or that can never arrive.
     """
 
     __slots__ = (
-        *("_adapter", "_equality", "_event_type", "_excluded", "_finite", "_max_bytes", "_name"),
-        *("_to_json", "_validate_json", "encode"),
+        *("_adapter", "_equality", "_event_type", "_excluded", "_max_bytes", "_name"),
+        *("_to_json", "_validate_json", "decode", "encode"),
     )
 
     def __init__(self, descriptor: EventDescriptor, max_bytes: int = sys.maxsize) -> None:
@@ -82,12 +84,14 @@ class Codec:
         self._excluded = findings.excluded
         self._equality = Equality(findings.excluded)
         shape = shape_of(schema)
-        self._finite = finite_check(shape, self._equality.is_finite)
+        write, read, equality = self._to_json, self._validate_json, self._equality
+        by_name = is_written_by_name(schema)
         self.encode: Callable[[object], bytes] = (
-            encoder(shape, self._to_json, self._validate_json, self._equality.same, self._examine)
+            encoder(shape, write, read, equality.same, self._examine, by_name=by_name)
             if isinstance(shape, Record)
             else self._encode_verified
         )
+        self.decode: Callable[[bytes], Any] = decoder(shape, read, equality.is_finite, self._judge, max_bytes)
 
     def _encode_verified(self, event: object) -> bytes:
         try:
@@ -113,12 +117,8 @@ class Codec:
         msg = f"{self._name} can't be serialised: {flaw}. Nothing was sent."
         raise SerializationError(msg)
 
-    def decode(self, body: bytes) -> Any:
-        """Make the event of a body.
-
-        Raises:
-            DecodeError: too large, no JSON, or no valid event. It names the fields and holds none of their values.
-        """
+    def _judge(self, body: bytes) -> Any:
+        """Decode what isn't certain to be an event, or say what is wrong with it."""
         if len(body) > self._max_bytes:
             msg = f"the body has {len(body)} bytes, and {self._name} may have {self._max_bytes} (max_body_bytes)"
             raise DecodeError(msg)
@@ -132,15 +132,11 @@ class Codec:
         except RecursionError:
             msg = f"the body is no valid {self._name}: it is nested too deeply"
             raise DecodeError(msg) from None
-        if self._finite is not None and not self._finite(event):
-            self._refuse_nan(event, body)
-        return event
-
-    def _refuse_nan(self, event: object, body: bytes) -> None:
         path = find_nan(event, self._excluded)
         if path is not None and _odd_number(body):  # otherwise it is a default
             msg = f"the body is no valid {self._name}: {_text(path)}: the number is NaN, infinite or too large"
             raise DecodeError(msg)
+        return event
 
     def _unwritable(self, event: object) -> str:
         """Name the field that can't be serialised, without its value."""

@@ -14,7 +14,6 @@ from collections.abc import Set as AbstractSet
 from datetime import datetime, time
 from decimal import Decimal
 from enum import Enum
-from types import NoneType
 from typing import Any, NamedTuple, TypeAlias
 
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr
@@ -88,7 +87,9 @@ class Equality:
         kind = type(value)
         if kind in EXACT_ATOMS:
             return True
-        if kind is dict and all(type(key) is str for key in value):
+        if kind is dict:
+            if not _all_strings(value) and not all(map(self.is_finite, value)):
+                return False
             items = value.values()
         elif kind is list:
             items = value
@@ -97,7 +98,7 @@ class Equality:
         for item in items:
             kind = type(item)
             if kind is float:
-                if item - item:
+                if item - item:  # NaN
                     return False
             elif kind not in EXACT_ATOMS and not self.is_finite(item):
                 return False
@@ -133,8 +134,15 @@ class Equality:
         if len(sent) != len(back):
             return False
         same = self.same
-        for key, one in sent.items():  # noqa: SIM110 (a generator takes twice as long)
-            if type(key) is not str or not same(one, back.get(key, MISSING)):
+        for key, one in sent.items():
+            if type(key) is not str:
+                return False
+            other = back.get(key, MISSING)
+            kind = type(one)
+            if kind in EXACT_ATOMS:
+                if kind is not type(other) or one != other:
+                    return False
+            elif not same(one, other):
                 return False
         return True
 
@@ -261,14 +269,19 @@ def _offsets(sent: Any, back: Any) -> bool:
     return offset is not None or sent.fold == back.fold
 
 
+def _all_strings(keys: Iterable[Any]) -> bool:
+    for key in keys:  # noqa: SIM110 (a generator takes twice as long)
+        if type(key) is not str:
+            return False
+    return True
+
+
 def _plainly_equal(sent: object, back: object) -> bool:
-    for kind in (*ATOMS, *OTHERS):
-        if isinstance(sent, kind):
-            # The type's own: a subclass may have another.
-            if kind in EXACT_ATOMS and kind is not NoneType:
-                return kind.__eq__(sent, back) is True  # type: ignore[operator]
-            return bool(sent == back)
-    return False
+    if isinstance(sent, OTHERS):
+        return bool(sent == back)
+    # By the base's own: a subclass may have another.
+    base: Any = next(kind for kind in ATOMS if isinstance(sent, kind))
+    return base.__eq__(sent, back) is True
 
 
 def _of_keys(sent: Mapping[Any, Any], back: Mapping[Any, Any], flaw: Difference) -> Difference | None:

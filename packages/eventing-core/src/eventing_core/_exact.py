@@ -13,6 +13,8 @@ from decimal import Decimal
 from types import NoneType
 from typing import Any
 
+from pydantic import BaseModel
+
 from eventing_core._schema import Choice, Many, Maybe, Record, Scalar, Shape, Table, Unproven, is_proven
 
 #: JSON readers take integers of no more digits. Runs of digits are looked at from their beginning alone.
@@ -20,12 +22,14 @@ _MOST_DIGITS = 4300
 _too_long = re.compile(rb"(?<![0-9])[0-9]{%d}" % (_MOST_DIGITS - 1)).search
 
 
-def encoder(
+def encoder(  # noqa: PLR0913 (what an event is written and read with)
     shape: Record,
     to_json: Callable[..., bytes],
     validate_json: Callable[..., Any],
     same: Callable[[Any, Any], bool],
     otherwise: Callable[[object], bytes],
+    *,
+    by_name: bool,
 ) -> Callable[[object], bytes]:
     """Make the function that encodes an event.
 
@@ -38,48 +42,54 @@ def encoder(
         validate_json: reads.
         same: compares a field that was sent with the one that was read.
         otherwise: encodes, or refuses, an event that isn't certain to arrive equal.
+        by_name: ``to_json`` writes neither aliases nor computed fields; each argument takes 20 ns.
     """
-    code = _Code(
-        {
-            "to_json": to_json,
-            "validate_json": validate_json,
-            "same": same,
-            "otherwise": otherwise,
-            "too_long": _too_long,
-        }
-    )
+    names = {"to_json": to_json, "validate_json": validate_json, "same": same, "otherwise": otherwise}
+    code = _Code("event", {**names, "too_long": _too_long})
     proven = Record(shape.kind, tuple(field for field in shape.fields if is_proven(field[1])))
     others = [name for name, _ in shape.fields if name not in dict(proven.fields)]
     code.add(1, "try:")
     code.check_fields(2, proven, "event")
-    code.add(2, "body = to_json(event, by_alias=False, round_trip=True, warnings=False)")
+    turned_off = "" if by_name and not others else "by_alias=False, round_trip=True, "
+    code.add(2, f"body = to_json(event, {turned_off}warnings=False)")
     if others:
         code.add(2, "back = validate_json(body, by_alias=True, by_name=True)")
-        equal = " and ".join(f"same(event.{name}, back.{name})" for name in others)
+        sent, read = code.fields(2, proven.kind, "event"), code.fields(2, proven.kind, "back")
+        equal = " and ".join(f"same({sent % name}, {read % name})" for name in others)
         code.add(2, f"if {equal}: return body")
     elif code.has_integers:
         code.add(2, f"if len(body) < {_MOST_DIGITS} or not too_long(body): return body")
     else:
         code.add(2, "return body")
     code.add(1, "except Exception: pass")
-    return code.function("encode", "return otherwise(event)")
+    return code.function("encode")
 
 
-def finite_check(shape: Shape, is_finite: Callable[[object], bool]) -> Callable[[object], bool] | None:
-    """Make the function that tells whether all numbers of an event are certainly finite, or None if they always are.
+def decoder(
+    shape: Shape,
+    validate_json: Callable[..., Any],
+    is_finite: Callable[[object], bool],
+    otherwise: Callable[[bytes], Any],
+    max_bytes: int,
+) -> Callable[[bytes], Any]:
+    """Make the function that decodes a body.
 
     Args:
         shape: of the event.
-        is_finite: looks into values of unknown shape.
+        validate_json: reads.
+        is_finite: looks for NaN in values of unknown shape.
+        otherwise: decodes, or refuses, a body that isn't certain to be one.
+        max_bytes: a larger body is left to ``otherwise``.
     """
-    if not _may_be_nan(shape):
-        return None
-    code = _Code({"is_finite": is_finite})
+    names = {"validate_json": validate_json, "is_finite": is_finite, "otherwise": otherwise}
+    code = _Code("body", {**names, "max_bytes": max_bytes})
     code.add(1, "try:")
-    code.find_nan(2, shape, "event")
-    code.add(2, "return True")
-    code.add(1, "except Exception: pass")  # a default that isn't of its type
-    return code.function("finite", "return False")
+    code.add(2, "if len(body) <= max_bytes:")
+    code.add(3, "event = validate_json(body, by_alias=True, by_name=True)")
+    code.find_nan(3, shape, "event")
+    code.add(3, "return event")
+    code.add(1, "except Exception: pass")
+    return code.function("decode")
 
 
 def _may_be_nan(shape: Shape) -> bool:
@@ -99,8 +109,10 @@ def _may_be_nan(shape: Shape) -> bool:
 class _Code:
     """The lines of one function, and the names that they use."""
 
-    def __init__(self, names: dict[str, Any]) -> None:
-        self._names = {**names, "isfinite": math.isfinite, "UTC": UTC}
+    def __init__(self, argument: str, names: dict[str, Any]) -> None:
+        self._argument = argument
+        self._otherwise = f"return otherwise({argument})"
+        self._names: dict[str, Any] = {"isfinite": math.isfinite, "UTC": UTC, **names}
         self._lines: list[str] = []
         self._variables = 0
         self.has_integers = False
@@ -108,17 +120,26 @@ class _Code:
     def add(self, depth: int, line: str) -> None:
         self._lines.append("    " * depth + line)
 
-    def function(self, name: str, last: str) -> Callable[[object], Any]:
-        self.add(1, last)
-        source = "\n".join([f"def {name}(event):", *self._lines])
+    def function(self, name: str) -> Callable[[Any], Any]:
+        self.add(1, self._otherwise)
+        source = "\n".join([f"def {name}({self._argument}):", *self._lines])
         exec(compile(source, f"<eventing {name}>", "exec"), self._names)  # noqa: S102 (of checked field names alone)
-        made: Callable[[object], Any] = self._names[name]
+        made: Callable[[Any], Any] = self._names[name]
         return made
+
+    def fields(self, depth: int, kind: type[Any], value: str) -> str:
+        """How a field of an object is written, with %s for its name."""
+        if not issubclass(kind, BaseModel):
+            return f"{value}.%s"
+        held = self._variable()  # as attributes, a model's fields take twice as long
+        self.add(depth, f"{held} = {value}.__dict__")
+        return f'{held}["%s"]'
 
     def check_fields(self, depth: int, record: Record, value: str) -> None:
         """Leave for `otherwise` what is not exact in an object's fields."""
+        written = self.fields(depth, record.kind, value)
         for name, shape in record.fields:
-            attribute = f"{value}.{name}"
+            attribute = written % name
             if isinstance(shape, Scalar) and shape.kind not in {float, Decimal, datetime}:  # looked at once
                 self._check(depth, shape, attribute)
             else:
@@ -129,25 +150,25 @@ class _Code:
     def _check(self, depth: int, shape: Shape, value: str) -> None:
         flaw = self._flaw(shape, value)
         if flaw is not None:
-            self.add(depth, f"if {flaw}: return otherwise(event)")
+            self.add(depth, f"if {flaw}: {self._otherwise}")
             return
         match shape:
             case Maybe(inner):
                 self.add(depth, f"if {value} is not None:")
                 self._check(depth + 1, inner, value)
             case Record(kind):
-                self.add(depth, f"if type({value}) is not {self._name(kind)}: return otherwise(event)")
+                self.add(depth, f"if type({value}) is not {self._name(kind)}: {self._otherwise}")
                 self.check_fields(depth, shape, value)
             case Many(inner):
                 item = self._variable()
-                self.add(depth, f"if type({value}) is not list: return otherwise(event)")
+                self.add(depth, f"if type({value}) is not list: {self._otherwise}")
                 self.add(depth, f"for {item} in {value}:")
                 self._check(depth + 1, inner, item)
             case Table(inner):
                 key, item = self._variable(), self._variable()
-                self.add(depth, f"if type({value}) is not dict: return otherwise(event)")
+                self.add(depth, f"if type({value}) is not dict: {self._otherwise}")
                 self.add(depth, f"for {key}, {item} in {value}.items():")
-                self.add(depth + 1, f"if type({key}) is not str: return otherwise(event)")
+                self.add(depth + 1, f"if type({key}) is not str: {self._otherwise}")
                 self._check(depth + 1, inner, item)
             case _:  # pragma: no cover (only proven shapes come here)
                 raise AssertionError
@@ -167,31 +188,32 @@ class _Code:
                 return None
 
     def find_nan(self, depth: int, shape: Shape, value: str) -> None:
-        """Return False where a number is not finite: subtracted from itself, it is NaN, which is true."""
+        """Leave for `otherwise` what is not finite: subtracted from itself, such a number is NaN, which is true."""
         if not _may_be_nan(shape):
             return
         match shape:
             case Scalar():
-                self.add(depth, f"if {value} - {value}: return False")
+                self.add(depth, f"if {value} - {value}: {self._otherwise}")
             case Maybe(inner):
                 self.add(depth, f"if {value} is not None:")
                 self.find_nan(depth + 1, inner, value)
             case Many(Scalar()):
-                self.add(depth, f"if not isfinite(sum({value})): return False")
+                self.add(depth, f"if not isfinite(sum({value})): {self._otherwise}")
             case Table(Scalar()):
-                self.add(depth, f"if not isfinite(sum({value}.values())): return False")
+                self.add(depth, f"if not isfinite(sum({value}.values())): {self._otherwise}")
             case Many(inner) | Table(inner):
                 variable = self._variable()
                 self.add(depth, f"for {variable} in {value}{'' if isinstance(shape, Many) else '.values()'}:")
                 self.find_nan(depth + 1, inner, variable)
-            case Record(_, fields):
+            case Record(kind, fields):
+                written = self.fields(depth, kind, value)
                 for name, inner in fields:
                     if _may_be_nan(inner):
                         variable = self._variable()
-                        self.add(depth, f"{variable} = {value}.{name}")
+                        self.add(depth, f"{variable} = {written % name}")
                         self.find_nan(depth, inner, variable)
             case _:
-                self.add(depth, f"if not is_finite({value}): return False")
+                self.add(depth, f"if not is_finite({value}): {self._otherwise}")
 
     def _variable(self) -> str:
         self._variables += 1

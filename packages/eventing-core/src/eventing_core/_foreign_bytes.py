@@ -32,7 +32,7 @@ _MARKS = {
 _CONTROLS = frozenset(range(0x20)) - frozenset(b"\t\n\r")
 
 #: Which of the first four bytes are NUL, where the first two characters are ASCII.
-_NULS = {
+_NULS: dict[tuple[bool, ...], str] = {
     (False, True, True, True): "UTF-32 (little endian)",
     (True, True, True, False): "UTF-32 (big endian)",
     (False, True, False, True): "UTF-16 (little endian)",
@@ -64,4 +64,4 @@ def _charset_of(body: bytes) -> str:
     for mark, name in _MARKS.items():
         if body.startswith(mark):
             return name
-    return _NULS.get(tuple(byte == 0 for byte in body[:4]), "")  # type: ignore[call-overload]  # shorter ones aren't there
+    return _NULS.get(tuple(byte == 0 for byte in body[:4]), "")

@@ -35,6 +35,8 @@ _HARMLESS_CONFIG = frozenset(
     }
 )
 
+_BY_ALIAS = "serialize_by_alias"
+
 _ALWAYS = frozenset({"type", "ref", "metadata"})
 
 #: Kinds of nodes that may yield NaN or an infinity.
@@ -121,6 +123,14 @@ def shape_of(schema: Node) -> Shape:
     return _Reader(definitions).read(schema["schema"] if schema["type"] == "definitions" else schema, ())
 
 
+def is_written_by_name(schema: Node) -> bool:
+    """Whether pydantic's defaults write no aliases and no computed fields, so that neither has to be turned off."""
+    return not any(
+        node.get("serialization_alias") or node.get("computed_fields") or (node.get("config") or {}).get(_BY_ALIAS)
+        for node in nodes_in(schema)
+    )
+
+
 def is_proven(shape: Shape) -> bool:
     """Whether values of that shape provably arrive as they were sent."""
     match shape:
@@ -192,7 +202,7 @@ class _Reader:
             return None
         if not _has_only(fields, "fields", "model_name", "computed_fields") or fields["type"] != "model-fields":
             return None
-        if not _is_harmless(node.get("config")) or cls.__getattr__ is not BaseModel.__getattr__:
+        if not _is_harmless(node.get("config")) or _attributes_of(cls) is not _attributes_of(BaseModel):
             return None
         named = dict(fields["fields"])
         return self._record(cls, named, within) if set(named) == set(cls.model_fields) else None
@@ -202,8 +212,8 @@ class _Reader:
         known = ("cls", "schema", "config", "post_init", "fields", "slots", "generic_origin", "frozen", "cls_name")
         if not _has_only(node, *known) or node.get("post_init") or not _is_harmless(node.get("config")):
             return None
-        known = ("fields", "dataclass_name", "computed_fields", "collect_init_only")
-        if not _has_only(arguments, *known) or arguments["type"] != "dataclass-args":
+        parts = ("fields", "dataclass_name", "computed_fields", "collect_init_only")
+        if not _has_only(arguments, *parts) or arguments["type"] != "dataclass-args":
             return None
         named = {field["name"]: field for field in arguments["fields"]}
         if set(named) != {field.name for field in dataclasses.fields(cls)}:
@@ -211,7 +221,8 @@ class _Reader:
         return self._record(cls, named, within)
 
     def _record(self, cls: type[Any], named: Mapping[str, Node], within: tuple[str, ...]) -> Shape | None:
-        plain = cls.__new__ is object.__new__ and cls.__getattribute__ is object.__getattribute__
+        own = (inspect.getattr_static(cls, name) for name in ("__new__", "__getattribute__"))
+        plain = list(own) == [inspect.getattr_static(object, name) for name in ("__new__", "__getattribute__")]
         if not plain or not all(_is_plain_field(cls, name, field, named) for name, field in named.items()):
             return None
         return Record(cls, tuple((name, self.read(field["schema"], within)) for name, field in named.items()))
@@ -269,6 +280,11 @@ def _is_harmless(config: Node | None) -> bool:
         key in _HARMLESS_CONFIG or (key == "extra_fields_behavior" and value in {"ignore", "forbid"})
         for key, value in (config or {}).items()
     )
+
+
+def _attributes_of(cls: type[Any]) -> object:
+    """What is asked for attributes that aren't there."""
+    return inspect.getattr_static(cls, "__getattr__", None)
 
 
 def _enum(node: Node) -> Shape | None:
