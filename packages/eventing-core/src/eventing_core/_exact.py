@@ -8,14 +8,28 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from decimal import Decimal
 from types import NoneType
 from typing import Any
 
 from pydantic import BaseModel
 
-from eventing_core._schema import Choice, Many, Maybe, Record, Scalar, Shape, Table, Unproven, is_proven
+from eventing_core._schema import (
+    Anything,
+    Bounded,
+    Choice,
+    Many,
+    Maybe,
+    Record,
+    Row,
+    Scalar,
+    Shape,
+    Table,
+    Unproven,
+    is_proven,
+)
+from eventing_core._structure import is_json
 
 #: JSON readers take integers of no more digits. Runs of digits are looked at from their beginning alone.
 _MOST_DIGITS = 4300
@@ -45,7 +59,7 @@ def encoder(  # noqa: PLR0913 (what an event is written and read with)
         by_name: ``to_json`` writes neither aliases nor computed fields; each argument takes 20 ns.
     """
     names = {"to_json": to_json, "validate_json": validate_json, "same": same, "otherwise": otherwise}
-    code = _Code("event", {**names, "too_long": _too_long})
+    code = _Code("event", {**names, "too_long": _too_long, "is_json": is_json})
     proven = Record(shape.kind, tuple(field for field in shape.fields if is_proven(field[1])))
     others = [name for name, _ in shape.fields if name not in dict(proven.fields)]
     code.add(1, "try:")
@@ -94,11 +108,13 @@ def decoder(
 
 def _may_be_nan(shape: Shape) -> bool:
     match shape:
-        case Scalar(kind):
+        case Scalar(kind) | Bounded(kind):
             return kind is float
+        case Anything():
+            return True
         case Unproven(may_be_nan):
             return may_be_nan
-        case Maybe(inner) | Many(inner) | Table(inner):
+        case Maybe(inner) | Many(inner) | Row(inner) | Table(inner):
             return _may_be_nan(inner)
         case Record(_, fields):
             return any(_may_be_nan(inner) for _, inner in fields)
@@ -140,7 +156,7 @@ class _Code:
         written = self.fields(depth, record.kind, value)
         for name, shape in record.fields:
             attribute = written % name
-            if isinstance(shape, Scalar) and shape.kind not in {float, Decimal, datetime}:  # looked at once
+            if isinstance(shape, Scalar) and shape.kind not in {float, Decimal, datetime, time}:  # looked at once
                 self._check(depth, shape, attribute)
             else:
                 variable = self._variable()
@@ -159,9 +175,10 @@ class _Code:
             case Record(kind):
                 self.add(depth, f"if type({value}) is not {self._name(kind)}: {self._otherwise}")
                 self.check_fields(depth, shape, value)
-            case Many(inner):
+            case Many(inner) | Row(inner):
                 item = self._variable()
-                self.add(depth, f"if type({value}) is not list: {self._otherwise}")
+                sequence = "list" if isinstance(shape, Many) else "tuple"
+                self.add(depth, f"if type({value}) is not {sequence}: {self._otherwise}")
                 self.add(depth, f"for {item} in {value}:")
                 self._check(depth + 1, inner, item)
             case Table(inner):
@@ -181,6 +198,12 @@ class _Code:
                 return None if flaw is None else f"{value} is not None and ({flaw})"
             case Choice(values):
                 return f"type({value}) is not str or {value} not in {self._name(values)}"
+            case Anything():
+                self.has_integers = True
+                return f"not is_json({value})"
+            case Bounded(kind, accepts):
+                self.has_integers = self.has_integers or kind is int
+                return f"{_scalar_flaw(kind, self._name(kind), value)} or not {self._name(accepts)}({value})"
             case Scalar(kind):
                 self.has_integers = self.has_integers or kind is int
                 return _scalar_flaw(kind, self._name(kind), value)
@@ -192,18 +215,18 @@ class _Code:
         if not _may_be_nan(shape):
             return
         match shape:
-            case Scalar():
+            case Scalar() | Bounded():
                 self.add(depth, f"if {value} - {value}: {self._otherwise}")
             case Maybe(inner):
                 self.add(depth, f"if {value} is not None:")
                 self.find_nan(depth + 1, inner, value)
-            case Many(Scalar()):
+            case Many(Scalar() | Bounded()) | Row(Scalar() | Bounded()):
                 self.add(depth, f"if not isfinite(sum({value})): {self._otherwise}")
-            case Table(Scalar()):
+            case Table(Scalar() | Bounded()):
                 self.add(depth, f"if not isfinite(sum({value}.values())): {self._otherwise}")
-            case Many(inner) | Table(inner):
+            case Many(inner) | Row(inner) | Table(inner):
                 variable = self._variable()
-                self.add(depth, f"for {variable} in {value}{'' if isinstance(shape, Many) else '.values()'}:")
+                self.add(depth, f"for {variable} in {value}{'.values()' if isinstance(shape, Table) else ''}:")
                 self.find_nan(depth + 1, inner, variable)
             case Record(kind, fields):
                 written = self.fields(depth, kind, value)
@@ -238,6 +261,8 @@ def _scalar_flaw(kind: type[Any], name: str, value: str) -> str:
         return f"{wrong} or {value} - {value}"
     if kind is Decimal:
         return f"{wrong} or not {value}.is_finite()"
+    if kind is time:
+        return f"{wrong} or {value}.tzinfo is not None or {value}.fold"
     if kind is datetime:
         return f"{wrong} or ({value}.tzinfo is not UTC and ({value}.tzinfo is not None or {value}.fold))"
     return wrong

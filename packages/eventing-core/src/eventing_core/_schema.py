@@ -10,8 +10,8 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import keyword
-from collections.abc import Mapping
-from datetime import date, datetime
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum, Flag
 from types import MemberDescriptorType, NoneType
@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
 from pydantic import BaseModel
+from pydantic_core import SchemaValidator
 
 Node: TypeAlias = Mapping[str, Any]
 
@@ -53,7 +54,7 @@ _NO_SCHEMA = frozenset(
 
 
 class Scalar(NamedTuple):
-    """A value of exactly that type; a float or Decimal is finite, a datetime naive or in UTC."""
+    """A value of exactly that type; a float or Decimal is finite, a datetime naive or in UTC, a time naive."""
 
     kind: type[Any]
 
@@ -64,6 +65,17 @@ class Choice(NamedTuple):
     values: frozenset[str]
 
 
+class Bounded(NamedTuple):
+    """A value of exactly that type which keeps within bounds."""
+
+    kind: type[Any]
+    accepts: Callable[[object], bool]
+
+
+class Anything(NamedTuple):
+    """What JSON has itself: strings, numbers, booleans, None, and lists and string-keyed dictionaries of these."""
+
+
 class Maybe(NamedTuple):
     """None, or that."""
 
@@ -72,6 +84,12 @@ class Maybe(NamedTuple):
 
 class Many(NamedTuple):
     """A list of that."""
+
+    inner: Shape
+
+
+class Row(NamedTuple):
+    """A tuple of that, of any length."""
 
     inner: Shape
 
@@ -95,7 +113,7 @@ class Unproven(NamedTuple):
     may_be_nan: bool
 
 
-Shape: TypeAlias = Scalar | Choice | Maybe | Many | Table | Record | Unproven
+Shape: TypeAlias = Scalar | Choice | Bounded | Anything | Maybe | Many | Row | Table | Record | Unproven
 
 _SCALARS: dict[str, type[Any]] = {
     "str": str,
@@ -106,14 +124,24 @@ _SCALARS: dict[str, type[Any]] = {
     "uuid": UUID,
     "date": date,
     "datetime": datetime,
+    "time": time,
+    "timedelta": timedelta,
+    "bytes": bytes,
     "decimal": Decimal,
+}
+
+#: Constraints that say no or yes, and change nothing.
+_BOUNDS: dict[str, frozenset[str]] = {
+    **dict.fromkeys(("int", "float"), frozenset({"gt", "ge", "lt", "le", "multiple_of"})),
+    "str": frozenset({"min_length", "max_length"}),
+    "decimal": frozenset({"gt", "ge", "lt", "le", "multiple_of", "max_digits", "decimal_places"}),
 }
 
 #: Keys that a scalar's node may have. JSON has these four types itself, so strictness changes nothing.
 _SCALAR_KEYS: dict[str, frozenset[str]] = {
     **dict.fromkeys(("str", "bool", "int"), frozenset({"strict"})),
     "float": frozenset({"strict", "allow_inf_nan"}),
-    "datetime": frozenset({"microseconds_precision"}),
+    **dict.fromkeys(("datetime", "time", "timedelta"), frozenset({"microseconds_precision"})),
 }
 
 
@@ -136,7 +164,7 @@ def is_proven(shape: Shape) -> bool:
     match shape:
         case Unproven():
             return False
-        case Maybe(inner) | Many(inner) | Table(inner):
+        case Maybe(inner) | Many(inner) | Row(inner) | Table(inner):
             return is_proven(inner)
         case Record(_, fields):
             return all(is_proven(inner) for _, inner in fields)
@@ -163,8 +191,7 @@ class _Reader:
         if len(within) > _DEEPEST:
             return None
         if kind in _SCALARS:
-            proven = _ALWAYS | _SCALAR_KEYS.get(kind, frozenset()) >= set(node)
-            return Scalar(_SCALARS[kind]) if proven else None
+            return _scalar(node)
         match kind:
             case "enum":
                 return _enum(node)
@@ -178,6 +205,12 @@ class _Reader:
                 return self._default(node, within)
             case "list":
                 return Many(self.read(node["items_schema"], within)) if _has_only(node, "items_schema") else None
+            case "tuple":
+                proven = _has_only(node, "items_schema", "variadic_item_index") and len(node["items_schema"]) == 1
+                is_row = proven and node.get("variadic_item_index") == 0
+                return Row(self.read(node["items_schema"][0], within)) if is_row else None
+            case "any":
+                return Anything() if _has_only(node) else None
             case "dict":
                 proven = _has_only(node, "keys_schema", "values_schema") and "values_schema" in node
                 if not proven or self._proven(node["keys_schema"], within) != Scalar(str):
@@ -285,6 +318,17 @@ def _is_harmless(config: Node | None) -> bool:
 def _attributes_of(cls: type[Any]) -> object:
     """What is asked for attributes that aren't there."""
     return inspect.getattr_static(cls, "__getattr__", None)
+
+
+def _scalar(node: Node) -> Shape | None:
+    kind = node["type"]
+    rest = set(node) - _ALWAYS - _SCALAR_KEYS.get(kind, frozenset())
+    if not rest:
+        return Scalar(_SCALARS[kind])
+    if not rest <= _BOUNDS.get(kind, frozenset()):
+        return None
+    schema: Any = node
+    return Bounded(_SCALARS[kind], SchemaValidator(schema).isinstance_python)
 
 
 def _enum(node: Node) -> Shape | None:

@@ -31,6 +31,9 @@ OTHERS = (PurePath, ipaddress._IPAddressBase, re.Pattern, Fraction, Url, MultiHo
 
 EXACT_ATOMS = frozenset(ATOMS)
 
+#: Types that JSON has itself, and of which each value can be written.
+_JSON = frozenset({str, int, bool, NoneType})
+
 
 def field_names(kind: type[Any]) -> list[str]:
     """The fields of a class."""
@@ -91,6 +94,33 @@ def find_nan(value: object, excluded: Mapping[type[Any], frozenset[str]], path: 
         if found is not None:
             return found
     return None
+
+
+def all_strings(keys: Iterable[Any]) -> bool:
+    """Whether all are strings, and of no subclass."""
+    for key in keys:  # noqa: SIM110 (a generator takes twice as long)
+        if type(key) is not str:
+            return False
+    return True
+
+
+def is_json(value: Any, levels: int = 100) -> bool:
+    """Whether a value is what JSON is read as, and not nested too deeply for readers."""
+    kind = type(value)
+    if kind in _JSON:
+        return True
+    if kind is dict:
+        if not all_strings(value):
+            return False
+        items = value.values()
+    elif kind is list:
+        items = value
+    else:
+        return kind is float and value - value == 0.0
+    for item in items:  # noqa: SIM110 (a generator takes twice as long)
+        if type(item) not in _JSON and not (levels and is_json(item, levels - 1)):
+            return False
+    return True
 
 
 def print_of(value: Any) -> object:  # noqa: C901, PLR0911, PLR0912 (one for each kind)
