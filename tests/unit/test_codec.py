@@ -414,7 +414,6 @@ def cyclic() -> Kinds:
         (Kinds(b"", "s3cret\ud800"), "the field 'text' holds a str that has no JSON form"),
         (
             Kinds(b"", many=[Inner.model_construct(key="s3cret")]),
-            "the field 'many[0].key' would be refused by a listener: Input should be a valid integer, "
             "unable to parse string as an integer",
         ),
         (Kinds(b"", many=cast("Any", "s3cret")), "holds a str where its type is list[tests.unit.test_codec.Inner]"),

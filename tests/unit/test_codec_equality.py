@@ -17,13 +17,13 @@ from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Generic, Literal, NamedTuple, TypeVar, cast
+from typing import Annotated, Any, ClassVar, Generic, Literal, NamedTuple, NotRequired, TypeVar, cast
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pydantic.dataclasses
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import (
     AfterValidator,
@@ -43,14 +43,16 @@ from pydantic import (
     SecretStr,
     SerializeAsAny,
     StringConstraints,
+    TypeAdapter,
     computed_field,
+    create_model,
     field_serializer,
     field_validator,
     model_serializer,
     model_validator,
 )
 from pydantic_core import core_schema
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 from eventing_core import (
     DeclarationError,
@@ -64,6 +66,7 @@ from eventing_core import (
 )
 from eventing_core._codec import Codec
 from eventing_core._event import describe_event
+from eventing_core._schema import is_proven, shape_of
 from eventing_core.memory import MemoryProvider
 
 T = TypeVar("T")
@@ -80,10 +83,11 @@ def short(value: object) -> str:
 
 
 def with_field(annotation: Any, value: Any) -> Any:
-    return event()(dataclasses.make_dataclass("OneField", [("x", annotation)]))(value)
+    made: Any = dataclasses.make_dataclass("OneField", [("x", annotation)])
+    return event()(made)(value)
 
 
-def picture(value: Any) -> object:
+def picture(value: Any) -> object:  # noqa: PLR0911 (one for each kind)
     """What a value is made of, down to types, without anybody's ``__eq__``: written apart from the code under test."""
     kind = type(value)
     if isinstance(value, BaseModel):
@@ -194,7 +198,7 @@ ARRIVE: list[tuple[Any, Any]] = [
     (Plain, Plain.NUMBER),
     (Flags, Flags.A | Flags.B),
     (Literal[Shade.RED], Shade.RED),
-    (Literal["a", 1, None], 1),
+    (Literal["a", 1] | None, 1),
     (int | str, "1"),
     (str | int, 1),
     (float | int, 1),
@@ -455,7 +459,7 @@ class DateBox(Boxed[date]):
 
 @dataclass
 class Stripping:
-    __pydantic_config__ = ConfigDict(str_strip_whitespace=True)  # type: ignore[misc]
+    __pydantic_config__ = ConfigDict(str_strip_whitespace=True)
     a: str
 
 
@@ -650,7 +654,7 @@ WHOLE: list[Any] = [
     Extra.model_validate({"a": 1, "b": [2], "c": None}),
     Partly(a=1),
     Linked(a=1),
-    Twins(a=1, b=2),
+    Twins.model_construct(a=1, b=2),
     Aliased(orderId=1),
     Deprecated.model_construct(a=1, b=timedelta(0)),
     Numbers([1]),
@@ -717,7 +721,7 @@ def test_events_that_would_arrive_different_are_refused_with_the_field(sent: Any
 
 def test_what_is_left_out_on_purpose_is_not_compared() -> None:
     sent = LeftOut(a=1, b=5, c=[1.5])
-    sent._d = 7  # noqa: SLF001 (what this is about)
+    sent._d = 7
     assert sent.e == 3
     codec = codec_of(LeftOut)
     assert codec.encode(sent) == b'{"a":1}'
@@ -812,6 +816,13 @@ class Everything:
     maybe: int | None
     many: list[float | None]
     table: dict[str, list[Person]]
+    length: timedelta
+    clock: time
+    raw: bytes
+    row: tuple[int, ...]
+    anything: Any
+    bounded: Annotated[int, Field(ge=0)]
+    brief: Annotated[str, Field(max_length=8)]
 
 
 class EverythingVerified(BaseModel):
@@ -840,6 +851,11 @@ EVERYTHING = st.builds(
     moment=MOMENTS,
     many=st.lists(st.none() | FINITE, max_size=3),
     table=st.dictionaries(TEXT, st.lists(st.builds(Person, TEXT), max_size=2), max_size=2),
+    clock=st.times().map(lambda clock: clock.replace(fold=0)),
+    raw=TEXT.map(str.encode),
+    anything=ANYTHING,
+    bounded=st.integers(0),
+    brief=TEXT,
 )
 VERIFIED = st.builds(
     EverythingVerified.model_construct,
@@ -856,6 +872,7 @@ WILD = st.one_of(
 )
 
 
+@settings(max_examples=60)
 @given(EVERYTHING | VERIFIED)
 def test_any_value_of_the_types_arrives_equal(sent: Any) -> None:
     codec = CODECS[type(sent)]
@@ -869,6 +886,7 @@ def test_any_value_of_the_types_arrives_equal(sent: Any) -> None:
         assert picture(codec.decode(body)) == picture(sent)
 
 
+@settings(max_examples=60)
 @given(st.sampled_from([one.name for one in dataclasses.fields(Everything)]), WILD, EVERYTHING)
 def test_any_value_of_any_type_arrives_equal_or_is_refused_with_its_field(name: str, value: Any, sent: Any) -> None:
     setattr(sent, name, value)
@@ -886,6 +904,50 @@ def test_any_value_of_any_type_arrives_equal_or_is_refused_with_its_field(name: 
 
 CODECS = {cls: codec_of(cls) for cls in (Everything, EverythingVerified)}
 
+# -- what is read back, and what needn't be ---------------------------------------------------------------------------
+
+
+@dataclass
+class Line:
+    sku: str
+    note: str | None = None
+    tags: list[str] | None = None
+
+
+@dataclass
+class Order:
+    lines: list[Line] = field(default_factory=list)
+    by_name: dict[str, list[Line]] | None = None
+
+
+class Camel(BaseModel):
+    model_config = ConfigDict(alias_generator=str.upper, populate_by_name=True, extra="forbid", frozen=True)
+    order_id: int
+    lines: tuple[Line, ...] = ()
+
+
+def is_read_back(cls: type[Any]) -> bool:
+    return not is_proven(shape_of(TypeAdapter(cls).core_schema))
+
+
+@pytest.mark.parametrize("cls", [Person, Line, Order, Camel, Everything, Slotted, Boxed[int], Box[date]])
+def test_plain_classes_are_not_read_back(cls: type[Any]) -> None:
+    assert not is_read_back(cls)
+
+
+def test_deep_and_wide_classes_arrive_equal() -> None:
+    kind: Any = int
+    value: Any = 1
+    for _ in range(40):
+        kind, value = list[kind], [value]
+    arrives_equal(with_field(kind, value))
+    wide: Any = create_model("Wide", x=(int, 1))
+    for _ in range(4):
+        fields: Any = {f"f{number}": (wide, wide()) for number in range(9)}
+        wide = create_model("Wide", **fields)
+    arrives_equal(event()(wide)())
+
+
 # -- warnings --------------------------------------------------------------------------------------------------------
 
 
@@ -895,7 +957,7 @@ def test_other_threads_in_catch_warnings_change_nothing_and_filters_are_left_alo
     codec = codec_of(Everything)
     good = Everything(
         *("a", True, 1, 1.0, UUID(int=1), date(2026, 1, 1), Decimal(1), datetime(2026, 1, 1), Shade.RED, "a", None, []),
-        table={},
+        *({}, timedelta(0), time(0), b"", (), None, 1, ""),
     )
     wrong = dataclasses.replace(good, number=cast("Any", "1"))
     stop = threading.Event()
@@ -992,7 +1054,7 @@ TEXT_BODY = '{"name":"Zürich"}'
 
 def test_a_byte_order_mark_is_tolerated() -> None:
     assert codec_of(Person).decode(b"\xef\xbb\xbf" + TEXT_BODY.encode()) == Person("Zürich")
-    with pytest.raises(DecodeError, match="name: Field required|name"):
+    with pytest.raises(DecodeError, match="name: Field required"):
         codec_of(Person).decode(b"\xef\xbb\xbf{}")
 
 

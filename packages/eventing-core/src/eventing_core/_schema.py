@@ -23,8 +23,11 @@ from pydantic_core import SchemaValidator
 
 Node: TypeAlias = Mapping[str, Any]
 
-#: Nodes within nodes that become blocks within blocks of generated code, of which Python allows twenty.
-_DEEPEST = 6
+#: Containers and records within each other: they become loops within loops, of which Python allows twenty.
+_DEEPEST = 15
+
+#: Nodes of one class, with those of the classes in it: each becomes code.
+_MOST_NODES = 1000
 
 #: Configuration that changes neither what is written of an exactly typed value nor what is read of it.
 _HARMLESS_CONFIG = frozenset(
@@ -175,6 +178,7 @@ def is_proven(shape: Shape) -> bool:
 class _Reader:
     def __init__(self, definitions: Mapping[str, Node]) -> None:
         self._definitions = definitions
+        self._nodes = 0
 
     def read(self, node: Node, within: tuple[str, ...]) -> Shape:
         shape = self._proven(node, within)
@@ -187,8 +191,10 @@ class _Reader:
             if not _has_only(node, "schema_ref") or target in within:  # recursive: as deep as its values
                 return None
             return self._proven(self._definitions[target], within)
-        within = (*within, node.get("ref", ""))
-        if len(within) > _DEEPEST:
+        if "ref" in node or kind in _CONTAINERS:
+            within = (*within, node.get("ref", ""))
+        self._nodes += 1
+        if len(within) > _DEEPEST or self._nodes > _MOST_NODES:
             return None
         if kind in _SCALARS:
             return _scalar(node)
