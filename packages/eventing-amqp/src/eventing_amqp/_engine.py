@@ -92,6 +92,7 @@ SIGNATURES = {
     "pn_transport_bind": "ipp",
     "pn_transport_close_tail": "ip",
     "pn_transport_condition": "pp",
+    "pn_transport_get_remote_idle_timeout": "up",
     "pn_transport_peek": "yppz",
     "pn_transport_pending": "yp",
     "pn_transport_pop": "vpz",
