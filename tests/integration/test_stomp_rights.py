@@ -38,10 +38,11 @@ LACKS = {
     "reader": ("send", "Closed.#"),
     "writer": ("consume", "Closed.#"),
     "unmanaged": ("manage", "activemq.management"),
-    "no-reply-address": ("createAddress", "eventing.replies.#"),
-    "no-reply-queue": ("createNonDurableQueue", "eventing.replies.#"),
-    "no-replies": ("consume", "eventing.replies.#"),
-    "unanswered": ("send", "eventing.replies.#"),
+    "unnotified": ("consume", "activemq.notifications"),
+    "no-reply-address": ("createAddress", "activemq.management.#"),
+    "no-reply-queue": ("createNonDurableQueue", "activemq.management.#"),
+    "no-replies": ("consume", "activemq.management.#"),
+    "unanswered": ("send", "activemq.management.#"),
 }
 
 

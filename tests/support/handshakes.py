@@ -32,9 +32,7 @@ def begin_frame() -> bytes:
     return frame(0, b"\x00\x53\x11\xc0" + bytes((len(fields) + 1, 4)) + fields)
 
 
-def introduction(
-    kind: str, product: bytes, mechanism: bytes = b"ANONYMOUS", idle_time_out: int | None = None
-) -> bytes:
+def introduction(kind: str, product: bytes, mechanism: bytes = b"ANONYMOUS", idle_time_out: int | None = None) -> bytes:
     """How a broker of that name lets a client in: over AMQP by that mechanism."""
     if kind == "stomp":
         name = b"server:" + product + b"/1.0.0\n" if product else b""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -131,9 +130,7 @@ def test_what_waits_in_the_socket_is_heard_before_a_peer_counts_as_dead(connect:
 
 
 @pytest.mark.parametrize("idle_time_out", [200, 3000, 30_000])
-def test_it_beats_twice_as_often_as_the_peer_wants(
-    connect: Callable[..., Peer], clock: Clock, idle_time_out: int
-):
+def test_it_beats_twice_as_often_as_the_peer_wants(connect: Callable[..., Peer], clock: Clock, idle_time_out: int):
     peer = connect(heartbeat=1000.0, idle_time_out=idle_time_out)
     half = idle_time_out / 2000
     began = clock.now

@@ -419,28 +419,23 @@ class AmqpGeneration(Generation):
         self._senders.add(link)
         return self._attach(link, lib.pn_link_target(link), address, capability, handler)
 
-    def receiver(self, address: str, capability: str, handler: LinkHandler) -> int:
-        """Attach a receiver; without an address the broker makes one that lives as long as the link."""
+    def receiver(self, address: str, capability: str, handler: LinkHandler, selector: str = "") -> int:
+        """Attach a receiver; with a selector it gets only the messages that match."""
         lib = self.lib
         link: int = lib.pn_receiver(self._session, f"receive-{next(self._names)}-{address}".encode())
-        return self._attach(link, lib.pn_link_source(link), address, capability, handler)
+        source = lib.pn_link_source(link)
+        if selector:
+            self.engine.set_selector(source, selector)
+        return self._attach(link, source, address, capability, handler)
 
     def _attach(self, link: int, terminus: int, address: str, capability: str, handler: LinkHandler) -> int:
         lib = self.lib
-        if address:
-            lib.pn_terminus_set_address(terminus, address.encode())
-        else:
-            lib.pn_terminus_set_dynamic(terminus, True)  # noqa: FBT003 (a C function)
+        lib.pn_terminus_set_address(terminus, address.encode())
         if capability:
             self.engine.set_capability(terminus, capability)
         self._links[link] = handler
         lib.pn_link_open(link)
         return link
-
-    def remote_address(self, link: int) -> str:
-        """The address that the broker made for a receiver."""
-        address: bytes | None = self.lib.pn_terminus_get_address(self.lib.pn_link_remote_source(link))
-        return (address or b"").decode()
 
     def close_link(self, link: int) -> None:
         """Close our end; the handler is told when the peer has closed its own."""
