@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import ssl
 import struct
@@ -318,6 +319,15 @@ def test_heartbeats_are_as_agreed(
         assert gaps
         # Twice as often, so that one that is late does no harm.
         assert all(gap == pytest.approx(ours / 2) for gap in gaps)
+
+
+@pytest.mark.parametrize("theirs", ["x,y", "-1000,-1000", "nan,nan", "1e3,1e3"])
+def test_heartbeats_that_cant_be_read_are_none(connect: Callable[..., Peer], theirs: str):
+    peer = connect().welcome(**{"heart-beat": theirs})
+    assert peer.opened == 1
+    assert peer.generation.failure is None
+    peer.generation.tick()
+    assert peer.generation.next_tick == math.inf
 
 
 def test_nothing_is_sent_where_something_was(connect: Callable[..., Peer], clock: Clock):

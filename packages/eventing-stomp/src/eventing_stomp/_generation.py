@@ -293,10 +293,10 @@ class StompGeneration(Generation):
         self.next_tick = pulse.next
 
     def _agree_on_heartbeats(self, theirs: str) -> None:
-        can, wants = [float(part or 0) / 1000 for part in (theirs or "0,0").split(",")]
+        can, wants = _intervals(theirs)
         wish = self._config.heartbeat
         # Artemis ends a connection by its own measure, which it tells; the specification has the slower one hold.
-        self._pulse.agree(beats=min(wish, wants), hears=max(wish, can) if can else 0.0)
+        self._pulse.agree(beats=min(wish, wants), hears=max(wish, can) if can > 0 else 0.0)
         self.next_tick = 0.0
 
     # -- frames -------------------------------------------------------------------------------------------------------
@@ -438,6 +438,15 @@ class StompGeneration(Generation):
         self._asked.clear()
         self._requests.clear()
         self.arrivals.clear()
+
+
+def _intervals(text: str) -> tuple[float, float]:
+    """How often a peer can send a heartbeat, and wants one, in seconds; 0: not at all. Of what can't be read, too."""
+    try:
+        can, wants = (int(part) / 1000 for part in text.split(","))
+    except ValueError:
+        return 0.0, 0.0
+    return can, wants
 
 
 def _has(producer: object, name: str) -> bool:

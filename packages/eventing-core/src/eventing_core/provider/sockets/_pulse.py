@@ -29,8 +29,8 @@ class Pulse:
         We beat twice as often as the peer wants, so that one late heartbeat does no harm; and the peer may miss one of
         its own: it is dead after two intervals without a byte.
         """
-        self._beat = max(_SHORTEST, beats / 2) if beats else float("inf")
-        self.limit = 2 * hears if hears else float("inf")
+        self._beat = max(_SHORTEST, beats / 2) if beats > 0 else float("inf")
+        self.limit = 2 * hears if hears > 0 else float("inf")
 
     def must_beat(self, now: float) -> bool:
         """Whether nothing has left for too long. Yes is said once: the heartbeat is taken to leave now."""
