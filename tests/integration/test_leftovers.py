@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from eventing_core.errors import UnroutedError
-from examples.artemis import Artemis
+from examples.artemis import Artemis, User
 from tests.support.bench import Bench, opened
 from tests.support.plain import PlainClient
 from tests.support.processes import StartWorker
@@ -123,3 +123,15 @@ def test_answers_of_one_connection_reach_no_other(private_artemis: Artemis, uniq
             sent = [bench.send("a") for bench in benches]
             errors = [done.wait(1)[0][1] for done in sent]
             assert [isinstance(error, UnroutedError) for error in errors] == [False, True, False, True, False]
+
+
+@pytest.mark.usefixtures("kind")
+def test_a_user_who_may_delete_nothing_leaves_nothing(make_artemis: Callable[..., Artemis]):
+    rights = {"send", "consume", "manage", "createAddress", "createDurableQueue", "createNonDurableQueue"}
+    user = User(name="narrow", password="secret", permissions=frozenset(rights))
+    broker = make_artemis(users=[user])
+    with PlainClient(broker) as plain:
+        leftovers = Leftovers(plain)
+        with opened(broker, "narrow", user="narrow", password="secret") as bench:
+            use(bench)
+        wait_for_nothing_else(leftovers, bench)

@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 from proton import Message
 
+from eventing_core import EventManager
 from eventing_core.errors import UnroutedError
 from eventing_core.provider import Destination
 from examples.artemis import Artemis, User
 from tests.support.bench import Bench, accepting, opened
 from tests.support.plain import PlainClient
 from tests.support.waiting import until
+from tests.support.workers import event_named
 
 CORE = "{urn:activemq:core}"
 
@@ -252,3 +254,25 @@ def test_an_anycast_queue_that_somebody_reads_is_not_complained_of(
         # Answers come in order: that about the queues has come before this one's.
         bench.put("a")
         assert "anycast" not in caplog.text
+
+
+# -- the manager's warning --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("kind")
+def test_a_manager_warns_each_time_that_an_event_loses_its_last_queue(
+    broker: Artemis, plain: PlainClient, unique: Callable[[str], str], caplog: pytest.LogCaptureFixture
+):
+    bench = Bench(broker, unique("m"))
+    event_type = event_named(bench.topic.topic)
+    with EventManager(bench.provider, listeners=[], pipelines=[]) as manager:
+        for times in (1, 2):
+            queue = make_queue(plain, bench, "Listener")
+            manager.send_event(event_type(number=1))
+            plain.manage("broker", "destroyQueue", queue)
+            began = time.monotonic()
+            while caplog.text.count(f"no queue for the event {bench.topic.topic}") < times:
+                manager.send_event(event_type(number=2))
+                assert time.monotonic() - began < NOTICED
+            manager.send_event(event_type(number=3))
+    assert caplog.text.count(f"no queue for the event {bench.topic.topic}") == 2

@@ -183,6 +183,26 @@ def test_who_gets_no_answer_waits_for_none_again(world: World, kind: str, value:
     assert world.routes.has(ADDRESS)
 
 
+def test_a_broker_that_did_not_answer_is_asked_again_and_nobody_waits_for_it(world: World):
+    world.ask()
+    world.management.answer("QueueNames", None, "silent")
+    assert world.answers == [True]
+    world.wait(61)
+    assert world.routes.has(ADDRESS)
+    world.management.answer("QueueNames", None, "silent")
+    world.wait(61)
+    world.management.answer("QueueNames", [])
+    assert not world.routes.has(ADDRESS)
+    world.wait(3600)
+    assert world.management.waiting == []
+    # With the connection that ends.
+    world.ask()
+    world.management.answer("QueueNames", None, "silent")
+    world.routes.lost()
+    world.wait(3600)
+    assert world.management.waiting == []
+
+
 def test_an_address_that_management_does_not_know_has_no_queues(world: World):
     world.ask()
     world.management.answer("QueueNames", "AMQ229203: Address Does Not Exist", "failed")

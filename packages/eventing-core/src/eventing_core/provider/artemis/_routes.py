@@ -21,6 +21,9 @@ _log = logging.getLogger("eventing.sockets")
 #: come, and what a busy machine takes to notice, that is less than the five seconds that are promised.
 _HOLDS = 4.0
 
+#: When an address is asked about again whose question was not answered, in seconds; nobody waits for that.
+_AGAIN = 60.0
+
 #: How long a new anycast queue may be without a consumer before it is warned of, in seconds.
 _SETTLES = 1.0
 
@@ -53,7 +56,7 @@ class Knowledge:
 
     def __init__(self) -> None:
         self.routed: set[str] = set()
-        #: Those of which it can't be told, for as long as the connection lasts.
+        #: Those of which it can't be told, until an answer tells it.
         self._assumed: set[str] = set()
         self._asking: dict[str, list[Answer]] = {}
         #: Those whose answer, on its way, may be from before a change.
@@ -73,7 +76,11 @@ class Knowledge:
         self._outdated.discard(address)
         if routed is None:
             self._assumed.add(address)
-        if routed is not False:
+        else:
+            self._assumed.discard(address)
+        if routed is False:
+            self.routed.discard(address)
+        else:
             self.routed.add(address)
         for answer in self._asking.pop(address, ()):
             answer(routed is not False)
@@ -109,6 +116,7 @@ class Routes:
         self._known = Knowledge()
         self._listened: set[str] = set()
         self._looks: dict[str, Timer] = {}
+        self._unanswered: dict[str, Timer] = {}
         self._expiry: Timer | None = None
         self._begun = False
         self._following = False
@@ -136,15 +144,18 @@ class Routes:
     def lost(self) -> None:
         """The connection is gone: nobody is told any more."""
         self._known.lost()
-        for timer in (self._expiry, *self._looks.values()):
+        for timer in (self._expiry, *self._looks.values(), *self._unanswered.values()):
             if timer is not None:
                 timer.cancel()
         self._looks.clear()
+        self._unanswered.clear()
 
     # -- what the broker is asked --------------------------------------------------------------------------------------
 
     def _ask(self, address: str) -> None:
         def named(reply: Reply) -> None:
+            if reply.kind == "silent":
+                self._unanswered[address] = self._management.loop.call_in(_AGAIN, lambda: self._ask(address))
             if reply.kind != "done":
                 # An unknown address has no queues. Of what the user has no right to nothing can be told.
                 self._answered(address, routed=False if _is_unknown(reply) else None)
