@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from proton import Message
 from eventing_core import EventManager
 from eventing_core.errors import UnroutedError
 from eventing_core.provider import Destination
+from eventing_core.provider.artemis._routes import Routes
 from examples.artemis import Artemis, User
 from tests.support.bench import Bench, accepting, opened
 from tests.support.plain import PlainClient
@@ -169,6 +170,34 @@ def test_a_subscription_to_notifications_that_is_lost_is_made_up_for(sender: Ben
         plain.manage("broker", "destroyQueue", row["name"], True)
     plain.manage("broker", "destroyQueue", queue)
     wait_unrouted(sender)
+
+
+@pytest.mark.usefixtures("kind")
+def test_connections_that_come_and_go_wake_nobody(
+    broker: Artemis, plain: PlainClient, unique: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+):
+    told: list[tuple[Routes, Mapping[str, Any]]] = []
+    inherited = Routes.notified
+
+    def notified(self: Routes, properties: Mapping[str, Any]) -> None:
+        told.append((self, properties))
+        inherited(self, properties)
+
+    monkeypatch.setattr(Routes, "notified", notified)
+    with opened(broker, unique("quiet")) as bench:
+        queue = make_queue(plain, bench, "Listener")
+        bench.put("a")
+        until(lambda: len(told) == 1, "its own subscription is told of")
+        routes = told[0][0]
+        for _ in range(5):
+            # Of ours, which ask and follow, and of another client, whose answers come to an address of its own.
+            with opened(broker, unique("other")) as other, PlainClient(broker) as client:
+                other.put("a", to=bench.topic)
+                client.queue(queue)
+        plain.manage("broker", "destroyQueue", queue)
+        until(lambda: len([one for one, _ in told if one is routes]) > 1, "the queue's end is told of")
+        mine = [properties["_AMQ_Address"] for one, properties in told if one is routes]
+        assert mine[1:] == [bench.topic.topic]
 
 
 @pytest.mark.usefixtures("kind")

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
-from eventing_core.provider.artemis._management import Management, Reply
+from eventing_core.provider.artemis._management import NOTIFICATIONS, Management, Reply
 from eventing_core.provider.sockets import Timer
 
 _log = logging.getLogger("eventing.sockets")
@@ -245,7 +245,7 @@ def selector_of(name: str) -> str:
     return (
         f"((_AMQ_NotifType = '{_REMOVED}' OR (_AMQ_NotifType = '{_ADDED}' AND _AMQ_RoutingName = _AMQ_Address)) "
         "AND _AMQ_Address NOT LIKE 'activemq.%' AND _AMQ_Address NOT LIKE '________-____-____-____-____________') "
-        f"OR (_AMQ_NotifType = '{_ADDED}' AND _AMQ_FilterString LIKE '%{name}%')"
+        f"OR (_AMQ_NotifType = '{_ADDED}' AND _AMQ_Address = '{NOTIFICATIONS}' AND _AMQ_FilterString LIKE '%{name}%')"
     )
 
 
