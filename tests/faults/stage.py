@@ -79,9 +79,9 @@ class Stage:
         words = ("--rounds", str(self.terms.rounds), "--concurrency", str(self.terms.concurrency))
         return self.worker(name, "listen", *words, *options, EVENT, self.terms.folder, *self.queues, **settings)
 
-    def send(self, count: int, *, pace: float = 0.0, **settings: Any) -> Worker:
+    def send(self, count: int, *, pace: float = 0.0, unrouted: str = "warn", **settings: Any) -> Worker:
         """Start a process that sends so many events, as fast as it can; with 0, until its input ends."""
-        words = ("--count", str(count), "--pace", str(pace))
+        words = ("--count", str(count), "--pace", str(pace), "--unrouted", unrouted)
         return self.worker("sender", "send", *words, EVENT, self.terms.folder, **settings)
 
     def handled_count(self) -> int:

@@ -33,15 +33,18 @@ RIGHTS = frozenset(
     }
 )
 
+MANAGEMENT = "activemq.management"
+
 #: Users, by the one right that each lacks, and where.
 LACKS = {
     "reader": ("send", "Closed.#"),
     "writer": ("consume", "Closed.#"),
     "unmanaged": ("manage", "activemq.management"),
-    "no-reply-address": ("createAddress", "eventing.replies.#"),
-    "no-reply-queue": ("createNonDurableQueue", "eventing.replies.#"),
-    "no-replies": ("consume", "eventing.replies.#"),
-    "unanswered": ("send", "eventing.replies.#"),
+    "unnotified": ("consume", "activemq.notifications"),
+    "no-reply-address": ("createAddress", "activemq.management.#"),
+    "no-reply-queue": ("createNonDurableQueue", "activemq.management.#"),
+    "no-replies": ("consume", "activemq.management.#"),
+    "unanswered": ("send", "activemq.management.#"),
 }
 
 
@@ -149,7 +152,9 @@ def test_a_listener_without_the_right_to_it_fails_alone(narrow: Artemis, unique:
         assert len(refused.states.items()) == 1
 
 
-@pytest.mark.parametrize("user", [user for user, (_, where) in LACKS.items() if where != "Closed.#"])
+@pytest.mark.parametrize(
+    "user", [user for user, (_, where) in LACKS.items() if where.startswith("activemq.management")]
+)
 def test_without_a_right_that_management_needs_all_works_without_it(
     narrow: Artemis, unique: Callable[[str], str], caplog: pytest.LogCaptureFixture, user: str
 ):
@@ -162,6 +167,25 @@ def test_without_a_right_that_management_needs_all_works_without_it(
         assert connections(bench) <= 4
         assert caplog.text.count("management is closed") == 1
         assert caplog.text.count("may not have temporary queues") == (1 if user.startswith("no-") else 0)
+
+
+def test_without_notifications_all_works_after_one_more_connection(
+    narrow: Artemis, unique: Callable[[str], str], caplog: pytest.LogCaptureFixture
+):
+    event = unique("Open.Event")
+    with opened(narrow, "unnotified", user="unnotified", password="secret") as bench:
+        recorder = accepting(bench.listen_active(queue_of(event), window=10))
+        for number in range(3):
+            bench.put("a", to=topic_of(event))
+            recorder.wait(number + 1)
+        assert connections(bench) == 2
+        assert caplog.text.count("may not follow the broker's notifications") == 1
+        assert "management is closed" not in caplog.text
+        narrow.restart()
+        bench.connected.until(lambda seen: len(seen) >= 5 and seen[-1][0], "it is connected again")
+        bench.put("a", to=topic_of(event))
+        # It is not tried again.
+        assert connections(bench) == 3
 
 
 def manager_of(broker: Artemis, user: str, *listeners: Any) -> EventManager:

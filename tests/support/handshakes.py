@@ -16,11 +16,13 @@ def frame(kind: int, performative: bytes) -> bytes:
     return (8 + len(performative)).to_bytes(4) + b"\x02" + bytes((kind,)) + b"\x00\x00" + performative
 
 
-def open_frame(product: bytes) -> bytes:
+def open_frame(product: bytes, idle_time_out: int | None = None) -> bytes:
+    """What the peer says first; it wants to hear something every ``idle_time_out`` milliseconds."""
     key = b"\xa3\x07product"
     properties = key + b"\xa1" + bytes((len(product),)) + product
     properties = b"\xc1" + bytes((len(properties) + 1, 2)) + properties
-    fields = b"\xa1\x01x" + b"\x40" * 8 + properties
+    idle = b"\x40" if idle_time_out is None else b"\x70" + idle_time_out.to_bytes(4)
+    fields = b"\xa1\x01x" + b"\x40" * 3 + idle + b"\x40" * 4 + properties
     return frame(0, b"\x00\x53\x10\xc0" + bytes((len(fields) + 1, 10)) + fields)
 
 
@@ -30,7 +32,7 @@ def begin_frame() -> bytes:
     return frame(0, b"\x00\x53\x11\xc0" + bytes((len(fields) + 1, 4)) + fields)
 
 
-def introduction(kind: str, product: bytes, mechanism: bytes = b"ANONYMOUS") -> bytes:
+def introduction(kind: str, product: bytes, mechanism: bytes = b"ANONYMOUS", idle_time_out: int | None = None) -> bytes:
     """How a broker of that name lets a client in: over AMQP by that mechanism."""
     if kind == "stomp":
         name = b"server:" + product + b"/1.0.0\n" if product else b""
@@ -39,7 +41,7 @@ def introduction(kind: str, product: bytes, mechanism: bytes = b"ANONYMOUS") -> 
     mechanisms = b"\x00\x53\x40\xc0" + bytes((len(offer),)) + offer
     outcome = b"\x00\x53\x44\xc0\x03\x01\x50\x00"
     answer = b"AMQP\x03\x01\x00\x00" + frame(1, mechanisms) + frame(1, outcome) + b"AMQP\x00\x01\x00\x00"
-    return answer + open_frame(product)
+    return answer + open_frame(product, idle_time_out)
 
 
 class Gate:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -51,12 +53,20 @@ class PlainClient:
     ) -> None:
         self._connection.close()
 
-    def send(self, address: str, message: Message) -> None:
+    def send(self, address: str, message: Message, *, capability: str = "topic") -> None:
         """Send to an event's queues, and wait for the broker's confirmation."""
         name = f"plain-{next(_numbers)}"
-        sender = self._connection.create_sender(address, name=name, options=Capability("topic"))
+        sender = self._connection.create_sender(address, name=name, options=Capability(capability))
         sender.send(message)
         sender.close()
+
+    @contextmanager
+    def reading(self, address: str, *, capability: str = "topic") -> Iterator[None]:
+        """Consume from a queue, and take nothing."""
+        name = f"plain-{next(_numbers)}"
+        receiver = self._connection.create_receiver(address, name=name, credit=0, options=Capability(capability))
+        yield
+        receiver.close()
 
     def take(self, address: str, *, capability: str = "topic") -> Any:
         """Take the next message from a queue, and remove it."""

@@ -137,7 +137,7 @@ def send(options: argparse.Namespace) -> None:
     with ExitStack() as stack:
         submitted, confirmed, failed = (Record(options.folder / name) for name in ("submitted", "confirmed", "failed"))
         event_type = event_named(options.event)
-        manager = EventManager.from_config(listeners=[], pipelines=[])
+        manager = EventManager.from_config(listeners=[], pipelines=[], unrouted=options.unrouted)
         stack.callback(manager.stop)
         room = threading.BoundedSemaphore(options.window)
         ended = threading.Event()
@@ -200,6 +200,7 @@ def main() -> None:
     sending.add_argument("--window", type=int, default=1_000)
     sending.add_argument("--count", type=int, default=0)
     sending.add_argument("--pace", type=float, default=0.0)
+    sending.add_argument("--unrouted", default="warn")
     sending.add_argument("event")
     sending.add_argument("folder", type=Path)
     options = parser.parse_args()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from eventing_amqp import _engine
+from eventing_amqp._codec import Decoder
 from eventing_amqp._config import AmqpConfig
 from eventing_amqp._engine import Engine
 from eventing_amqp._generation import AmqpGeneration
@@ -101,8 +102,10 @@ def test_what_is_given_to_the_engine_comes_back(engine: Engine):
     lib.pn_terminus_set_address(lib.pn_link_target(link), b"Event")
     assert engine.read_data(lib.pn_terminus_capabilities(lib.pn_link_target(link))) == b"\xa3\x05topic"
     assert engine.read_data(lib.pn_terminus_capabilities(lib.pn_link_source(link))) == b""
-    assert lib.pn_terminus_get_address(lib.pn_link_target(link)) == b"Event"
-    assert lib.pn_terminus_get_address(lib.pn_link_source(link)) is None
+    engine.set_selector(lib.pn_link_source(link), "x = 'y'" * 50)
+    filters = Decoder(engine.read_data(lib.pn_terminus_filter(lib.pn_link_source(link)))).value()
+    name = "apache.org:selector-filter:string"
+    assert (filters[name].descriptor, filters[name].value) == (name, "x = 'y'" * 50)
     assert engine.condition(lib.pn_connection_condition(connection)) is None
     assert engine.condition(None) is None
     tag = engine.tagger()

@@ -10,7 +10,7 @@ import pytest
 
 from eventing_core.errors import SubscriptionError
 from eventing_core.provider import Destination, Subscription
-from eventing_core.provider.artemis import Artemis, ArtemisSession, Management, Queue, Ready, Reply, Warned
+from eventing_core.provider.artemis import Artemis, ArtemisSession, Follower, Management, Queue, Ready, Reply, Warned
 
 QUEUE = Destination("Order", "Billing", kind="queue", durable=True)
 SUBSCRIPTION = Subscription(destination=QUEUE)
@@ -22,6 +22,8 @@ class Said:
     def __init__(self, **answers: Reply) -> None:
         self.answers = answers
         self.asked: list[str] = []
+        self.name = "name"
+        self.denied = False
 
     def call(self, resource: str, operation: str, arguments: Sequence[Any], reply: Callable[[Reply], None]) -> None:
         assert len(self.asked) < 20, "no end"
@@ -30,6 +32,12 @@ class Said:
             return
         self.asked.append(operation)
         reply(self.answers[operation])
+
+    def attribute(self, resource: str, name: str, reply: Callable[[Reply], None]) -> None:
+        reply(Reply("denied"))
+
+    def follow(self, selector: str, follower: Follower) -> None:
+        follower.unfollowed("denied")
 
 
 class Session(ArtemisSession):

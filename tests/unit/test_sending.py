@@ -432,6 +432,26 @@ def test_an_event_that_no_queue_takes(unrouted: Any, caplog: pytest.LogCaptureFi
     manager.stop()
 
 
+def test_an_event_that_loses_its_queue_again_is_warned_of_again(caplog: pytest.LogCaptureFixture) -> None:
+    provider = MemoryProvider("here")
+    results: list[UnroutedError | None] = []
+
+    class Told(Producer):
+        def send(self, batch: Sequence[Message], done: Done, *, deadline: float, delay: float = 0.0) -> None:
+            for index in range(len(batch)):
+                done(index, results.pop(0))
+
+    provider.producer = lambda destination: Told()  # type: ignore[method-assign]
+    manager = EventManager(provider, listeners=[], pipelines=[])
+    lost = UnroutedError("no queue")
+    results += [lost, lost, None, None, lost, lost]
+    for _ in range(6):
+        manager.send_event(Note("a"))
+    warnings = [record for record in caplog.records if "no queue for the event Note" in record.getMessage()]
+    assert len(warnings) == 2
+    manager.stop()
+
+
 def test_a_logging_handler_that_raises_costs_no_confirmation() -> None:
     class Full(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:

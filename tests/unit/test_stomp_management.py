@@ -15,7 +15,7 @@ from eventing_stomp._management import Access, StompManagement
 #: As Artemis 2.44 says it, whatever the reason is.
 NOT_SENT = "AMQ339011 Error sending message"
 NOT_SUBSCRIBED = "AMQ339016 Error creating subscription 7"
-NO_RIGHT = "AMQ229032: User: u does not have permission='CREATE_ADDRESS' on address eventing.replies.x"
+NO_RIGHT = "AMQ229032: User: u does not have permission='CREATE_ADDRESS' on address activemq.management.eventing"
 
 
 class Line:
@@ -24,15 +24,19 @@ class Line:
     def __init__(self, loop: Loop, access: Access) -> None:
         self.handlers: list[Any] = []
         self.asked: list[Callable[[str | None], None]] = []
+        self.numbers: list[str] = []
+        self.headers: list[Mapping[str, str]] = []
         self.replies: list[Reply] = []
         self.management = StompManagement(self, loop, access)  # type: ignore[arg-type]
 
     def subscribe(self, handler: Any, headers: Mapping[str, str]) -> str:
         self.handlers.append(handler)
+        self.headers.append(headers)
         return "7"
 
     def request(self, command: str, headers: Mapping[str, str], then: Callable[[str | None], None], body: bytes) -> str:
         self.asked.append(then)
+        self.numbers.append(headers["correlation-id"])
         return headers["correlation-id"]
 
     def ask(self) -> None:
@@ -40,7 +44,7 @@ class Line:
 
     def answer(self) -> None:
         self.asked[-1](None)
-        head = b"MESSAGE\ncorrelation-id:%d\n_AMQ_OperationSucceeded:true\n" % len(self.asked)
+        head = b"MESSAGE\ncorrelation-id:%b\n_AMQ_OperationSucceeded:true\n" % self.numbers[-1].encode()
         self.handlers[0].arrived("7", Incoming(b"MESSAGE", head, b"[1]"))
 
     @property
@@ -109,3 +113,50 @@ def test_a_right_that_is_named_is_known_at_once(connect: Callable[[], Line]):
     refuse_replies(line, NO_RIGHT)
     assert line.kinds == ["denied"]
     assert connect().handlers == []
+
+
+def test_connections_share_an_address_for_answers_and_each_takes_its_own(connect: Callable[[], Line]):
+    one, other = connect(), connect()
+    for line in (one, other):
+        line.ask()
+    assert one.headers[0]["destination"] == other.headers[0]["destination"] == "activemq.management.eventing"
+    for line in (one, other):
+        begin = line.numbers[0].partition("-")[0]
+        assert line.headers[0]["selector"] == f"JMSCorrelationID LIKE '{begin}-%'"
+    assert one.headers[0]["selector"] != other.headers[0]["selector"]
+
+
+class Followed:
+    def __init__(self) -> None:
+        self.notifications: list[Mapping[str, str]] = []
+        self.ends: list[object] = []
+
+    def notified(self, properties: Mapping[str, str]) -> None:
+        self.notifications.append(properties)
+
+    def unfollowed(self, reason: object) -> None:
+        self.ends.append(reason)
+
+
+def test_notifications_are_read_from_headers(connect: Callable[[], Line]):
+    line, followed = connect(), Followed()
+    line.management.follow("x = 'y'", followed)
+    assert line.headers[-1]["destination"] == "activemq.notifications"
+    assert line.headers[-1]["selector"] == "x = 'y'"
+    line.handlers[-1].answered("7", None)
+    head = b"MESSAGE\n_AMQ_Address:Order\\cPlaced\n_AMQ_NotifType:BINDING_REMOVED\n"
+    line.handlers[-1].arrived("7", Incoming(b"MESSAGE", head, b""))
+    assert followed.notifications == [{"_AMQ_NotifType": "BINDING_REMOVED", "_AMQ_Address": "Order:Placed"}]
+    assert followed.ends == []
+
+
+def test_notifications_that_are_refused_cost_one_connection_and_no_more(connect: Callable[[], Line]):
+    line, followed = connect(), Followed()
+    line.management.follow("x = 'y'", followed)
+    line.handlers[-1].answered("7", NOT_SUBSCRIBED)
+    assert followed.ends == [NOT_SUBSCRIBED]
+    line = connect()
+    before = len(line.handlers)
+    line.management.follow("x = 'y'", followed)
+    assert len(followed.ends) == 2
+    assert len(line.handlers) == before

@@ -84,14 +84,14 @@ SIGNATURES = {
     "pn_session_open": "vp",
     "pn_session_remote_condition": "pp",
     "pn_terminus_capabilities": "pp",
-    "pn_terminus_get_address": "cp",
+    "pn_terminus_filter": "pp",
     "pn_terminus_get_type": "ip",
     "pn_terminus_set_address": "ipc",
-    "pn_terminus_set_dynamic": "ipb",
     "pn_transport": "p",
     "pn_transport_bind": "ipp",
     "pn_transport_close_tail": "ip",
     "pn_transport_condition": "pp",
+    "pn_transport_get_remote_idle_timeout": "up",
     "pn_transport_peek": "yppz",
     "pn_transport_pending": "yp",
     "pn_transport_pop": "vpz",
@@ -101,6 +101,9 @@ SIGNATURES = {
     "pn_transport_trace": "vpi",
     "pn_transport_unbind": "ip",
 }
+
+
+_SELECTOR = b"apache.org:selector-filter:string"
 
 
 class Event:
@@ -170,6 +173,14 @@ class Engine:
         """Give a terminus one capability."""
         encoded = b"\xa3" + bytes((len(symbol),)) + symbol.encode("ascii")
         self.lib.pn_data_decode(self.lib.pn_terminus_capabilities(terminus), encoded, len(encoded))
+
+    def set_selector(self, source: int, selector: str) -> None:
+        """Give a source a filter (registered as ``apache.org:selector-filter:string``, in the syntax of JMS)."""
+        name = b"\xa3" + bytes((len(_SELECTOR),)) + _SELECTOR
+        text = selector.encode()
+        fields = name + b"\x00" + name + b"\xb1" + len(text).to_bytes(4) + text
+        encoded = b"\xd1" + (4 + len(fields)).to_bytes(4) + (2).to_bytes(4) + fields
+        self.lib.pn_data_decode(self.lib.pn_terminus_filter(source), encoded, len(encoded))
 
     def tagger(self) -> Callable[[int], Bytes]:
         """A function that makes delivery tags of numbers; a tag is valid until the next one is made."""

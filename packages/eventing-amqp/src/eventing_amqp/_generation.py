@@ -20,7 +20,17 @@ from eventing_amqp._codec import BrokenEncodingError, Decoder, as_dict
 from eventing_amqp._config import AmqpConfig
 from eventing_amqp._engine import Engine, Event, State
 from eventing_core.errors import BrokerConnectionError
-from eventing_core.provider.sockets import Buffer, Generation, Send, is_hangup, of_size, of_socket, reader, writer
+from eventing_core.provider.sockets import (
+    Buffer,
+    Generation,
+    Pulse,
+    Send,
+    is_hangup,
+    of_size,
+    of_socket,
+    reader,
+    writer,
+)
 
 _log = logging.getLogger("eventing.amqp")
 
@@ -32,9 +42,6 @@ _CHUNK = 1 << 18
 
 #: TLS records of one chunk's worth: a read gives one record of 16 KiB at most.
 _READS = 16
-
-#: Until the connection is open the engine doesn't tell when it wants to be ticked.
-_TICK_BEFORE_OPEN = 1.0
 
 
 class Outgoing(Protocol):
@@ -98,6 +105,11 @@ class AmqpGeneration(Generation):
         self._tls = config.tls
         self._place = config.place
         self._limit = config.max_message_bytes
+        self._heartbeat = config.heartbeat
+        self._pulse = Pulse(time.monotonic())
+        #: The time as the engine knows it, in milliseconds.
+        self._engine_time = 1
+        self.next_tick = float("inf")
         self._closing = False
         self._heard = b""
         self._links: dict[int, LinkHandler] = {}
@@ -140,7 +152,7 @@ class AmqpGeneration(Generation):
         lib.pn_sasl_allowed_mechs(sasl, config.mechanism.encode())
         # "Insecure" because the engine doesn't know that the socket is encrypted.
         lib.pn_sasl_set_allow_insecure_mechs(sasl, True)  # noqa: FBT003 (a C function)
-        # The engine tells the peer half of it, and gives up after the whole.
+        # The engine tells the peer half of it.
         lib.pn_transport_set_idle_timeout(self._transport, round(config.heartbeat * 2000))
         lib.pn_transport_bind(self._transport, self._connection)
         lib.pn_connection_open(self._connection)
@@ -162,6 +174,8 @@ class AmqpGeneration(Generation):
             except OSError as error:
                 self.fail(self._of_socket(error))
                 return False
+            if count:
+                self._pulse.heard_at = time.monotonic()
             if len(self._heard) < 16:  # noqa: PLR2004 (enough to tell another protocol)
                 self._heard += bytes(self._input.view[: min(count, 16)])
             if not count:
@@ -206,6 +220,7 @@ class AmqpGeneration(Generation):
                 self.fail(self._of_socket(error))
                 return
             lib.pn_transport_pop(transport, written)
+            self._pulse.wrote_at = time.monotonic()
 
     def frame(self) -> None:
         """Frame what was done so far: by itself the engine puts credit before settlements."""
@@ -213,15 +228,42 @@ class AmqpGeneration(Generation):
             self.lib.pn_transport_pending(self._transport)
 
     def tick(self) -> None:
-        """Let the engine send its heartbeats, and notice the peer's silence."""
+        """Have a heartbeat sent where nothing else was, and notice the peer's silence."""
         now = time.monotonic()
         if now < self.next_tick:
             return
-        deadline = self.lib.pn_transport_tick(self._transport, round(now * 1000))
-        if deadline:
-            self.next_tick = deadline / 1000
-        else:
-            self.next_tick = float("inf") if self.is_open else now + _TICK_BEFORE_OPEN
+        pulse = self._pulse
+        if pulse.must_beat(now):
+            self._beat()
+        if pulse.is_silent(now):
+            # A process that was stopped has not looked at the socket for as long.
+            while self.read():
+                pass
+            if pulse.is_silent(now):
+                text = f"{self._place}: the broker was silent for {pulse.limit:g} s, two heartbeats"
+                self.fail(BrokerConnectionError(text))
+        self.next_tick = pulse.next
+
+    def _agree_on_heartbeats(self) -> None:
+        lib, transport = self.lib, self._transport
+        # Its own measure of silence would let up to four heartbeats pass: it begins anew at each tick.
+        lib.pn_transport_set_idle_timeout(transport, 0)
+        wants = lib.pn_transport_get_remote_idle_timeout(transport) / 1000
+        now = time.monotonic()
+        self._pulse.heard_at = self._pulse.wrote_at = now
+        self._pulse.agree(beats=wants, hears=self._heartbeat)
+        self.next_tick = self._pulse.next
+
+    def _beat(self) -> None:
+        """Have the engine write an empty frame.
+
+        It does so where two ticks see no output between them, and are half of what the peer wants apart. With the
+        real time it would look for output when that half is over, and beat after the whole at the worst.
+        """
+        lib, transport = self.lib, self._transport
+        for _ in range(2):
+            self._engine_time += lib.pn_transport_get_remote_idle_timeout(transport)
+            lib.pn_transport_tick(transport, self._engine_time)
 
     # -- events -------------------------------------------------------------------------------------------------------
 
@@ -304,6 +346,7 @@ class AmqpGeneration(Generation):
         # The connection alone is not enough: a broker may open it only to close it with its reason.
         if not self.is_open and self.failure is None:
             self.is_open = True
+            self._agree_on_heartbeats()
             self._opened()
 
     def _peer_properties(self) -> dict[str, str]:
@@ -376,28 +419,23 @@ class AmqpGeneration(Generation):
         self._senders.add(link)
         return self._attach(link, lib.pn_link_target(link), address, capability, handler)
 
-    def receiver(self, address: str, capability: str, handler: LinkHandler) -> int:
-        """Attach a receiver; without an address the broker makes one that lives as long as the link."""
+    def receiver(self, address: str, capability: str, handler: LinkHandler, selector: str = "") -> int:
+        """Attach a receiver; with a selector it gets only the messages that match."""
         lib = self.lib
         link: int = lib.pn_receiver(self._session, f"receive-{next(self._names)}-{address}".encode())
-        return self._attach(link, lib.pn_link_source(link), address, capability, handler)
+        source = lib.pn_link_source(link)
+        if selector:
+            self.engine.set_selector(source, selector)
+        return self._attach(link, source, address, capability, handler)
 
     def _attach(self, link: int, terminus: int, address: str, capability: str, handler: LinkHandler) -> int:
         lib = self.lib
-        if address:
-            lib.pn_terminus_set_address(terminus, address.encode())
-        else:
-            lib.pn_terminus_set_dynamic(terminus, True)  # noqa: FBT003 (a C function)
+        lib.pn_terminus_set_address(terminus, address.encode())
         if capability:
             self.engine.set_capability(terminus, capability)
         self._links[link] = handler
         lib.pn_link_open(link)
         return link
-
-    def remote_address(self, link: int) -> str:
-        """The address that the broker made for a receiver."""
-        address: bytes | None = self.lib.pn_terminus_get_address(self.lib.pn_link_remote_source(link))
-        return (address or b"").decode()
 
     def close_link(self, link: int) -> None:
         """Close our end; the handler is told when the peer has closed its own."""

@@ -1,4 +1,4 @@
-"""Artemis's management over AMQP: one link for questions, one for answers."""
+"""Artemis's management over AMQP: a link for questions, one for answers, and one for notifications."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ from eventing_amqp._codec import BrokenEncodingError
 from eventing_amqp._engine import State
 from eventing_amqp._generation import AmqpGeneration
 from eventing_amqp._message import Sections, encode_request
-from eventing_core.provider.artemis import ADDRESS, SUCCEEDED, Call, Management, Reply
+from eventing_core.provider.artemis import (
+    ADDRESS,
+    NOTIFICATIONS,
+    REPLIES,
+    SUCCEEDED,
+    Call,
+    Follower,
+    Management,
+    Reply,
+)
 from eventing_core.provider.sockets import Loop
 
 _CREDIT = 100
@@ -44,6 +53,7 @@ class _Replies:
         self._management = management
 
     def opened(self) -> None:
+        self._management.answering = True
         self._management.flush()
 
     def flowed(self) -> None:
@@ -56,14 +66,53 @@ class _Replies:
         self._management.closed(condition)
 
 
+class _Notifications:
+    """Handler of the link that notifications come by."""
+
+    def __init__(self, generation: AmqpGeneration, selector: str, follower: Follower) -> None:
+        self._generation = generation
+        self._follower = follower
+        self._link = generation.receiver(NOTIFICATIONS, "topic", self, selector)
+        generation.lib.pn_link_flow(self._link, _CREDIT)
+
+    def opened(self) -> None:
+        pass
+
+    def flowed(self) -> None:
+        pass
+
+    def arrived(self) -> None:
+        generation = self._generation
+        for delivery, raw in generation.receive(self._link):
+            generation.settle(delivery, State.ACCEPTED)
+            generation.lib.pn_link_flow(self._link, 1)
+            try:
+                properties = Sections(raw).application
+            except (BrokenEncodingError, ValueError):
+                continue
+            self._follower.notified(properties)
+
+    def closed(self, condition: tuple[str, str] | None) -> None:
+        self._follower.unfollowed(condition)
+
+
 class AmqpManagement(Management):
-    """The broker's management, in one generation. Links are attached with the first question."""
+    """The broker's management, in one generation. Links are attached with the first question.
+
+    Attributes:
+        answering: the link for answers is there.
+    """
 
     def __init__(self, generation: AmqpGeneration, loop: Loop) -> None:
         super().__init__(loop)
         self._generation = generation
         self._requests = 0
         self._replies = 0
+        self.answering = False
+
+    def follow(self, selector: str, follower: Follower) -> None:
+        """Attach a link for notifications."""
+        _Notifications(self._generation, selector, follower)
 
     def opened(self) -> None:
         """The link for questions is there; credit comes next."""
@@ -88,14 +137,13 @@ class AmqpManagement(Management):
         generation = self._generation
         if not self._requests:
             self._requests = generation.sender(ADDRESS, "", self)
-            self._replies = generation.receiver("", "", _Replies(self))
+            self._replies = generation.receiver(REPLIES, "topic", _Replies(self), self.selector)
             generation.lib.pn_link_flow(self._replies, _CREDIT)
-        address = generation.remote_address(self._replies) if self.waiting else ""
-        if not address:
+        if not self.answering:
             return
         for _ in range(min(len(self.waiting), generation.lib.pn_link_credit(self._requests))):
             call = self.waiting.popleft()
-            data = encode_request(call.number, address, call.headers, call.body)
+            data = encode_request(call.number, REPLIES, call.headers, call.body)
             generation.send(self._requests, _Question(self, call, data))
 
     def receive(self) -> None:

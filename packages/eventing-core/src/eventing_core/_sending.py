@@ -146,7 +146,8 @@ class Sender:
         self._callbacks = CallbackThread()
         self._late = LateHand()
         self._mailboxes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Mailbox] = weakref.WeakKeyDictionary()
-        self._unrouted: set[str] = set()
+        #: Events of which the last send reached no queue, and was warned of.
+        self.unrouted: set[str] = set()
         self._pending = 0
         #: Of the last send whose end is known.
         self.error: Exception | None = None
@@ -325,11 +326,14 @@ class Sender:
     def judge(self, descriptor: EventDescriptor, error: Exception | None) -> Exception | None:
         """What a provider's answer means: under the ``unrouted`` setting, and for the health."""
         if isinstance(error, UnroutedError) and self._options.unrouted != "error":
-            if self._options.unrouted == "warn" and descriptor.name not in self._unrouted:
-                self._unrouted.add(descriptor.name)
+            if self._options.unrouted == "warn" and descriptor.name not in self.unrouted:
+                self.unrouted.add(descriptor.name)
                 with suppress(Exception):  # a logging handler's: the event is sent
-                    _log.warning("no queue for the event %s yet: nobody will get what is sent now", descriptor.name)
+                    _log.warning("no queue for the event %s: nobody will get what is sent now", descriptor.name)
             error = None
+        elif error is None:
+            # It will be worth a warning again.
+            self.unrouted.discard(descriptor.name)
         self.error = error
         return error
 
@@ -464,7 +468,8 @@ class _UnderWay:
             return  # an interruption came first
         told[index] = 1
         sender = self._sender
-        if error is not None or sender.error is not None:  # else there is nothing to judge, and none to take back
+        # Else there is nothing to judge, and nothing to take back.
+        if error is not None or sender.error is not None or sender.unrouted:
             error = sender.judge(self._descriptor, error)
             if error is not None:
                 self._errors[index] = error

@@ -28,9 +28,16 @@ class StompConnection(StompLink[ArtemisSession]):
         """Queues and addresses of the broker."""
         if not self._access.temporary.given:
             self._warned.once(
-                "%s: this user may not have temporary queues: on eventing.replies.# it needs the permissions "
+                "%s: this user may not have temporary queues: on activemq.management.# it needs the permissions "
                 "createAddress, createNonDurableQueue, consume and send. Without them there is no management, and when "
                 "the connection breaks Artemis may hold back an unsettled event until it is restarted",
+                self.place,
+            )
+        if not self._access.following:
+            self._warned.once(
+                "%s: the connection was ended since this user may not follow the broker's notifications: on "
+                "activemq.notifications it needs the permissions createNonDurableQueue and consume. Without them the "
+                "broker is asked every few seconds whether events have queues",
                 self.place,
             )
         management = StompManagement(generation, self.loop, self._access)

@@ -19,6 +19,7 @@ from eventing_core.errors import BrokerConnectionError, SendRejectedError
 from eventing_core.provider.sockets import (
     Buffer,
     Generation,
+    Pulse,
     Send,
     is_hangup,
     next_number,
@@ -135,13 +136,11 @@ class StompGeneration(Generation):
         #: Of what came last, somebody had room for more.
         self._takes_more = False
         self._output = bytearray()
-        self._heartbeat = (0.0, 0.0)
-        self._heard_at = self._wrote_at = time.monotonic()
+        self._pulse = Pulse(time.monotonic())
         self._input_buffer, self._output_buffer = Buffer(_CHUNK), Buffer(_CHUNK)
         self._read, self._write = reader(sock, self._input_buffer), writer(sock, self._output_buffer)
         self.next_tick = float("inf")
         self.stomp: Any = _driver.protocol(config.host, config.host_header, self.put, self)
-        self._wish = config.heartbeat
         wish = round(config.heartbeat * 1000)
         headers = {"heart-beat": f"{wish},{wish}"}
         # In this one frame nothing is escaped (specification, "Value Encoding"): settings with line breaks are refused.
@@ -174,11 +173,11 @@ class StompGeneration(Generation):
         few = len(self._frames) in _FEW and self._frames[-1].command == b"MESSAGE"
         self.pump()
         if few and emptied and self._takes_more:
-            self.rests_until = self._heard_at + _REST
+            self.rests_until = self._pulse.heard_at + _REST
         return self.failure is None and self.has_pending()
 
     def _take(self, data: bytes) -> None:
-        self._heard_at = time.monotonic()
+        self._pulse.heard_at = time.monotonic()
         if not self.is_open and len(self._heard) < _HEARD_LIMIT:
             self._heard += data[:_HEARD_LIMIT]
             if not _errors.is_spoken(self._heard):
@@ -269,7 +268,7 @@ class StompGeneration(Generation):
                 break
         if at:
             del output[:at]
-            self._wrote_at = time.monotonic()
+            self._pulse.wrote_at = time.monotonic()
 
     # -- heartbeats (specification, "Heart-beating") ------------------------------------------------------------------
 
@@ -281,24 +280,23 @@ class StompGeneration(Generation):
         if self._loss is not None:
             self.fail(self._loss)
             return
-        sending, hearing = self._heartbeat
-        times = []
-        if sending:
-            if now >= self._wrote_at + sending:
-                self.put(b"\n")
-                self._wrote_at = now
-            times.append(self._wrote_at + sending)
-        if hearing:
-            if now >= self._heard_at + 2 * hearing:
-                text = f"{self._place}: the broker was silent for {2 * hearing:g} s, two heartbeats"
+        pulse = self._pulse
+        if pulse.must_beat(now):
+            self.put(b"\n")
+        if pulse.is_silent(now):
+            # A process that was stopped has not looked at the socket for as long.
+            while self.read():
+                pass
+            if pulse.is_silent(now):
+                text = f"{self._place}: the broker was silent for {pulse.limit:g} s, two heartbeats"
                 self.fail(BrokerConnectionError(text))
-            times.append(self._heard_at + 2 * hearing)
-        self.next_tick = min(times, default=float("inf"))
+        self.next_tick = pulse.next
 
-    def _agree_on_heartbeats(self, theirs: str, wish: float) -> None:
-        can, wants = [float(part or 0) / 1000 for part in (theirs or "0,0").split(",")]
-        # Ours a third more often than promised: a heartbeat that is late by a moment is none.
-        self._heartbeat = (max(wish, wants) / 1.5 if wants else 0.0, max(wish, can) if can else 0.0)
+    def _agree_on_heartbeats(self, theirs: str) -> None:
+        can, wants = _intervals(theirs)
+        wish = self._config.heartbeat
+        # Artemis ends a connection by its own measure, which it tells; the specification has the slower one hold.
+        self._pulse.agree(beats=min(wish, wants), hears=max(wish, can) if can > 0 else 0.0)
         self.next_tick = 0.0
 
     # -- frames -------------------------------------------------------------------------------------------------------
@@ -353,7 +351,7 @@ class StompGeneration(Generation):
             return
         self.product = headers.get("server", "")
         self.is_open = True
-        self._agree_on_heartbeats(headers.get("heart-beat", ""), self._wish)
+        self._agree_on_heartbeats(headers.get("heart-beat", ""))
         self._opened()
 
     def on_error(self, error: Any) -> None:
@@ -440,6 +438,15 @@ class StompGeneration(Generation):
         self._asked.clear()
         self._requests.clear()
         self.arrivals.clear()
+
+
+def _intervals(text: str) -> tuple[float, float]:
+    """How often a peer can send a heartbeat, and wants one, in seconds; 0: not at all. Of what can't be read, too."""
+    try:
+        can, wants = (int(part) / 1000 for part in text.split(","))
+    except ValueError:
+        return 0.0, 0.0
+    return can, wants
 
 
 def _has(producer: object, name: str) -> bool:

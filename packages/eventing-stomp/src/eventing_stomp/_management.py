@@ -1,4 +1,4 @@
-"""Artemis's management over STOMP: questions by SEND, answers by a subscription to a queue of our own.
+"""Artemis's management over STOMP: questions by SEND, answers by a subscription with a queue of our own.
 
 That queue is a temporary one, and it is there in each generation before anything else, for more than the answers: when
 a connection breaks, Artemis 2.44 clears up after it on two threads at once, and what its consumers had out can end
@@ -8,17 +8,14 @@ deletes that first, and the other is done before it comes back (decision 22).
 
 from __future__ import annotations
 
-from uuid import uuid4
-
-from eventing_core.provider.artemis import ADDRESS, SUCCEEDED, Management
+from eventing_core.provider.artemis import ADDRESS, NOTIFICATIONS, REPLIES, SUCCEEDED, Follower, Management
 from eventing_core.provider.sockets import Loop
 from eventing_stomp._errors import is_of_rights
 from eventing_stomp._frames import Incoming
 from eventing_stomp._generation import StompGeneration
 
-#: Where answers come: an address for each connection begins so.
-_REPLIES = "eventing.replies."
-
+#: What notifications tell, of that which matters.
+_TOLD = ("_AMQ_NotifType", "_AMQ_Address")
 
 #: So many refusals in a row are taken for a missing right.
 _REFUSALS = 3
@@ -53,9 +50,11 @@ class Access:
     Attributes:
         asking: to ask management.
         temporary: to have a temporary queue.
+        following: to follow notifications; taken away by one refusal, since all works without them, too.
     """
 
     def __init__(self) -> None:
+        self.following = True
         self.asking = Right()
         self.temporary = Right()
 
@@ -67,9 +66,8 @@ class StompManagement(Management):
         super().__init__(loop)
         self._generation = generation
         self._access = access
-        self._replies = f"{_REPLIES}{uuid4().hex}"
         if access.temporary.given:
-            _Replies(self._replies, generation, self)
+            _Replies(generation, self)
         if not (access.temporary.given and access.asking.given):
             self.deny("refused before")
 
@@ -79,12 +77,19 @@ class StompManagement(Management):
             call = self.waiting.popleft()
             headers = {
                 "destination": ADDRESS,
-                "reply-to": self._replies,
+                "reply-to": REPLIES,
                 "correlation-id": call.number,
                 **call.headers,
             }
             # Without a length it is text, which management wants.
             self._generation.request("SEND", headers, self._sent, call.body.encode())
+
+    def follow(self, selector: str, follower: Follower) -> None:
+        """Subscribe to notifications, unless the broker has refused that before."""
+        if self._access.following:
+            _Notifications(self._generation, selector, follower, self._access)
+        else:
+            follower.unfollowed("refused before")
 
     def _sent(self, error: str | None) -> None:
         if error is not None:
@@ -114,11 +119,11 @@ class _Replies:
     """The queue for answers: a multicast subscription that isn't durable is a temporary queue."""
 
     gives_back = False
+    names = frozenset((REPLIES,))
 
-    def __init__(self, address: str, generation: StompGeneration, management: StompManagement) -> None:
-        self.names = frozenset((address,))
+    def __init__(self, generation: StompGeneration, management: StompManagement) -> None:
         self._management = management
-        generation.subscribe(self, {"destination": address, "subscription-type": "MULTICAST", "ack": "auto"})
+        generation.subscribe(self, _to(REPLIES, management.selector))
 
     def answered(self, subscription: str, error: str | None) -> None:  # noqa: ARG002 (a handler's signature)
         """The queue is there; or the user lacks a right."""
@@ -127,3 +132,29 @@ class _Replies:
     def arrived(self, subscription: str, incoming: Incoming) -> None:  # noqa: ARG002 (a handler's signature)
         """An answer came."""
         self._management.came(incoming)
+
+
+class _Notifications:
+    """The subscription to notifications."""
+
+    gives_back = False
+    names = frozenset((NOTIFICATIONS,))
+
+    def __init__(self, generation: StompGeneration, selector: str, follower: Follower, access: Access) -> None:
+        self._follower = follower
+        self._access = access
+        generation.subscribe(self, _to(NOTIFICATIONS, selector))
+
+    def answered(self, subscription: str, error: str | None) -> None:  # noqa: ARG002 (a handler's signature)
+        """It is there; or the broker refuses it, and ends the connection for that."""
+        if error is not None:
+            self._access.following = False
+            self._follower.unfollowed(error)
+
+    def arrived(self, subscription: str, incoming: Incoming) -> None:  # noqa: ARG002 (a handler's signature)
+        """A notification came."""
+        self._follower.notified({name: incoming.header(name.encode()) for name in _TOLD})
+
+
+def _to(address: str, selector: str) -> dict[str, str]:
+    return {"destination": address, "subscription-type": "MULTICAST", "ack": "auto", "selector": selector}

@@ -2,17 +2,29 @@
 
 from eventing_core.provider.artemis._address import Artemis, Node, Queue
 from eventing_core.provider.artemis._errors import is_consumer_limit, of_refusal
-from eventing_core.provider.artemis._management import ADDRESS, SUCCEEDED, Call, Management, Reply
+from eventing_core.provider.artemis._management import (
+    ADDRESS,
+    NOTIFICATIONS,
+    REPLIES,
+    SUCCEEDED,
+    Call,
+    Follower,
+    Management,
+    Reply,
+)
 from eventing_core.provider.artemis._producer import ArtemisProducer
 from eventing_core.provider.artemis._session import ArtemisSession, Ready, Warned
 
 __all__ = [
     "ADDRESS",
+    "NOTIFICATIONS",
+    "REPLIES",
     "SUCCEEDED",
     "Artemis",
     "ArtemisProducer",
     "ArtemisSession",
     "Call",
+    "Follower",
     "Management",
     "Node",
     "Queue",

@@ -6,11 +6,12 @@ import contextlib
 import itertools
 import json
 import logging
+import secrets
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, Protocol
 
 from eventing_core.provider.sockets import Loop, Timer
 
@@ -18,6 +19,13 @@ _log = logging.getLogger("eventing.sockets")
 
 #: Where questions are sent to.
 ADDRESS = "activemq.management"
+
+#: Where answers come: one address for all connections, each of which selects its own. It is below that of management,
+#: so that rights on ``activemq.management.#`` are enough.
+REPLIES = "activemq.management.eventing"
+
+#: Where the broker notifies of changes.
+NOTIFICATIONS = "activemq.notifications"
 
 #: In an answer: whether the operation succeeded.
 SUCCEEDED = "_AMQ_OperationSucceeded"
@@ -58,11 +66,28 @@ class Call:
         self.timer: Timer | None = None
 
 
+class Follower(Protocol):
+    """Who is told of the broker's notifications."""
+
+    def notified(self, properties: Mapping[str, Any]) -> None:
+        """A notification came."""
+
+    def unfollowed(self, reason: object) -> None:
+        """There are none, or no more. Called once at most, and not where the connection is lost."""
+
+
 class Management(ABC):
-    """The broker's management, in one generation. Runs on the I/O thread."""
+    """The broker's management, in one generation. Runs on the I/O thread.
+
+    Attributes:
+        loop: of the connection.
+        name: unique; the numbers of its questions begin so.
+        waiting: questions that are to be sent.
+    """
 
     def __init__(self, loop: Loop) -> None:
-        self._loop = loop
+        self.loop = loop
+        self.name = secrets.token_hex(8)
         self._numbers = itertools.count(1)
         self._asked: dict[str, Call] = {}
         self._denied = False
@@ -77,6 +102,15 @@ class Management(ABC):
     def flush(self) -> None:
         """Send what is `waiting`, as soon as the broker takes it."""
 
+    @abstractmethod
+    def follow(self, selector: str, follower: Follower) -> None:
+        """Subscribe to those of the broker's notifications that the selector lets through."""
+
+    @property
+    def selector(self) -> str:
+        """What lets through the answers to our own questions."""
+        return f"JMSCorrelationID LIKE '{self.name}-%'"
+
     def call(self, resource: str, operation: str, arguments: Sequence[Any], reply: Callable[[Reply], None]) -> None:
         """Call an operation; ``reply`` is called once, unless the connection is lost."""
         self._ask({"_AMQ_ResourceName": resource, "_AMQ_OperationName": operation}, arguments, reply)
@@ -89,8 +123,8 @@ class Management(ABC):
         if self._denied:
             reply(Reply("denied"))
             return
-        call = Call(str(next(self._numbers)), headers, json.dumps(arguments), reply)
-        call.timer = self._loop.call_at(time.monotonic() + _PATIENCE, lambda: self.answer(call.number, Reply("silent")))
+        call = Call(f"{self.name}-{next(self._numbers)}", headers, json.dumps(arguments), reply)
+        call.timer = self.loop.call_at(time.monotonic() + _PATIENCE, lambda: self.answer(call.number, Reply("silent")))
         self._asked[call.number] = call
         self.waiting.append(call)
         self.flush()

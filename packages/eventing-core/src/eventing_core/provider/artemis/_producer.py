@@ -19,8 +19,8 @@ class ArtemisProducer(SocketProducer[G, ArtemisSession]):
     _node: Node
     _prepared = False
     _preparing = False
-    #: A topic's queues: None: ask; False: it had none a moment ago, which holds for one round of writing.
-    _routed: bool | None = None
+    #: The topic had no queue a moment ago, which holds for one round of writing.
+    _unrouted = False
 
     @abstractmethod
     def can_write(self, generation: G) -> bool:
@@ -33,7 +33,7 @@ class ArtemisProducer(SocketProducer[G, ArtemisSession]):
     def reset(self) -> None:
         """Prepare anew."""
         self._prepared = self._preparing = False
-        self._routed = None
+        self._unrouted = False
         if self._session is not None:
             self._node = self._session.node(self.destination)
 
@@ -47,11 +47,11 @@ class ArtemisProducer(SocketProducer[G, ArtemisSession]):
         if not self._prepared or not self.can_write(generation):
             return
         topic = self._node.topic
-        routed = self._routed if topic and not session.is_routed(topic) else True
-        if routed is None:
-            session.ask_routed(topic, self._answered)
+        routed = not topic or session.routes.has(topic)
+        if not routed and not self._unrouted:
+            session.routes.ask(topic, self._answered)
             return
-        self._routed = None
+        self._unrouted = False
         self.write(generation, unrouted=not routed)
 
     def _prepare(self, session: ArtemisSession) -> None:
@@ -75,7 +75,7 @@ class ArtemisProducer(SocketProducer[G, ArtemisSession]):
         session.ensure(self._node.queue, ready)
 
     def _answered(self, routed: bool) -> None:  # noqa: FBT001 (a callback of one argument)
-        self._routed = routed
+        self._unrouted = not routed
         self._connection.dirty.add(self)
 
     def begin_again(self) -> None:

@@ -1,4 +1,4 @@
-"""What has to be on the broker: queues, made before they are used; and whether an address has any."""
+"""What has to be on the broker: queues, made before they are used."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from eventing_core.provider._interface import CRASH_LIMIT, Destination, Subscrip
 from eventing_core.provider.artemis import _errors
 from eventing_core.provider.artemis._address import Artemis, Node, Queue
 from eventing_core.provider.artemis._management import Management, Reply
+from eventing_core.provider.artemis._routes import Routes
 
 _log = logging.getLogger("eventing.sockets")
 
@@ -41,6 +42,7 @@ class ArtemisSession(ABC):
 
     Attributes:
         management: the broker's.
+        routes: which addresses have queues.
     """
 
     def __init__(self, management: Management, model: Artemis, warned: Warned) -> None:
@@ -52,8 +54,7 @@ class ArtemisSession(ABC):
         #: Who waits for a queue, and whether it attaches to it by itself; None: the queue was made.
         self._queues: dict[Queue, list[tuple[Ready, bool]] | None] = {}
         self._attached: set[str] = set()
-        self._routed: set[str] = set()
-        self._asking: dict[str, list[Callable[[bool], None]]] = {}
+        self.routes = Routes(management, warned)
 
     @abstractmethod
     def make_by_attaching(self, queue: Queue, ready: Ready) -> None:
@@ -66,8 +67,8 @@ class ArtemisSession(ABC):
     def lost(self) -> None:
         """The connection is gone: nobody is called any more."""
         self.management.lost()
+        self.routes.lost()
         self._queues.clear()
-        self._asking.clear()
 
     # -- where things are ---------------------------------------------------------------------------------------------
 
@@ -89,6 +90,7 @@ class ArtemisSession(ABC):
         _, queue = self.source(subscription)
         self._wanted[queue.name] = queue
         self._look_at_attempts(queue.address)
+        self.routes.listen(queue.address)
         dead = self.node(subscription.dead_letter).queue if subscription.dead_letter else None
         if dead is None:
             self._ensure(queue, ready, attaching=True)
@@ -143,7 +145,7 @@ class ArtemisSession(ABC):
         for known in [known for known in self._queues if known.name == queue.name]:
             if self._queues[known] is None:
                 del self._queues[known]
-        self._routed.discard(queue.address)
+        self.routes.removed(queue.address)
 
     def _made(self, queue: Queue, reply: Reply, *, again: bool) -> None:
         if reply.kind == "denied":
@@ -257,39 +259,12 @@ class ArtemisSession(ABC):
         waiting = self._queues.pop(queue, None)
         if error is None:
             self._queues[queue] = None
-            if not queue.anycast:
-                self._routed.add(queue.address)
         for ready, _ in waiting or ():
             ready(error)
-
-    # -- addresses ----------------------------------------------------------------------------------------------------
-
-    def is_routed(self, address: str) -> bool:
-        """Whether an address is known to have queues."""
-        return address in self._routed
-
-    def ask_routed(self, address: str, answer: Callable[[bool], None]) -> None:
-        """Ask whether an address has queues; ``answer`` is called once, unless the connection is lost."""
-        waiting = self._asking.setdefault(address, [])
-        waiting.append(answer)
-        if len(waiting) == 1:
-            self.management.attribute(f"address.{address}", "QueueNames", lambda reply: self._answered(address, reply))
-
-    def _answered(self, address: str, reply: Reply) -> None:
-        # Who gets no answer can't be told: taken for routed. An unknown address has no queues.
-        if bool(reply.value) if reply.kind == "done" else not _is_unknown(reply):
-            self._routed.add(address)
-        for answer in self._asking.pop(address, ()):
-            answer(address in self._routed)
 
 
 def _why(reply: Reply) -> str:
     return str(reply.value) if reply.kind == "failed" else "no answer" if reply.kind == "silent" else "no right to ask"
-
-
-def _is_unknown(reply: Reply) -> bool:
-    """Whether management fails because what was asked about isn't there, and not for want of a right (AMQ229032)."""
-    return reply.kind == "failed" and "permission" not in str(reply.value)
 
 
 def _flaw(queue: Queue, row: dict[str, Any]) -> SubscriptionError | None:

@@ -15,6 +15,7 @@ from eventing_core.provider.sockets._loop import Loop, Timer
 from eventing_core.provider.sockets._naming import QUEUE_NAME, check_queue_name, queue_name
 from eventing_core.provider.sockets._producer import SocketProducer
 from eventing_core.provider.sockets._provider import SocketProvider
+from eventing_core.provider.sockets._pulse import Pulse
 from eventing_core.provider.sockets._send import Send
 from eventing_core.provider.sockets._transfer import Buffer, Transfer, reader, writer
 
@@ -25,6 +26,7 @@ __all__ = [
     "Connection",
     "Generation",
     "Loop",
+    "Pulse",
     "Send",
     "Session",
     "SocketConfig",

@@ -35,7 +35,8 @@ class SocketConfig(ProviderConfig):
         key_file: PEM file with its key; by default it is in ``cert_file``.
         verify_host_name: refuse a certificate for another host. Turn it off only where names can't be right.
         connect_timeout: for the whole way from resolving the host name to an open connection.
-        heartbeat: a peer that is silent for two of them is taken for dead.
+        heartbeat: a peer that is silent for two of them is considered dead. The peer hears from us twice as often as it
+            asks, whatever is set here.
         backoff_initial: wait before the first attempt to connect again; it doubles, with jitter.
         backoff_max: the longest such wait.
         queue_name: a queue's name; ``{listener}`` by default, ``{event}.{listener}`` where events have equally named
