@@ -11,7 +11,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, cast
 
 from eventing_core.provider.sockets import Loop, Timer
 
@@ -33,6 +33,12 @@ SUCCEEDED = "_AMQ_OperationSucceeded"
 #: How long the broker may take for one answer, in seconds.
 _PATIENCE = 10.0
 
+_SILENT = (
+    f"the broker's management did not answer within {_PATIENCE:g} s. Address settings "
+    "default-consumers-before-dispatch and default-delay-before-dispatch of all addresses hold its answers back, too: "
+    "give them to fewer addresses"
+)
+
 
 class Reply(NamedTuple):
     """An answer.
@@ -45,6 +51,22 @@ class Reply(NamedTuple):
 
     kind: Literal["done", "failed", "denied", "silent"]
     value: Any = None
+
+    def why(self) -> str:
+        """Why nothing was done; empty where it was."""
+        if self.kind == "failed":
+            return str(self.value)
+        return {"done": "", "denied": "no right to ask", "silent": _SILENT}[self.kind]
+
+    def object(self) -> dict[str, Any]:
+        """The JSON text of an object, as operations return it; empty where it is none."""
+        value = self.value
+        if isinstance(value, str):
+            try:
+                value = json.loads(value)
+            except ValueError:
+                value = None
+        return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
 class Call:
