@@ -66,7 +66,7 @@ class Findings:
             certain: the values of the field can't do without this node, as with one of several in a union.
             cls: the class that it is the inside of.
         """
-        kind = node["type"]
+        kind = node.get("type", "")  # arguments of calls have none
         if "serialization" in node:
             if certain and _is_secret(node["serialization"]):
                 self._add(
