@@ -679,7 +679,7 @@ def test_a_stop_sees_a_connect_that_is_about_to_begin(monkeypatch: pytest.Monkey
 
     def look(cause: Exception | None = None) -> None:
         refuse(cause)
-        if manager._open_lock.locked() and not stopping.ident:
+        if manager._opening.under_way and not stopping.ident:
             stopping.start()
             stopping.join(0.2)
 

@@ -30,6 +30,7 @@ from eventing_core._injection import Environment
 from eventing_core._limits import seconds
 from eventing_core._listener import EventListener, declared_listeners
 from eventing_core._made_pipelines import MadePipelines
+from eventing_core._opening import Opening
 from eventing_core._options import Options
 from eventing_core._pipeline import EnvelopePipeline
 from eventing_core._process import forget, is_exiting, remember
@@ -104,11 +105,10 @@ class EventManager:
 
     def _set_up(self) -> None:
         self._state = _State.NEW
-        self._opened = False
+        self._opening = Opening(lambda: self._provider.health().connected)
         self._connecting = False
         self._observed: deque[tuple[bool, Exception | None]] = deque()
         self._lock = threading.RLock()
-        self._open_lock = threading.Lock()
         self._stopped = threading.Event()
         self._signals: SignalWaiter | None = None
         self._events = EventRegistry()
@@ -402,12 +402,7 @@ class EventManager:
         return steps
 
     def _close_provider(self, timeout: float) -> None:
-        if self._open_lock.acquire(timeout=timeout):  # else the thread that connects closes it
-            try:
-                if self._opened:
-                    self._provider.close(timeout)
-            finally:
-                self._open_lock.release()
+        self._opening.close(lambda: self._provider.close(timeout), timeout)
 
     def run(self) -> None:
         """Start, work until SIGINT or SIGTERM or a `stop`, then drain. Call it on the main thread.
@@ -474,19 +469,15 @@ class EventManager:
 
     def _open(self) -> None:
         try:
-            with self._open_lock:
-                if not self._opened:
-                    self._connect()
+            self._opening.open(self._connect)
         finally:
             self._tell_observed()
 
     def _connect(self) -> None:
-        """Call it with the lock."""
         try:
             self._connecting = True  # first: a stop that comes after the look has to see it
             self._refuse_if_stopping()
             self._provider.open(self._observe)
-            self._opened = True
         except BrokerConnectionError as error:
             self._refuse_if_stopping(error)
             raise
@@ -526,7 +517,7 @@ class EventManager:
 
     def at_exit(self) -> None:
         """Drain at the interpreter's exit. Not for users."""
-        if self._opened:
+        if self._opening.is_open:
             self.stop()
 
     def after_fork(self) -> None:
