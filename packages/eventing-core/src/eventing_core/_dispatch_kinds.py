@@ -39,7 +39,7 @@ class ThreadDispatcher(Dispatcher):
 
     def stuck(self, since: float) -> tuple[StuckRun, ...]:
         """Each with the stack of its thread."""
-        late = [(ident, begun) for ident, begun in [*self._begun.items()] if begun < since]
+        late = [(ident, begun) for ident, begun in self._begun.copy().items() if begun < since]
         if not late:
             return ()
         names = {thread.ident: thread.name for thread in threading.enumerate()}
@@ -105,7 +105,7 @@ class LoopDispatcher(Dispatcher):
         now = time.monotonic()
         return tuple(
             StuckRun(seconds=now - begun, thread=self._thread, stack=_stack(_task_stack(task)))
-            for task, (_, begun) in [*self._tasks.items()]
+            for task, (_, begun) in self._tasks.copy().items()
             if begun < since
         )
 
@@ -115,7 +115,7 @@ class LoopDispatcher(Dispatcher):
         self._abandoned = True
 
     def _cancel(self) -> None:
-        for task in self._tasks:
+        for task in [*self._tasks]:
             task.cancel()
 
     def _start_token(self) -> None:
