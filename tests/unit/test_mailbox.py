@@ -52,17 +52,18 @@ def test_closed_loops_are_forgotten(when: str) -> None:
     for number in range(50):
         loop = asyncio.new_event_loop()
         loops.append(weakref.ref(loop))
-        task = loop.create_task(manager.send_event_async(Tick(number)))
-        while not provider.waiting:
+        tasks = [loop.create_task(manager.send_event_async(Tick(number))) for _ in range(2)]
+        while len(provider.waiting) < 2:
             loop.run_until_complete(asyncio.sleep(0))
-        task.cancel()
-        loop.run_until_complete(asyncio.wait([task]))
+        for task in tasks:
+            task.cancel()
+        loop.run_until_complete(asyncio.wait(tasks))
+        loop.run_until_complete(loop.shutdown_default_executor())
         if when == "before":
             provider.confirm()  # scheduled, and never run
-        loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()
         provider.confirm()
-        del loop, task
+        del loop, task, tasks
     assert alive(loops) <= 1  # the last one's frames may be alive
     manager.stop()
 
