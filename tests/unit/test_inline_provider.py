@@ -202,6 +202,7 @@ def test_deliveries_to_a_paused_listener_go_back_under_no_lock(make: Make, finds
     def settle_and_deliver(*arguments: object) -> None:
         nonlocal depth
         depth += 1
+        handle.size = 0
         settle(*arguments)  # type: ignore[arg-type]
         if depth < 5:
             handle.size = 2  # as if the window had not been lowered yet
