@@ -146,6 +146,11 @@ class LoopThread:
         """Start the thread."""
         self._thread.start()
 
+    @property
+    def ident(self) -> int:
+        """Of the thread; 0 before its start."""
+        return self._thread.ident or 0
+
     def silence(self) -> float:
         """For how many seconds the loop has not answered; asks it again when it has. Never blocks."""
         asked = self._asked
