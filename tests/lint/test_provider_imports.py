@@ -94,6 +94,8 @@ def test_what_is_allowed_is_not():
 
 
 def test_every_distribution_with_a_provider_is_looked_at():
-    folders = {path.parent for path in ROOT.glob("*/*/pyproject.toml") if "eventing.providers" in path.read_text("utf-8")}
+    folders = {
+        path.parent for path in ROOT.glob("*/*/pyproject.toml") if "eventing.providers" in path.read_text("utf-8")
+    }
     assert {folder for folder in folders if any(folder in each.parents for each in PROVIDERS.values())} == folders
     assert len(folders) == len(PROVIDERS)

@@ -140,9 +140,9 @@ class InlineProducer(Producer):
     def _handles(self) -> Iterator[InlineHandle]:
         for handle in self.provider.handles:
             its = handle.subscription.destination
-            if self.destination.kind == "topic" and its.topic == self.destination.topic:
-                yield handle
-            elif self.destination.kind == "queue" and its == self.destination:
+            if (self.destination.kind == "topic" and its.topic == self.destination.topic) or (
+                self.destination.kind == "queue" and its == self.destination
+            ):
                 yield handle
 
 

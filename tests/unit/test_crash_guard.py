@@ -72,7 +72,11 @@ def test_what_is_settled_gets_no_excuse_any_more() -> None:
 
 def test_a_flag_has_a_copy_count_until_a_connection_is_lost() -> None:
     ours = guard("flag")
-    assert (kind(ours, given(1)), ours.judge(ours.read(given(1))).crashes, ours.judge(ours.read(given(1))).counted) == ("leaves", 1, True)
+    assert (kind(ours, given(1)), ours.judge(ours.read(given(1))).crashes, ours.judge(ours.read(given(1))).counted) == (
+        "leaves",
+        1,
+        True,
+    )
     assert kind(ours, given(1, recorded=1)) == ""  # that copy itself is not flagged
     assert kind(ours, given(4, recorded=4)) == "suspect"
     assert kind(ours, given(5, recorded=4)) == "leaves"

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from eventing_core import Retry, SendRejectedError, _copying
-from eventing_core._credit import Credit
 from eventing_core._crash_guard import SUSPECT
+from eventing_core._credit import Credit
 from eventing_core.provider import CRASH_LIMIT, Delivery, Done, Message, Outcome, SubscriptionState
 from tests.support.dispatching import Bench, Plain, Recorder, fail
 from tests.support.waiting import until
@@ -245,7 +245,9 @@ def test_deliveries_are_compared_by_identity(bench: Make, ordered: bool, message
     def all_settled() -> bool:
         accepted = {which for which, outcome in settled if outcome is Outcome.ACCEPT}
         # What a pause gives back comes again.
-        again = [each for each in deliveries if id(each) not in accepted | back and (id(each), Outcome.RELEASE) in settled]
+        again = [
+            each for each in deliveries if id(each) not in accepted | back and (id(each), Outcome.RELEASE) in settled
+        ]
         back.update(id(each) for each in again)
         new = [Strange(1, message_id=message_id) for _ in again]
         deliveries.extend(new)
@@ -260,7 +262,9 @@ def test_deliveries_are_compared_by_identity(bench: Make, ordered: bool, message
 
 
 def test_what_can_not_be_hashed_leaves_by_a_stop(bench: Make) -> None:
-    it = bench(fail, retry=Retry(max_attempts=9, initial=30, jitter=0, pause_after=0), capabilities={"send_delay": False})
+    it = bench(
+        fail, retry=Retry(max_attempts=9, initial=30, jitter=0, pause_after=0), capabilities={"send_delay": False}
+    )
     settled = with_strangers(it)
     deliveries = [Strange(1), Strange(1), Strange(1, delivery_count=CRASH_LIMIT)]
     it.deliver(*deliveries[:1])
@@ -298,7 +302,7 @@ def test_what_a_lost_connection_took_is_read_soon_and_excused(bench: Make) -> No
     it = bench(lambda _: None, prefetch=16)
     with_strangers(it)
     blocked = threading.Event()
-    it.workers.submit(lambda: None if blocked.wait(5) else None)
+    it.workers.submit(partial(blocked.wait, 5))  # type: ignore[arg-type]
     for generation, count in enumerate(range(2, CRASH_LIMIT - 1), 1):
         with it.dispatcher._lock:
             it.dispatcher._queue.append(Strange(1, generation, count, "id"))

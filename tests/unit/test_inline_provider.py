@@ -21,10 +21,10 @@ from eventing_core import (
     Options,
     Retry,
     SendEventsError,
+    _copying,
     event,
     event_listener,
 )
-from eventing_core import _copying
 from tests.support.inline import InlineProvider
 from tests.support.locks import Finds, watched_locks
 from tests.support.waiting import until

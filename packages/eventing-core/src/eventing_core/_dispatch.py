@@ -178,8 +178,15 @@ class Dispatcher(ABC):
         """Wait until all that was delivered is settled. False when the deadline comes first."""
         with self._lock:
             return self._changed.wait_for(
-                lambda: not (
-                    self._active or self._queue or self._held or self._suspect or self._looked_at or self._copying.busy
+                lambda: (
+                    not (
+                        self._active
+                        or self._queue
+                        or self._held
+                        or self._suspect
+                        or self._looked_at
+                        or self._copying.busy
+                    )
                 ),
                 max(0.0, deadline - time.monotonic()),
             )

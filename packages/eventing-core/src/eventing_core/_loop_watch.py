@@ -106,7 +106,8 @@ class LoopWatch:
         with contextlib.suppress(Exception):  # a logging handler's
             _log.warning(
                 "%s: blocks the event loop, for %.0f s by now, so that no other 'async def on' runs. Await what takes "
-                "long: by an asyncio library, or 'await asyncio.to_thread(...)'; a plain 'def on' may block. It is at:\n%s",
+                "long: by an async library or 'await asyncio.to_thread(...)'; a plain 'def on' may block. It is at:\n"
+                "%s",
                 who, seconds, "".join(traceback.format_list(summary[-_FRAMES:])).rstrip(),
             )  # fmt: skip
 
@@ -122,4 +123,3 @@ class LoopWatch:
         while at < len(frames) and frames[at].f_globals.get("__name__", "").partition(".")[0] in _OURS:
             at += 1
         return frames[at:]
-

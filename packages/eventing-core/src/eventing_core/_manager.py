@@ -259,20 +259,25 @@ class EventManager:
             SubscriptionError: a listener's queue can't be had.
             ManagerStateError: it was started or stopped before.
         """
-        with self._lock:
-            if self._state is not _State.NEW:
-                stopped = self._state in {_State.STOPPING, _State.STOPPED}
-                msg = f"the event manager is {self._state.value}; a manager has one life, make a new one"
-                raise (ManagerStoppedError if stopped else ManagerStateError)(msg)
-            self._state = _State.STARTING
-        self._busy.add(threading.get_ident())
+        mine = False
         try:
+            with self._lock:
+                self._refuse_unless_new()
+                self._busy.add(threading.get_ident())
+                self._state, mine = _State.STARTING, True
             self._begin()
         except BaseException:
-            self._finish(time.monotonic())
+            if mine:
+                self._finish(time.monotonic())
             raise
         finally:
             self._busy.discard(threading.get_ident())
+
+    def _refuse_unless_new(self) -> None:
+        if self._state is not _State.NEW:
+            stopped = self._state in {_State.STOPPING, _State.STOPPED}
+            msg = f"the event manager is {self._state.value}; a manager has one life, make a new one"
+            raise (ManagerStoppedError if stopped else ManagerStateError)(msg)
 
     def _begin(self) -> None:
         listeners = declared_listeners() if self._listeners is None else self._listeners
@@ -325,7 +330,9 @@ class EventManager:
             state = self._state
             if state is not _State.STOPPED:
                 self._state = _State.STOPPING
-        if state in {_State.NEW, _State.STARTED}:
+        # One that was interrupted before it began to finish is gone on with.
+        left = state is _State.STOPPING and not self._finishing and not self._busy
+        if left or state in {_State.NEW, _State.STARTED}:
             self._finish(time.monotonic() + limit)
             return
         deadline = time.monotonic() + limit
@@ -355,35 +362,53 @@ class EventManager:
                 return
 
     def _finish(self, deadline: float) -> None:
-        """Close everything, in order; a step that fails doesn't keep the next ones from being done."""
-        with self._lock:
-            if self._finishing:
-                return
-            self._finishing = True
-            self._state = _State.STOPPING
-        self._busy.add(threading.get_ident())
+        """Close everything, in order; a step that fails doesn't keep the next ones from being done.
+
+        A step that is interrupted, by Ctrl-C, is done once more, without waiting for anything, as are those after it.
+        """
+        mine = False
         interruption: BaseException | None = None
-        steps = self._closing_steps(lambda: deadline)
         try:
-            for step in steps:
-                try:
-                    step()
-                except Exception:  # noqa: BLE001 (see above)
-                    with contextlib.suppress(Exception):
-                        _log.exception("an unexpected error while stopping")
-                except BaseException as error:  # noqa: BLE001 (KeyboardInterrupt: the rest gets no more time)
-                    interruption = interruption or error
-                    deadline = time.monotonic()
-        finally:
             with self._lock:
-                self._state = _State.STOPPED
-            self._stopped.set()
-            if self._signals is not None:
-                self._signals.wake()
-            forget(self)
-            self._busy.discard(threading.get_ident())
+                if self._finishing:
+                    return
+                self._state = _State.STOPPING
+                self._finishing = mine = True
+        except BaseException as error:  # Ctrl-C: it may have come just after that
+            if not mine:
+                raise
+            interruption, deadline = error, time.monotonic()
+
+        def until() -> float:
+            return deadline
+
+        steps: deque[Callable[[], object]] | None = None
+        interrupted: object = None
+        while True:
+            try:
+                if steps is None:
+                    self._busy.add(threading.get_ident())
+                    steps = deque(self._closing_steps(until))
+                while steps:
+                    _take_step(steps[0])
+                    steps.popleft()
+                break
+            except BaseException as error:  # noqa: BLE001 (KeyboardInterrupt: the rest gets no more time)
+                interruption = interruption or error
+                deadline = time.monotonic()
+                if steps and steps[0] is interrupted:
+                    steps.popleft()
+                interrupted = steps[0] if steps else None
         if interruption is not None:
             raise interruption
+
+    def _be_stopped(self) -> None:
+        self._state = _State.STOPPED
+        self._stopped.set()
+        if self._signals is not None:
+            self._signals.wake()
+        forget(self)
+        self._busy.discard(threading.get_ident())
 
     def _closing_steps(self, deadline: Callable[[], float]) -> Sequence[Callable[[], object]]:
         def left(at_least: float) -> float:
@@ -394,6 +419,7 @@ class EventManager:
             lambda: self._sender.flush(left(0.0)),
             lambda: self._close_provider(left(1.0)),
             lambda: self._sender.close(1.0),
+            self._be_stopped,
         ]
         consumers = self._consumers
         if consumers is not None:
@@ -531,3 +557,11 @@ class EventManager:
             self._consumers.abandon()
         self._provider.abandon()
         self._set_up()
+
+
+def _take_step(step: Callable[[], object]) -> None:
+    try:
+        step()
+    except Exception:  # noqa: BLE001 (the next ones have to be taken as well)
+        with contextlib.suppress(Exception):
+            _log.exception("an unexpected error while stopping")

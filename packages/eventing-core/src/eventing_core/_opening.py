@@ -81,9 +81,7 @@ class Opening:
         """Call ``close`` if it is open. One that opens is waited for; after ``timeout`` seconds the opener closes."""
         deadline = time.monotonic() + timeout
         with self._changed:
-            self._changed.wait_for(
-                lambda: self._state is not _State.OPENING, max(0.0, deadline - time.monotonic())
-            )
+            self._changed.wait_for(lambda: self._state is not _State.OPENING, max(0.0, deadline - time.monotonic()))
             is_open = self._state is _State.OPEN
         if is_open:
             close()

@@ -196,10 +196,7 @@ class Sender:
                     future.set_result(None)
 
         try:
-            if not self._room.take(place, limit):
-                count = self._options.max_in_flight
-                msg = f"{count} submitted events are unconfirmed, and none was confirmed in {limit} s"
-                raise SendTimeoutError(msg)
+            self._take_room(place, limit)
             future = SendFuture(self._callbacks)
             with self._around(outgoing, envelope):
                 self._hand_over(outgoing, (self._message_of(outgoing, envelope),), done, time.monotonic() + limit)
@@ -209,6 +206,11 @@ class Sender:
                 self._room.give_back(place)
             raise
         return future
+
+    def _take_room(self, place: object, limit: float) -> None:
+        if not self._room.take(place, limit):
+            msg = f"{self._options.max_in_flight} submitted events are unconfirmed, and none was confirmed in {limit} s"
+            raise SendTimeoutError(msg)
 
     async def send_event_async(self, event: object, headers: Mapping[str, str] | None, timeout: float | None) -> None:
         """Send and await the confirmation."""
@@ -426,7 +428,18 @@ class _UnderWay:
         counted: the sender counts them as under way.
     """
 
-    __slots__ = ("_by", "_descriptor", "_done", "_ending", "_errors", "_finished", "_sender", "_told", "count", "counted")
+    __slots__ = (
+        "_by",
+        "_descriptor",
+        "_done",
+        "_ending",
+        "_errors",
+        "_finished",
+        "_sender",
+        "_told",
+        "count",
+        "counted",
+    )
 
     def __init__(self, sender: Sender, descriptor: EventDescriptor, count: int, done: Told) -> None:
         self._sender = sender

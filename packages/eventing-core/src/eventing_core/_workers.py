@@ -179,7 +179,8 @@ class LoopThread:
             self.loop.close()
             return
         self._stopping = True
-        self.loop.call_soon_threadsafe(self.loop.stop)
+        with contextlib.suppress(RuntimeError):  # it was stopped before
+            self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(timeout)
 
     def abandon(self) -> None:
