@@ -209,7 +209,7 @@ def test_deliveries_to_a_paused_listener_go_back_under_no_lock(make: Make, finds
             handle.pump()
             handle.size = 0
 
-    handle.settle = settle_and_deliver  # type: ignore[method-assign]
+    handle.settle = settle_and_deliver  # type: ignore[method-assign, assignment]
     handle.size = 2  # the first one is held
     manager.send_event(Note(1))
     assert depth == 5

@@ -24,6 +24,7 @@ from eventing_core._checks import (
     check_provider,
     check_retry_and_options,
 )
+from eventing_core._closing import take_steps
 from eventing_core._consuming import Consumers
 from eventing_core._health import STARTED, ManagerHealth
 from eventing_core._injection import Environment
@@ -362,10 +363,7 @@ class EventManager:
                 return
 
     def _finish(self, deadline: float) -> None:
-        """Close everything, in order; a step that fails doesn't keep the next ones from being done.
-
-        A step that is interrupted, by Ctrl-C, is done once more, without waiting for anything, as are those after it.
-        """
+        """Close everything, in order, whatever fails or interrupts it; see `take_steps`."""
         mine = False
         interruption: BaseException | None = None
         try:
@@ -378,27 +376,7 @@ class EventManager:
             if not mine:
                 raise
             interruption, deadline = error, time.monotonic()
-
-        def until() -> float:
-            return deadline
-
-        steps: deque[Callable[[], object]] | None = None
-        interrupted: object = None
-        while True:
-            try:
-                if steps is None:
-                    self._busy.add(threading.get_ident())
-                    steps = deque(self._closing_steps(until))
-                while steps:
-                    _take_step(steps[0])
-                    steps.popleft()
-                break
-            except BaseException as error:  # noqa: BLE001 (KeyboardInterrupt: the rest gets no more time)
-                interruption = interruption or error
-                deadline = time.monotonic()
-                if steps and steps[0] is interrupted:
-                    steps.popleft()
-                interrupted = steps[0] if steps else None
+        interruption = take_steps(self._closing_steps, deadline) or interruption
         if interruption is not None:
             raise interruption
 
@@ -425,6 +403,7 @@ class EventManager:
         if consumers is not None:
             steps.insert(0, lambda: consumers.drain(self._sender, deadline()))
             steps.insert(3, lambda: consumers.close(max(deadline(), time.monotonic() + 1.0)))
+        steps.insert(0, lambda: self._busy.add(threading.get_ident()))
         return steps
 
     def _close_provider(self, timeout: float) -> None:
@@ -557,11 +536,3 @@ class EventManager:
             self._consumers.abandon()
         self._provider.abandon()
         self._set_up()
-
-
-def _take_step(step: Callable[[], object]) -> None:
-    try:
-        step()
-    except Exception:  # noqa: BLE001 (the next ones have to be taken as well)
-        with contextlib.suppress(Exception):
-            _log.exception("an unexpected error while stopping")

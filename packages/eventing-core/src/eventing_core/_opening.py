@@ -59,7 +59,7 @@ class Opening:
                         msg = "this thread is connecting, and can't send before it has; is it a logging handler's send?"
                         raise ManagerStateError(msg)
                     self._changed.wait()
-                if self._state is _State.OPEN:
+                if self.is_open:
                     return
                 self._thread = threading.get_ident()
                 self._state, mine = _State.OPENING, True

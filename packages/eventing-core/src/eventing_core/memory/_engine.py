@@ -115,7 +115,7 @@ class Engine:
         """Close a connection: let sends that wait finish for so long, then fail them, and give back what is out."""
         deadline = time.monotonic() + timeout
         with self._lock:
-            if not connection.open:
+            if connection not in self._connections:
                 return
             connection.open = False
             self._sent.wait_for(lambda: not connection.pending, timeout)
@@ -132,6 +132,8 @@ class Engine:
 
     def _disconnect(self, connection: Connection) -> tuple[list[Future[None]], threading.Thread | None]:
         with self._lock:
+            if connection not in self._connections:  # another thread came first
+                return [], None
             self._withdraw(connection)
             closed = [self._detach(consumer) for consumer in tuple(connection.consumers)]
             self._connections.remove(connection)
