@@ -56,6 +56,9 @@ _CLAIMED: Any = object()
 #: Around what is logged, once everything else is done: a logging handler that raises must cost no event.
 _quietly = contextlib.suppress(Exception)
 
+#: Around what is logged of a listener's own exception, whose class may raise anything while it is being formatted.
+_of_listeners = contextlib.suppress(BaseException)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incoming:
@@ -475,7 +478,8 @@ class Dispatcher(ABC):
             return
         # What is given back there may stay with this process, and is flagged in any case.
         for each in neighbours:
-            self._copying.store(each, self._copies.beside(each.message()))
+            given_back = partial(self._settle, [each], Outcome.RELEASE)
+            self._copying.store(each, self._copies.beside(each.message()), given_back)
 
     def _have_leave(self, leaving: Sequence[Delivery]) -> None:
         """Have these leave, unless they are void, or go back anyway."""
@@ -604,7 +608,7 @@ class Dispatcher(ABC):
         else:
             attempt, delay = failures.attempts, self._retry.delay(failures.attempts)
             self._try_again(delivery, failures, delay)
-            with _quietly:
+            with _of_listeners:
                 trace = traceback_of(error) if _log.isEnabledFor(logging.DEBUG) else None
                 _log.warning(
                     "%s: attempt %d of %d of event %s failed, the next in %.1f s: %s",
@@ -712,7 +716,27 @@ class Dispatcher(ABC):
 
     def _retry_by_copy(self, delivery: Delivery, failures: Failures, delay: float) -> None:
         wait = delay if self._capabilities.send_delay else 0.0
-        self._copying.store(delivery, self._copies.retry(delivery.message(), failures, wait))
+        message = delivery.message()
+        hold = partial(self._hold_instead, delivery, failures, time.monotonic() + wait)
+        if self._copies.can_retry(message):
+            self._copying.store(delivery, self._copies.retry(message, failures, wait), hold)
+        else:
+            hold()
+
+    def _hold_instead(self, delivery: Delivery, failures: Failures, due: float) -> None:
+        """Hold what the broker can't store a retry copy of; when stopping, it goes back to the broker."""
+        with self._lock:
+            if delivery.generation != self._generation:
+                return
+            closing = self._closing
+            if not closing:
+                self._failures[delivery] = failures
+                self._held.add(delivery)
+        if closing:
+            self._settle([delivery], Outcome.RELEASE)
+        else:
+            self._give_credit()
+            self._timer.call_later(max(0.0, due - time.monotonic()), lambda: self._due(delivery))
 
     def _due(self, delivery: Delivery) -> None:
         with self._lock:
@@ -738,7 +762,7 @@ class Dispatcher(ABC):
     def _dead_letter(self, delivery: Delivery, failures: Failures, reason: str, error: BaseException) -> None:
         """Dead-letter a delivery."""
         self._copying.store(delivery, self._copies.dead_letter(delivery.message(), failures, reason, error))
-        with _quietly:
+        with _of_listeners:
             _log.error(
                 "%s: event %s goes to the dead letters as %s, after %d attempts: %s",
                 self.descriptor.label, delivery.message().message_id, reason, failures.attempts, describe_error(error),
