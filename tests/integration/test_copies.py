@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from eventing_core import EventManager, Retry, SendRejectedError, _dispatch
+from eventing_core import EventListener, EventManager, Retry, SendRejectedError, _dispatch, event, event_listener
 from eventing_core.provider import Message
 from eventing_core.testing import Confirmations
 from examples.artemis import Artemis, User
@@ -105,6 +107,12 @@ def case(broker: Artemis, kind: str, unique: Callable[[str], str]) -> Case:
     return Case(broker, kind, unique)
 
 
+def take(plain: PlainClient, case: Case) -> bytes:
+    """The body of the next dead letter; of a message that is gone, its memory is gone, too."""
+    letter = plain.take_dead(case.queue)
+    return bytes(letter.body)
+
+
 def limit(plain: PlainClient, address: str, policy: str, size: int = 20_000) -> None:
     """What the broker does where an address is full."""
     settings = {"maxSizeBytes": size, "addressFullMessagePolicy": policy, "pageSizeBytes": size // 4}
@@ -169,11 +177,8 @@ def fill_up(kind: str, count: int) -> int:
 def test_an_event_that_only_durable_queues_refuse_is_dead_lettered_as_well(
     broker: Artemis, kind: str, unique: Callable[[str], str], plain: PlainClient
 ):
-    if kind == "stomp":
-        pytest.skip("over STOMP, Artemis ends the connection of who receives such headers")
-    from dataclasses import dataclass  # noqa: PLC0415
-
-    from eventing_core import EventListener, event, event_listener  # noqa: PLC0415
+    # Over STOMP, Artemis ends the connection of whoever receives longer headers.
+    size = {"amqp": 600_000, "stomp": 255_000}[kind]
 
     @event(unique("Fleeting"))
     @dataclass
@@ -190,7 +195,7 @@ def test_an_event_that_only_durable_queues_refuse_is_dead_lettered_as_well(
     table = {"host": broker.host, "port": broker.port, "user": broker.user, "password": broker.password}
     options: dict[str, Any] = {"provider": kind, kind: table}
     with EventManager.from_config(listeners=[Failing], pipelines=[], **options) as manager:
-        manager.send_event(Fleeting(7), headers={"x": "y" * 600_000})
+        manager.send_event(Fleeting(7), headers={"x": "y" * size})
         until(lambda: plain.count(f"{name}.dead") == 1, "the dead letter is there", TIMEOUT)
     letter = plain.take_dead(name)
     assert (bytes(letter.body), letter.properties["eventing_truncated"]) == (b'{"number":7}', "x")
@@ -233,8 +238,6 @@ def oversized(number: int = 1) -> Message:
 
 def outcome(bench: Bench, message: Message, to: Any) -> Exception | None:
     done = Confirmations()
-    import time  # noqa: PLC0415
-
     bench.provider.producer(to).send([message], done, deadline=time.monotonic() + TIMEOUT)
     return done.wait(1)[0][1]
 
@@ -249,13 +252,13 @@ def test_what_was_rejected_is_rejected_again_and_not_taken_for_a_duplicate(
             bench.queue: bench.queue.group,
             bench.dead: f"{bench.queue.group}.dead",
         }
-        for to, queue in queues.items():
+        for to, name in queues.items():
             for _ in range(2):
                 error = outcome(bench, oversized(), to)
                 assert isinstance(error, SendRejectedError), to
                 assert error.permanent
                 assert not error.in_doubt
-                assert plain.count(queue) == 0
+                assert plain.count(name) == 0
         # Nobody else suffers.
         bench.put("good")
         assert plain.count(bench.queue.group) == 1
@@ -265,19 +268,16 @@ def test_what_was_rejected_is_rejected_again_and_not_taken_for_a_duplicate(
 def test_what_is_sent_again_after_its_rejection_was_lost_is_not_confirmed(
     broker: Artemis, plain: PlainClient, unique: Callable[[str], str], kind: str
 ):
-    if kind == "stomp":
-        pytest.skip("over STOMP such a message is refused before it is written")
     with Proxy(broker.port) as proxy, opened(broker, unique("lost"), port=proxy.port) as bench:
         bench.listen_active()
         bench.put("before")
         proxy.hold_confirmations()
         done = Confirmations()
-        import time  # noqa: PLC0415
-
         bench.provider.producer(bench.topic).send([oversized()], done, deadline=time.monotonic() + TIMEOUT)
-        proxy.wait_until_held(1)
-        proxy.reset()
-        proxy.wait_until_accepted(2)
+        if kind == "amqp":  # over STOMP it is refused before it is written
+            proxy.wait_until_held(1)
+            proxy.reset()
+            proxy.wait_until_accepted(2)
         proxy.release_confirmations()
         ((_, error),) = done.wait(1)
         assert isinstance(error, SendRejectedError)
@@ -319,7 +319,7 @@ def test_without_the_right_to_its_queue_a_dead_letter_waits(
     broker: Artemis, kind: str, unique: Callable[[str], str], plain: PlainClient
 ):
     case = Case(broker, kind, unique, "Closed.")
-    everyone = ",".join(["reader", "amq"])
+    everyone = "reader,all"
     with case.manager(user="reader") as manager:
         manager.send_event(case.make())
         stays_until(
@@ -328,7 +328,7 @@ def test_without_the_right_to_its_queue_a_dead_letter_waits(
             manager,
             lambda: plain.manage("broker", "addSecuritySettings", case.dead, *[everyone] * 8),
         )
-    assert bytes(plain.take_dead(case.queue).body) == b'{"number":1}'
+    assert take(plain, case) == b'{"number":1}'
 
 
 def test_a_dead_letter_whose_queue_another_address_has_waits(case: Case, plain: PlainClient):
@@ -337,13 +337,14 @@ def test_a_dead_letter_whose_queue_another_address_has_waits(case: Case, plain: 
         queue = {"name": case.dead, "address": f"Other{case.dead}", "routing-type": "MULTICAST"}
         plain.manage("broker", "createQueue", json.dumps({**queue, "auto-create-address": True}), True)
         manager.send_event(case.make())
-        until(lambda: "a copy can't be stored" in manager.health().listeners[0].error, "health tells", TIMEOUT)
+        # Over STOMP the refusal ends the connection, and the next one can't be prepared.
+        until(lambda: manager.health().listeners[0].error, "health tells of it", TIMEOUT)
         assert plain.count(case.queue) == 1
         assert plain.count(case.dead) == 0
         plain.manage("broker", "destroyQueue", case.dead, True, True)
         until(lambda: plain.queue(case.dead) is not None and plain.count(case.dead) == 1, "the dead letter", TIMEOUT)
         until(lambda: plain.count(case.queue) == 0, "the event is gone", TIMEOUT)
-    assert bytes(plain.take_dead(case.queue).body) == b'{"number":1}'
+    assert take(plain, case) == b'{"number":1}'
 
 
 @pytest.mark.parametrize("automatic", [True, False])
@@ -358,7 +359,7 @@ def test_a_dead_letter_whose_queue_is_gone_has_it_made_again(case: Case, plain: 
         manager.send_event(case.make(2))
         until(lambda: plain.queue(case.dead) is not None and plain.count(case.dead) == 1, "the dead letter", TIMEOUT)
         until(lambda: plain.count(case.queue) == 0, "the event is gone", TIMEOUT)
-    assert bytes(plain.take_dead(case.queue).body) == b'{"number":2}'
+    assert take(plain, case) == b'{"number":2}'
 
 
 @pytest.mark.parametrize("policy", ["BLOCK", "FAIL", "PAGE", "DROP"])
@@ -371,12 +372,12 @@ def test_an_event_leaves_only_when_its_dead_letter_is_in_a_full_queue(
     with case.manager(retry=Retry(max_attempts=1, pause_after=0), send_timeout=2) as manager:
         manager.send_event(case.make())
         # Over STOMP, Artemis takes what comes to an address with BLOCK; over AMQP, what it has given credit for.
-        if policy in {"FAIL", "DROP"}:
+        if policy in {"FAIL", "DROP"} or (policy, kind) == ("BLOCK", "amqp"):
             until(lambda: "a copy can't be stored" in manager.health().listeners[0].error, "health tells", TIMEOUT)
             assert (plain.count(case.queue), plain.count(case.dead)) == (1, before)
             plain.manage(f"queue.{case.dead}", "removeMessages", "")
         until(lambda: plain.count(case.queue) == 0, "the event is gone", 60)
-    left = [bytes(plain.take_dead(case.queue).body) for _ in range(plain.count(case.dead))]
+    left = [take(plain, case) for _ in range(plain.count(case.dead))]
     assert left.count(b'{"number":1}') == 1
 
 
