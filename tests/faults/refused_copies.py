@@ -25,7 +25,7 @@ BAD = 20
 LARGE = 40
 
 #: Characters of such a header, at the least and at the most: from some on, the broker refuses the event itself.
-SIZES = {"amqp": (500_000, 501_700), "stomp": (249_500, 250_600)}
+SIZES = {"amqp": (500_800, 501_500), "stomp": (249_900, 250_600)}
 
 #: How often the dead letters' address is full, and has room again.
 FULL = 5
@@ -38,6 +38,16 @@ class Odd(Exception):  # noqa: N818 (as a user's may be named)
 
     def __str__(self) -> str:
         raise KeyboardInterrupt
+
+
+class Misnamed(ValueError):  # noqa: N818
+    """Neither its name nor its text can be encoded."""
+
+    def __str__(self) -> str:
+        return "no \udfff \0"
+
+
+Misnamed.__qualname__ = "Bad\ud800"
 
 
 def run(terms: Terms) -> Figures:
@@ -101,7 +111,9 @@ def _manager(stage: Stage, terms: Terms) -> Iterator[tuple[EventManager, Any]]:
 
     def on(number: int) -> None:
         if number % BAD == 0:
-            raise Odd if number % 3 == 0 else type("Bad\ud800", (ValueError,), {})(f"no \udfff {number}")
+            if number % 3 == 0:
+                raise Odd
+            raise Misnamed(number)
 
     broker = stage.broker
     place = {"host": broker.host, "port": broker.port, "user": broker.user, "password": broker.password}
@@ -118,8 +130,8 @@ def _headers(terms: Terms, number: int) -> dict[str, str]:
 
 
 def _set_full(plain: PlainClient, *, full: bool) -> None:
-    size = 1 if full else 1 << 30
-    settings = {"maxSizeBytes": size, "addressFullMessagePolicy": "FAIL"}
+    size = 4_000 if full else 1 << 30
+    settings = {"maxSizeBytes": size, "pageSizeBytes": size // 4, "addressFullMessagePolicy": "FAIL"}
     plain.manage("broker", "addAddressSettings", f"{_QUEUE}.dead", json.dumps(settings))
 
 

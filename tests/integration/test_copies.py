@@ -79,12 +79,14 @@ class Case:
         self.dead = f"{self.queue}.dead"
         self.type = event_named(self.event)
         self.seen: list[int] = []
+        self.handled: set[int] = set()
         self.repaired = False
 
     def on(self, number: int) -> None:
         self.seen.append(number)
         if not self.repaired:
             raise ValueError(number)
+        self.handled.add(number)
 
     @contextmanager
     def manager(
@@ -160,7 +162,8 @@ def test_without_the_right_to_manage_it_is_the_same(case: Case, plain: PlainClie
     # Over STOMP nobody tells how large a record is then: each refusal costs the connection.
     with case.manager(user="unmanaged") as manager:
         manager.send_event(case.make(), headers={"large": "y" * BRIM[kind], "small": "z"})
-        until(lambda: plain.count(case.dead) == 1, "the dead letter is there", TIMEOUT)
+        # Twice where the connection broke in between: over STOMP, a retry copy has no id to know a duplicate by.
+        until(lambda: plain.count(case.dead) >= 1, "the dead letter is there", TIMEOUT)
         until(lambda: plain.count(case.queue) == 0, "the event is gone", TIMEOUT)
     letter = plain.take_dead(case.queue)
     assert letter.properties["small"] == "z"
@@ -411,4 +414,4 @@ def test_no_delayed_copy_is_lost_where_the_events_address_is_full(
         limit(plain, case.event, policy, 10_000_000)
         until(lambda: plain.count(case.queue) == 0, lambda: f"all are done: {case.seen}", 60)
         assert plain.count(case.dead) == 0
-    assert {*case.seen} == set(range(5))
+    assert case.handled == set(range(5))

@@ -14,7 +14,7 @@ from eventing_core import EventListener, HeaderError, Retry, _copying, _dispatch
 from eventing_core._copies import describe_error
 from eventing_core._envelope import check_header
 from eventing_core._truncation import TRUNCATED, Refused, is_permanent, truncate
-from eventing_core.errors import MessageTooLargeError, SendRejectedError, SendTimeoutError
+from eventing_core.errors import MessageTooLargeError, SendEventsError, SendRejectedError, SendTimeoutError
 from eventing_core.provider import Done, Message, SubscriptionState
 from tests.support.dispatching import Bench, Plain, Tick, benches, fail
 from tests.support.waiting import until
@@ -304,15 +304,28 @@ class TalkingError(Exception):
         return Odd("odd \ud800\0 text")
 
 
+#: Whoever looks at all objects of the process outside of these tests is to see harmless ones.
+hostile = threading.Event()
+
+
 class Nameless(type):
     def __getattribute__(cls, name: str) -> Any:
-        if name in {"__name__", "__qualname__", "__module__"}:
+        if name in {"__name__", "__qualname__", "__module__"} and hostile.is_set():
             raise KeyboardInterrupt
         return super().__getattribute__(name)
 
 
 class UnnamedError(Exception, metaclass=Nameless):
     pass
+
+
+def class_of(_: object) -> type[Exception]:
+    if hostile.is_set():
+        raise KeyboardInterrupt
+    return ValueError
+
+
+ClasslessError = type("ClasslessError", (Exception,), {"__class__": property(class_of)})
 
 
 def named(name: str, module: object = "somewhere") -> type[Exception]:
@@ -328,6 +341,7 @@ ERRORS: dict[str, Exception] = {
     "__str__ returns a number": DeafError(),
     "__str__ returns a str of another class": TalkingError(),
     "metaclass without names": UnnamedError("x"),
+    "__class__ raises": ClasslessError("x"),
     "surrogate in the name": named("Bad\ud800Name")("x"),
     "NUL in the name": named("Bad\0Name")("x"),
     "surrogate in the module": named("Name", "mod\udfffule")("x"),
@@ -339,6 +353,14 @@ ERRORS: dict[str, Exception] = {
 }
 
 
+@pytest.fixture
+def enemies() -> Iterator[None]:
+    hostile.set()
+    yield
+    hostile.clear()
+
+
+@pytest.mark.usefixtures("enemies")
 @pytest.mark.parametrize("name", ERRORS)
 def test_whatever_an_exception_does_its_event_is_dead_lettered(bench: Callable[..., Bench], name: str):
     def on(_: int) -> None:
@@ -357,6 +379,7 @@ def test_whatever_an_exception_does_its_event_is_dead_lettered(bench: Callable[.
             value.encode()
 
 
+@pytest.mark.usefixtures("enemies")
 @pytest.mark.parametrize("name", ERRORS)
 def test_an_async_listener_s_exception_may_do_the_same(bench: Callable[..., Bench], name: str):
     @event_listener(Tick, retry=Retry(max_attempts=1))
@@ -372,6 +395,11 @@ def test_an_async_listener_s_exception_may_do_the_same(bench: Callable[..., Benc
         it.close()
 
 
+def test_an_error_of_a_pipeline_in_send_events_may_do_the_same():
+    assert "text can't be had" in str(SendEventsError([(0, SilentError())], 1))
+
+
+@pytest.mark.usefixtures("enemies")
 def test_an_error_is_described_by_its_real_name():
     assert describe_error(UnnamedError("x")) == "UnnamedError: x"
     assert describe_error(SilentError()) == "SilentError: (its text can't be had)"

@@ -592,12 +592,14 @@ class Dispatcher(ABC):
         """An attempt failed: decide on the next one, or on the dead-letter queue."""
         if self._cut or delivery.generation != self._generation:
             return  # given up by us, or void: the broker delivers it again
-        if self._closing and isinstance(error, ManagerStoppedError):
+        # Not by isinstance, which asks the error itself for its class: that may raise.
+        kind = type(error)
+        if self._closing and issubclass(kind, ManagerStoppedError):
             return  # a send, by a manager that stops as this one does: no fault of the event's, which goes back
         failures = self._failures.get(delivery) or Failures.of(delivery.message())
-        fatal = isinstance(error, (DecodeError, *self._retry.fatal))
+        fatal = issubclass(kind, (DecodeError, *self._retry.fatal))
         wait = self._count_failure(delivery, failures, error, fatal=fatal)
-        if isinstance(error, DecodeError):
+        if issubclass(kind, DecodeError):
             self._dead_letter(delivery, failures, "undecodable", error)
         elif fatal:
             self._dead_letter(delivery, failures, "fatal", error)

@@ -218,7 +218,10 @@ class SendEventsError(SendError):
         self.failures = tuple(failures)
         self.taken = taken
         index, cause = self.failures[0]
-        first = f"{type(cause).__name__}: {cause}"
+        try:
+            first = f"{type(cause).__name__}: {cause}"
+        except BaseException:  # noqa: BLE001 (a pipeline's own error may be unable to say what it is)
+            first = "(its text can't be had)"
         super().__init__(
             f"{len(self.failures)} of {taken} events failed; the first is number {index}: {first}",
             in_doubt=any(getattr(cause, "in_doubt", False) for _, cause in self.failures),

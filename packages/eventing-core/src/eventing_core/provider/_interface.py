@@ -275,7 +275,8 @@ class Capabilities:
         uncounted_release: `Outcome.RELEASE` doesn't raise the delivery count.
         send_delay: `Producer.send` can delay.
         dedup: the broker drops a second send of one ``dedup_id`` to one topic, or to the dead letters of one queue; to
-            a listener's own queue as well, where it can.
+            a listener's own queue as well, where it can. Messages that it may refuse after it has noted their ids, for
+            their large headers, are exempt.
         reports_unroutable: a send to a topic without any queue fails with `UnroutedError`.
         individual_settlement: deliveries can be settled out of order; a log commits a prefix.
         lease: deliveries are lent for a time; the provider renews it while they are unsettled.
