@@ -11,7 +11,7 @@ from eventing_core.provider.sockets import next_number, of_encoding
 from eventing_stomp._frames import lines
 from eventing_stomp._generation import StompGeneration
 from eventing_stomp._message import encode, encode_alone, filter_of, routing
-from eventing_stomp._size import LOOKED_AT, Large, marked, record_size
+from eventing_stomp._size import LEAST_ADDED, LOOKED_AT, Large, marked, record_size
 
 if TYPE_CHECKING:
     from eventing_stomp._connection import StompConnection
@@ -78,7 +78,7 @@ class StompProducer(ArtemisProducer[StompGeneration]):
             self._ask()
             return False
         for send in large:
-            size = record_size(send.data)
+            size = record_size(send.data) + LEAST_ADDED
             if self._limit and size >= self._limit:
                 self._waiting.remove(send)
                 text = f"its headers take {size} bytes in the broker's journal, whose records have {self._limit}"

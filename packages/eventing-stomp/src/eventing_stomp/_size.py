@@ -11,8 +11,8 @@ from eventing_stomp._frames import read_headers
 #: Bytes of a record by default (``journal-buffer-size``; checked with Artemis 2.44).
 _DEFAULT_LIMIT = 501_760
 
-#: What the broker adds that isn't in the frame: less than this, in bytes.
-_SLACK = 500
+#: What the broker adds that isn't in the frame, in bytes: at least, at most.
+LEAST_ADDED, _MOST_ADDED = 100, 500
 
 #: Heads of fewer bytes are not looked at: only hundreds of tiny headers could make a record of more.
 LOOKED_AT = 100_000
@@ -44,7 +44,7 @@ def record_size(data: bytes) -> int:
 
 def is_too_large(data: bytes, text: str) -> bool:
     """Whether an encoded message that was refused with this text is larger than a record."""
-    return _REFUSED in text and len(data) > LOOKED_AT and record_size(data) > _DEFAULT_LIMIT - _SLACK
+    return _REFUSED in text and len(data) > LOOKED_AT and record_size(data) > _DEFAULT_LIMIT - _MOST_ADDED
 
 
 def _head(data: bytes) -> bytes:
