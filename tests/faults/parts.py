@@ -7,7 +7,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from tests.faults import broker_kills, cuts, fuzz, hostile, mutations, pair, process_kills, routing, soak
+from tests.faults import (
+    broker_kills,
+    cuts,
+    fuzz,
+    hostile,
+    mutations,
+    pair,
+    process_kills,
+    refused_copies,
+    routing,
+    soak,
+)
 from tests.faults.terms import Figures, Terms
 
 
@@ -65,6 +76,7 @@ PARTS: dict[str, Part] = {
     **{name: Part(module.TITLE, module.run) for name, module in _KINDS.items()},
     "routing": Part(routing.TITLE, routing.run),
     "hostile": Part(hostile.TITLE, hostile.run),
+    "refused-copies": Part(refused_copies.TITLE, refused_copies.run),
     "fuzz": Part(fuzz.TITLE, fuzz.run, over=("both",)),
     **SHORTENED,
 }

@@ -22,6 +22,7 @@ from eventing_core import (
     ManagerStoppedError,
     Retry,
     SendRejectedError,
+    SendTimeoutError,
     _copying,
     _dispatch,
     _dispatch_kinds,
@@ -138,7 +139,7 @@ def test_attempts_are_counted_and_the_last_one_leads_to_a_dead_letter(bench: Cal
 
 def test_a_copy_is_confirmed_before_the_original_is_accepted(bench: Callable[..., Bench]) -> None:
     it = bench(fail, retry=Retry(max_attempts=1))
-    it.broker.refusals = [TimeoutError("full"), TimeoutError("full")]
+    it.broker.refusals = [SendTimeoutError("full", in_doubt=True), SendTimeoutError("full", in_doubt=True)]
     it.deliver(Plain(1))
     it.broker.wait_for(lambda: len(it.broker.sent) == 1)
     assert it.broker.settled == []
@@ -739,7 +740,7 @@ def test_a_settlement_that_raises_ends_the_copying_all_the_same(
     assert it.dispatcher.wait_empty(threading.TIMEOUT_MAX)
     assert (
         it.dispatcher.health().error
-        == "the copy of event id1 is stored, and the original can't be settled: ValueError: no 0"
+        == "event id1, of which a copy was sent, can't be settled: ValueError: no 0"
     )
     assert len(it.broker.sent) == 1
     assert not it.dispatcher._copying.busy

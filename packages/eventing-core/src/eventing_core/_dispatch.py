@@ -60,6 +60,9 @@ _CLAIMED: Any = object()
 #: Around what is logged, once everything else is done: a logging handler that raises must cost no event.
 _quietly = contextlib.suppress(Exception)
 
+#: Around what is logged of a listener's own exception, whose class may raise anything while it is being formatted.
+_of_listeners = contextlib.suppress(BaseException)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incoming:
@@ -531,7 +534,8 @@ class Dispatcher(ABC):
             return
         # What is given back there may stay with this process, and is flagged in any case.
         for each in neighbours:
-            self._copying.store(each, self._copies.beside(each.message()))
+            given_back = partial(self._settle, [each], Outcome.RELEASE)
+            self._copying.store(each, self._copies.beside(each.message()), given_back)
 
     def _look_at(self, doubtful: Sequence[Delivery], batch: Sequence[Delivery], *, counting: bool) -> None:
         """Have those of a batch leave that won't run, unless they are void, or go back anyway; queue the others.
@@ -704,10 +708,12 @@ class Dispatcher(ABC):
         """An attempt failed: decide on the next one, or on the dead-letter queue."""
         if self._cut or delivery.generation != self._generation:
             return  # given up by us, or void: the broker delivers it again
-        if self._closing and isinstance(error, ManagerStoppedError):
+        # Not by isinstance, which asks the error itself for its class: that may raise.
+        kind = type(error)
+        if self._closing and issubclass(kind, ManagerStoppedError):
             return  # a send, by a manager that stops as this one does: no fault of the event's, which goes back
         failures = self._failures.get(delivery) or Failures.of(delivery.message())
-        if isinstance(error, (DecodeError, *self._retry.fatal)):
+        if issubclass(kind, (DecodeError, *self._retry.fatal)):
             self._never_succeeds(delivery, failures, error)
             return
         is_first = failures.attempts + failures.uncounted == 0
@@ -719,7 +725,7 @@ class Dispatcher(ABC):
         else:
             attempt, delay = failures.attempts, self._retry.delay(failures.attempts)
             self._try_again(delivery, failures, delay)
-            with _quietly:
+            with _of_listeners:
                 # The last attempt may be minutes away: what is wrong is said with the first one.
                 with_trace = is_first or _log.isEnabledFor(logging.DEBUG)
                 _log.warning(
@@ -738,7 +744,7 @@ class Dispatcher(ABC):
         with self._lock:
             if delivery is self._probe:
                 self._probe = None
-        self._dead_letter(delivery, failures, "undecodable" if isinstance(error, DecodeError) else "fatal", error)
+        self._dead_letter(delivery, failures, "undecodable" if issubclass(type(error), DecodeError) else "fatal", error)
 
     # -- pausing ----------------------------------------------------------------------------------------------
 
@@ -838,7 +844,27 @@ class Dispatcher(ABC):
 
     def _retry_by_copy(self, delivery: Delivery, failures: Failures, delay: float) -> None:
         wait = delay if self._capabilities.send_delay else 0.0
-        self._copying.store(delivery, self._copies.retry(delivery.message(), failures, wait))
+        message = delivery.message()
+        hold = partial(self._hold_instead, delivery, failures, time.monotonic() + wait)
+        if self._copies.can_retry(message):
+            self._copying.store(delivery, self._copies.retry(message, failures, wait), hold)
+        else:
+            hold()
+
+    def _hold_instead(self, delivery: Delivery, failures: Failures, due: float) -> None:
+        """Hold what the broker can't store a retry copy of; when stopping, it goes back to the broker."""
+        with self._lock:
+            if delivery.generation != self._generation:
+                return
+            closing = self._closing
+            if not closing:
+                self._failures[delivery] = failures
+                self._held[delivery] = None
+        if closing:
+            self._settle([delivery], Outcome.RELEASE)
+        else:
+            self._give_credit()
+            self._timer.call_later(max(0.0, due - time.monotonic()), lambda: self._due(delivery))
 
     def _due(self, delivery: Delivery) -> None:
         with self._lock:
@@ -870,11 +896,11 @@ class Dispatcher(ABC):
                 self._storing = delivery
                 self._bar()
         self._copying.store(delivery, self._copies.dead_letter(delivery.message(), failures, reason, error))
-        with _quietly:
+        with _of_listeners:
             _log.error(
                 "%s: event %s goes to the dead letters as %s, after %d attempts: %s",
                 self.descriptor.label, delivery.message().message_id, reason, failures.attempts, describe_error(error),
-                exc_info=None if isinstance(error, DecodeError | CrashLoopError) else traceback_of(error),
+                exc_info=None if issubclass(type(error), DecodeError | CrashLoopError) else traceback_of(error),
             )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """What providers for Apache Artemis have in common, whatever protocol they speak: addresses, queues, management."""
 
 from eventing_core.provider.artemis._address import Artemis, Node, Queue
-from eventing_core.provider.artemis._errors import is_consumer_limit, of_refusal
+from eventing_core.provider.artemis._errors import is_consumer_limit, is_permanent, of_refusal
 from eventing_core.provider.artemis._inspection import Ready, Warned
 from eventing_core.provider.artemis._management import (
     ADDRESS,
@@ -12,6 +12,7 @@ from eventing_core.provider.artemis._management import (
     Follower,
     Management,
     Reply,
+    equals,
 )
 from eventing_core.provider.artemis._producer import ArtemisProducer
 from eventing_core.provider.artemis._session import ArtemisSession
@@ -32,6 +33,8 @@ __all__ = [
     "Ready",
     "Reply",
     "Warned",
+    "equals",
     "is_consumer_limit",
+    "is_permanent",
     "of_refusal",
 ]

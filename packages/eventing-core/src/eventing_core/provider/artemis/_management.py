@@ -40,6 +40,17 @@ _SILENT = (
 )
 
 
+def equals(key: str, value: str) -> str:
+    """A filter, in the broker's own language, for the messages with that property."""
+    quoted = value.replace("'", "''")
+    return f"{key}='{quoted}'"
+
+
+def found_any(browsed: Any) -> bool:
+    """Whether what the operation ``browse`` returned holds a message: one list, under the name of its type."""
+    return isinstance(browsed, dict) and any(cast("dict[str, Any]", browsed).values())
+
+
 class Reply(NamedTuple):
     """An answer.
 
