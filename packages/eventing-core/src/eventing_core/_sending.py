@@ -459,12 +459,8 @@ class _UnderWay:
         if told[index]:
             return  # an interruption came first
         told[index] = 1
-        sender = self._sender
-        warn = False
-        if error is not None or sender.error is not None:  # else there is nothing to judge, and none to take back
-            error, warn = sender.judge(self._descriptor, error)
-            if error is not None:
-                self._errors[index] = error
+        # Else there is nothing to judge, and none to take back.
+        warn = (error is not None or self._sender.error is not None) and self._judge(index, error)
         # Two threads may have told of the last two.
         if 0 not in told and self._ending.acquire(blocking=False):
             self._end()
@@ -472,6 +468,12 @@ class _UnderWay:
             with suppress(Exception):  # a logging handler's: the event is sent
                 name = self._descriptor.name
                 _log.warning("no queue for the event %s yet: nobody will get what is sent now", name)
+
+    def _judge(self, index: int, error: Exception | None) -> bool:
+        error, warn = self._sender.judge(self._descriptor, error)
+        if error is not None:
+            self._errors[index] = error
+        return warn
 
     def _end(self) -> None:
         self._by = threading.get_ident()
