@@ -376,7 +376,13 @@ class EventManager:
             if not mine:
                 raise
             interruption, deadline = error, time.monotonic()
-        interruption = take_steps(self._closing_steps, deadline) or interruption
+        over = False
+        while not over:
+            try:
+                interruption = take_steps(self._closing_steps, deadline) or interruption
+                over = True
+            except BaseException as error:  # noqa: BLE001 (Ctrl-C, just before it or after it)
+                interruption, deadline = error, time.monotonic()
         if interruption is not None:
             raise interruption
 

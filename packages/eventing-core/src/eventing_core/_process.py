@@ -32,8 +32,8 @@ _exiting = False
 
 def remember(manager: Managed) -> None:
     """Call the manager at exit and after a fork. Keeps nothing alive."""
-    key = id(manager)
-    _managers[key] = weakref.ref(manager, lambda _: _managers.pop(key, None))
+    key, forget_it = id(manager), _managers.pop  # a module's names are gone at the interpreter's very end
+    _managers[key] = weakref.ref(manager, lambda _: forget_it(key, None))
 
 
 def forget(manager: Managed) -> None:

@@ -463,13 +463,9 @@ class _UnderWay:
         if told[index]:
             return  # an interruption came first
         told[index] = 1
+        # Else there is nothing to judge, and none to take back.
         sender = self._sender
-        warn = False
-        # Else there is nothing to judge, and nothing to take back.
-        if error is not None or sender.error is not None or sender.unrouted:
-            error, warn = sender.judge(self._descriptor, error)
-            if error is not None:
-                self._errors[index] = error
+        warn = (error is not None or sender.error is not None or bool(sender.unrouted)) and self._judge(index, error)
         # Two threads may have told of the last two.
         if 0 not in told and self._ending.acquire(blocking=False):
             self._end()
@@ -477,6 +473,12 @@ class _UnderWay:
             with suppress(Exception):  # a logging handler's: the event is sent
                 name = self._descriptor.name
                 _log.warning("no queue for the event %s yet: nobody will get what is sent now", name)
+
+    def _judge(self, index: int, error: Exception | None) -> bool:
+        error, warn = self._sender.judge(self._descriptor, error)
+        if error is not None:
+            self._errors[index] = error
+        return warn
 
     def _end(self) -> None:
         self._by = threading.get_ident()

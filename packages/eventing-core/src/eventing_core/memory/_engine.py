@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from functools import partial
 
@@ -84,6 +84,11 @@ class Engine:
     def _call_back(self) -> None:
         self._outbox.flush()
 
+    def _and_call_back(self, change: Callable[[], None]) -> None:
+        """For what tests do to a broker: on the main thread, too, everybody knows of it afterwards."""
+        change()
+        self._outbox.flush()
+
     # Connections
 
     def connect(self, observer: Observer) -> Connection:
@@ -102,7 +107,7 @@ class Engine:
 
     def reconnect(self, connection: Connection) -> None:
         """Lose a connection, with everything that is out counted as delivered, and make it anew."""
-        self._shield.call(partial(self._reconnect, connection))
+        self._shield.call(partial(self._and_call_back, partial(self._reconnect, connection)))
 
     def _reconnect(self, connection: Connection) -> None:
         with self._lock:
@@ -153,7 +158,7 @@ class Engine:
 
     def cut(self) -> None:
         """Lose all connections; what is in the queues stays."""
-        self._shield.call(self._cut)
+        self._shield.call(partial(self._and_call_back, self._cut))
         self._shield.end()
 
     def _cut(self) -> None:
@@ -162,7 +167,7 @@ class Engine:
 
     def stop(self) -> None:
         """Go down: connections are lost, and with them what isn't durable."""
-        self._shield.call(self._stop)
+        self._shield.call(partial(self._and_call_back, self._stop))
         self._shield.end()
 
     def _stop(self) -> None:
@@ -187,7 +192,7 @@ class Engine:
 
     def start(self) -> None:
         """Come up: connections and subscriptions are made anew, and sends that waited are carried out."""
-        self._shield.call(self._start)
+        self._shield.call(partial(self._and_call_back, self._start))
         self._shield.end()
 
     def _start(self) -> None:
