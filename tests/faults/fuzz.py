@@ -75,7 +75,8 @@ def damaged(draw: Callable[[Any], Any], whole: st.SearchStrategy[bytes]) -> byte
     return raw[:begin] + instead + raw[end:]
 
 
-BODIES = st.builds(Fuzzed, share=st.floats(-1, 1), price=st.just(Decimal("1.5"))).map(CODEC.encode)
+WHEN = st.none() | st.datetimes().map(lambda when: when.replace(fold=0))  # which JSON lacks
+BODIES = st.builds(Fuzzed, share=st.floats(-1, 1), price=st.just(Decimal("1.5")), when=WHEN).map(CODEC.encode)
 
 
 @given(st.builds(Fuzzed))

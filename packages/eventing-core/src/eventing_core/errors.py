@@ -14,7 +14,7 @@ The tree::
     ├── PipelineError                 a pipeline broke its contract
     ├── HeaderError                   a header key or value that can't be carried
     ├── HeaderNotFoundError           (also a KeyError)
-    ├── SerializationError            an event that can't be serialised; nothing was sent
+    ├── SerializationError            an event that can't be serialised, or would arrive different
     ├── DecodeError                   a body that isn't the event; never succeeds by retrying
     ├── HandlerTimeoutError           (also a TimeoutError)
     ├── CrashLoopError                a delivery that took its process down again and again
@@ -98,7 +98,7 @@ class HeaderNotFoundError(EventingError, KeyError):
 
 
 class SerializationError(EventingError, ValueError):
-    """An event can't be serialised. Nothing was sent."""
+    """An event can't be serialised, or would not arrive equal to what was sent. Nothing was sent."""
 
 
 class DecodeError(EventingError, ValueError):
