@@ -403,7 +403,9 @@ def test_no_delayed_copy_is_lost_where_the_events_address_is_full(
     case: Case, plain: PlainClient, policy: str, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(_dispatch, "HOLD_LIMIT", 0.0)
-    with case.manager(retry=Retry(max_attempts=9, initial=0.5, factor=1, jitter=0, pause_after=0)) as manager:
+    # The policy is looked at once for each connection.
+    limit(plain, case.event, policy, 10_000_000)
+    with case.manager(retry=Retry(max_attempts=1_000, initial=0.5, factor=1, jitter=0, pause_after=0)) as manager:
         for number in range(5):
             manager.send_event(case.make(number))
         until(lambda: {*case.seen} == set(range(5)), "all were tried", TIMEOUT)

@@ -100,7 +100,7 @@ class Message:
     Attributes:
         body: the serialised event.
         headers: the headers for the other side; keys and values as `Envelope.set` allows them, and
-            the core's own, which begin with ``eventing-``.
+            the core's own, which begin with ``eventing-`` or ``eventing_``.
         message_id: constant for life, through retries and dead-lettering. Empty when a stranger's
             message has none.
         dedup_id: two sends of one ``dedup_id`` to one destination are one message, where the broker can. The core
