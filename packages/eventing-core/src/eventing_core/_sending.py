@@ -23,7 +23,7 @@ from eventing_core._chain import Chain
 from eventing_core._codec import CONTENT_TYPE, Codec
 from eventing_core._copies import describe_error
 from eventing_core._envelope import Envelope, check_header
-from eventing_core._event import EventDescriptor, describe_event, is_event
+from eventing_core._event import EventDescriptor, describe_event, is_event, is_redeclared
 from eventing_core._health import SendingHealth
 from eventing_core._limits import seconds
 from eventing_core._options import Options
@@ -48,7 +48,10 @@ R = TypeVar("R")
 
 
 class EventRegistry:
-    """The event classes that one manager has met. Two classes of one name are refused. Thread-safe."""
+    """The event classes that one manager has met. Thread-safe.
+
+    Two classes of one name are refused, unless they are one class that was declared again.
+    """
 
     def __init__(self) -> None:
         self._by_name: dict[str, EventDescriptor] = {}
@@ -62,7 +65,9 @@ class EventRegistry:
         """
         with self._lock:
             known = self._by_name.setdefault(descriptor.name, descriptor)
-        if known.event_type is not descriptor.event_type:
+            if is_redeclared(known.event_type, descriptor.event_type):
+                known = self._by_name[descriptor.name] = descriptor
+        if known.event_type is not descriptor.event_type and not is_redeclared(descriptor.event_type, known.event_type):
             msg = (
                 f"two events are named {descriptor.name!r}: {_class_name(known.event_type)} and "
                 f'{_class_name(descriptor.event_type)}. Give one of them another with @event("name").'
