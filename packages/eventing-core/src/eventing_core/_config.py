@@ -11,7 +11,16 @@ from difflib import get_close_matches
 from functools import cache
 from typing import Annotated, Any, Protocol, get_type_hints
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    create_model,
+    model_validator,
+)
 
 from eventing_core._checks import flaw_in_module_name
 from eventing_core._config_sources import DELIMITER, PREFIX, Sources, read_sources
@@ -130,10 +139,13 @@ def _server_name(name: str) -> str:
     return name
 
 
-def _modules(names: str | Sequence[str] | None) -> Sequence[str] | None:
+def _modules(names: object) -> Sequence[str] | None:
     if names is None:
         return None
-    modules = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
+    modules = [name.strip() for name in names.split(",")] if isinstance(names, str) else names
+    if not isinstance(modules, list | tuple) or not all(isinstance(name, str) for name in modules):
+        msg = "it has to be a list of names of modules"
+        raise ValueError(msg)
     for name in modules:
         if flaw := flaw_in_module_name(name):
             raise ValueError(flaw)
@@ -164,7 +176,7 @@ def _core_fields() -> dict[str, Any]:
         "provider": (str, "memory"),
         "server_name": (Annotated[str, AfterValidator(_server_name)], Field(default_factory=_host_name)),
         # Of a union, pydantic-settings passes on what isn't JSON: in the environment, names separated by commas.
-        "listeners": (Annotated[str | list[str] | None, AfterValidator(_modules)], None),
+        "listeners": (Annotated[str | list[str] | None, PlainValidator(_modules)], None),
         "retry": (retry, Field(default_factory=retry)),
         **{name: (info.annotation, info) for name, info in Options.model_fields.items()},
     }

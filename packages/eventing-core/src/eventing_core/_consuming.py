@@ -242,6 +242,10 @@ class Consumers:
         """Whether the caller runs on the manager's event loop."""
         return self._loop is not None and self._loop.owns_current_thread()
 
+    def unfinished(self) -> Sequence[EventListenerDescriptor]:
+        """Those with deliveries that aren't settled yet."""
+        return [dispatcher.descriptor for dispatcher in self._dispatchers if not dispatcher.wait_empty(0.0)]
+
     @property
     def descriptors(self) -> Sequence[EventListenerDescriptor]:
         """All listeners, with each of their events."""

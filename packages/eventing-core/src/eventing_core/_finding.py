@@ -1,4 +1,4 @@
-"""Which listeners a manager runs: those that it is given, those of the modules that it is given, or all declared ones."""
+"""Which listeners a manager runs: those that it is given, also by their modules, or all declared ones."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def find_listeners(given: Listeners | None) -> tuple[type[EventListener[Any]], .
         found = effective_listeners()
         for cls in found.doubtful:
             _warn("%s was declared twice by the same code, and for the same queue: the later one is run", _name(cls))
-        undeclared = list(_undeclared(found.classes))
-        _warn_of_undeclared(undeclared)
-        if not (found.classes or undeclared):
+        _warn_of_undeclared(_undeclared(found.classes))
+        if not found.classes:
             _warn(
-                "no listener is declared, so nothing will be received. Import the modules that declare listeners before "
-                'the start, or name them: listeners = ["orders.listeners"]. A process that only sends says listeners=[].'
+                "no listener is declared, so nothing will be received. Import the modules that declare listeners "
+                'before the start, or name them: listeners = ["orders.listeners"]. A process that only sends sets '
+                "listeners = []"
             )
         return found.classes
     classes: dict[type[EventListener[Any]], None] = {}
@@ -68,21 +68,15 @@ def _listeners_of(module: str) -> Sequence[type[EventListener[Any]]]:
         )
         raise ConfigError(msg) from error
     declared = effective_listeners().classes
-    found = dict.fromkeys(cls for cls in declared if _is_within(cls, module))
-    # A test may have taken the declarations back; the module itself is imported only once.
-    for name in [name for name in sys.modules if name == module or name.startswith(f"{module}.")]:
-        for value in list(vars(sys.modules[name]).values()):
-            cls = value if isinstance(value, type) else declared_class(value)
-            if (
-                isinstance(cls, type)
-                and issubclass(cls, EventListener)
-                and is_declared(cls)
-                and _is_within(cls, module)
-            ):
-                found[cls] = None
+    # A test may have taken declarations back; the module itself is imported only once.
+    imported = [name for name in sys.modules if name == module or name.startswith(f"{module}.")]
+    values = [value for name in imported for value in list(vars(sys.modules[name]).values())]
+    named = [value if isinstance(value, type) else declared_class(value) for value in values]
+    candidates = (*declared, *(cls for cls in named if cls is not None and is_declared(cls)))
+    found = dict.fromkeys(cls for cls in candidates if _is_within(cls, module))
     if not found:
         _warn("listeners: the module %s declares no listener", module)
-    _warn_of_undeclared([cls for cls in _undeclared(found) if _is_within(cls, module)])
+    _warn_of_undeclared(cls for cls in _undeclared(found) if _is_within(cls, module))
     return tuple(found)
 
 
@@ -113,14 +107,13 @@ def _undeclared(declared: Iterable[type[Any]]) -> Iterator[type[Any]]:
             left.append(cls)
             # Decorators such as @dataclass(slots=True) leave the class behind that they made anew.
             known_place = (cls.__module__, cls.__qualname__) in known
-            is_base = (
-                bool(type.__subclasses__(cls)) or inspect.isabstract(cls) or bool(getattr(cls, "__parameters__", ()))
-            )
+            is_open = bool(getattr(cls, "__parameters__", ()))
+            is_base = is_open or inspect.isabstract(cls) or bool(type.__subclasses__(cls))
             if not (known_place or is_base or is_declared(cls) or cls.__module__.partition(".")[0] == _PACKAGE):
                 yield cls
 
 
-def _warn_of_undeclared(classes: Sequence[type[Any]]) -> None:
+def _warn_of_undeclared(classes: Iterable[type[Any]]) -> None:
     for cls in classes:
         _warn("%s is an EventListener without a decorator, and isn't run: put @event_listener(...) on it", _name(cls))
 

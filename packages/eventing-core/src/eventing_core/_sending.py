@@ -358,6 +358,10 @@ class Sender:
             except Exception as error:  # noqa: BLE001 (it reaches the caller by way of finished)
                 finished(index, error)
 
+    def stamp(self) -> int:
+        """A number that is one more than that of the last call, if no message was made in between."""
+        return self._next_number()
+
     def health(self) -> SendingHealth:
         """How sending is. Thread-safe."""
         error = self.error

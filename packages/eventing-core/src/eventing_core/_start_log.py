@@ -30,8 +30,8 @@ def log_start(provider: Provider, descriptors: Sequence[EventListenerDescriptor]
         volatile = events_that_are_not_kept(provider, descriptors) if options.warn_not_durable else ()
         if volatile:
             _log.warning(
-                "not durable, and lost when the broker restarts: %s. Declare them with @event(durable=True); if they may "
-                "be lost, set warn_not_durable = false",
+                "not durable, and lost when the broker restarts: %s. Declare them with @event(durable=True); if they "
+                "may be lost, set warn_not_durable = false",
                 ", ".join(volatile),
             )
 

@@ -35,8 +35,8 @@ class EventingModule(injector.Module):
 
     Args:
         path: the configuration file, as for `EventManager.from_config`.
-        listeners: exactly these classes, functions, and modules' listeners, as for `EventManager`; all declared ones when
-            None.
+        listeners: exactly these classes, functions, and listeners of modules, as for `EventManager`; all declared ones
+            when None.
         pipelines: exactly these, as classes or instances; all declared ones when None.
         provider: the provider's name in the configuration. Or a `Provider`: then no configuration is read.
         overrides: configuration keys, as for `EventManager.from_config`; with a `Provider` only ``options`` and
