@@ -278,8 +278,8 @@ def test_bases_of_others_are_not_warned_of(caplog: pytest.LogCaptureFixture) -> 
 
     with manager() as started:
         assert names(started) == ["Derived"]
-    text = "\n".join(warnings(caplog))
-    assert not any(f".{name} is an EventListener" in text for name in ("Abstract", "Open", "Base", "Derived"))
+    # Other tests leave classes of their own behind.
+    assert not [text for text in warnings(caplog) if text.startswith(__name__) and "Forgotten" not in text]
 
 
 def test_what_a_decorator_made_anew_is_not_warned_of(caplog: pytest.LogCaptureFixture) -> None:
