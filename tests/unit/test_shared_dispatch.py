@@ -117,14 +117,21 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
 
 def test_a_suspect_waits_for_the_token_and_gets_it(pair: Pair) -> None:
     one, two = pair.dispatchers
-    one.deliver([Plain(number) for number in range(100)])
+    one.deliver([Plain(number) for number in range(1000)])
     pair.wait_begun(0)
     two.deliver([Plain(1000, count=SUSPECT)])
     two.deliver([Plain(1001)])
-    pair.end(1000)
+
+    def is_set_aside() -> bool:
+        pair.end(1)  # a turn is a matter of time
+        return two._suspect is not None
+
+    until(is_set_aside, "the suspect's first turn", 10)
+    until(lambda: pair.limit.is_wanted, "a suspect that waits for the token", 10)
+    pair.end(10_000)
     pair.brokers[1].wait_for(lambda: pair.brokers[1].accepted() == [1000])
     assert pair.brokers[1].released() == [1001]  # what a suspect came with goes back
-    pair.brokers[0].wait_for(lambda: pair.brokers[0].accepted() == list(range(100)))
+    pair.brokers[0].wait_for(lambda: pair.brokers[0].accepted() == list(range(1000)))
     until(lambda: pair.limit._free == 1, "the token", 10)
 
 
