@@ -163,6 +163,26 @@ def test_functions_of_such_a_module(write: Callable[..., None]) -> None:
         assert names(started) == ["f"]
 
 
+def test_listeners_that_no_name_of_the_module_leads_to(write: Callable[..., None]) -> None:
+    write(
+        "depot_n",
+        """
+        from eventing_core import event_listener
+        from tests.unit.test_finding import Ping
+
+        def declare(name):
+            @event_listener(Ping, name=name)
+            def anonymous(event: Ping) -> None:
+                pass
+
+        declare("n1")
+        declare("n2")
+        """,
+    )
+    with manager(listeners=["depot_n"]) as started:
+        assert names(started) == ["n1", "n2"]
+
+
 def test_a_module_without_listeners_is_warned_of(write: Callable[..., None], caplog: pytest.LogCaptureFixture) -> None:
     write("depot_g", "x = 1")
     with manager(listeners=["depot_g"]):

@@ -8,8 +8,9 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 
@@ -27,6 +28,7 @@ from eventing_core import (
     event_listener,
 )
 from eventing_core.memory import MemoryBroker, MemoryProvider
+from eventing_core.provider import Destination, Done, Message, Producer
 from eventing_core.testing import await_idle, isolated_declarations, wait_idle
 
 
@@ -82,6 +84,9 @@ def test_empty_begins_with_nothing_and_they_nest() -> None:
             class Inner(EventListener[Ping]):
                 def on(self, event: Ping) -> None: ...
 
+            assert declared_listeners() == (Outer, Inner)
+            with isolated_declarations(empty=True):
+                assert declared_listeners() == ()
             assert declared_listeners() == (Outer, Inner)
         assert declared_listeners() == (Outer,)
     assert declared_listeners() == before
@@ -225,12 +230,39 @@ def test_queues_of_others_are_not_waited_for(isolated: None) -> None:
     @event_listener(Ping)
     def count(event: Ping) -> None: ...
 
-    with EventManager(MemoryProvider("one", broker), listeners=[count], pipelines=[]):
+    with EventManager(MemoryProvider("one", broker), listeners=[count], pipelines=[]) as stopped:
         pass
     with EventManager(MemoryProvider("two", broker), listeners=[], pipelines=[]) as sender:
         sender.send_event(Ping(1))
         wait_idle(sender)
-    wait_idle(sender)  # a stopped one is idle
+        wait_idle([stopped, sender])  # what is left in its queue waits for its successor
+
+
+class Unanswered(MemoryProvider):
+    """Says nothing of sends until it is asked to."""
+
+    def __init__(self) -> None:
+        super().__init__("here")
+        self.answers: list[Callable[[], None]] = []
+
+    def producer(self, destination: Destination) -> Producer:
+        answers = self.answers
+
+        class Silent(Producer):
+            def send(self, batch: Sequence[Message], done: Done, *, deadline: float, delay: float = 0.0) -> None:
+                answers.extend(partial(done, index, None) for index in range(len(batch)))
+
+        return Silent()
+
+
+def test_a_send_that_is_not_confirmed_is_waited_for() -> None:
+    provider = Unanswered()
+    with EventManager(provider, listeners=[], pipelines=[]) as manager:
+        manager.submit_event(Ping(1))
+        with pytest.raises(TimeoutError, match="sends that are not confirmed: 1"):
+            wait_idle(manager, 0.05)
+        provider.answers.pop()()
+        wait_idle(manager)
 
 
 def test_too_late_it_names_what_is_left(isolated: None) -> None:

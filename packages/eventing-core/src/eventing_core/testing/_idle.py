@@ -73,7 +73,7 @@ def _unfinished(managers: Sequence[EventManager]) -> str:
 
 def _under_way(managers: Sequence[EventManager]) -> str:
     count = sum(manager.health().sending.in_flight for manager in managers)
-    return f"{count} sends are not confirmed" if count else ""
+    return f"sends that are not confirmed: {count}" if count else ""
 
 
 def _left(managers: Sequence[EventManager]) -> str:
