@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
-from typing import Any, cast
+from contextlib import ExitStack
+from typing import cast
 
 import pytest
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
 
 import eventing_core
-from eventing_core import _listener, _pipeline
+from eventing_core.testing import isolated_declarations
 
 IN_CI = os.environ.get("CI", "").lower() not in {"", "0", "false"}
 
@@ -20,21 +21,16 @@ def _set_up(namespace: dict[str, object]) -> None:
     # Classes defined in a document get this module name, in messages and for pydantic.
     namespace["__name__"] = "__main__"
     # A document is a program of its own: its managers take what it declares, and nothing of the tests.
-    namespace["declared before"] = [(declared, declared.copy()) for declared in _declarations()]
-    for declared in _declarations():
-        declared.clear()
+    declarations = ExitStack()
+    declarations.enter_context(isolated_declarations(empty=True))
+    namespace["declarations of the document"] = declarations
 
 
 def _tear_down(namespace: dict[str, object]) -> None:
     for value in list(namespace.values()):
         if isinstance(value, eventing_core.EventManager):
             value.stop()
-    for declared, before in cast("list[tuple[list[object], list[object]]]", namespace["declared before"]):
-        declared[:] = before
-
-
-def _declarations() -> tuple[list[Any], ...]:
-    return _listener._declared, _pipeline._declared  # noqa: SLF001 (nothing but tests ever takes something back)
+    cast("ExitStack", namespace["declarations of the document"]).close()
 
 
 pytest_collect_file = Sybil(

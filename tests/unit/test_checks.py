@@ -82,8 +82,11 @@ def test_a_manager_refuses_arguments_of_another_kind(provider: Any, arguments: A
             "listeners has to be a list of classes, and is the class Secret. Write listeners=[Secret]",
         ),
         ({"listeners": "Secret"}, "listeners has to be a list of classes, and is of type str. Write listeners=[...]"),
-        ({"listeners": [Secret()]}, "listeners[0] has to be a class, and is of type Secret. Pass its class"),
-        ({"listeners": [Secret, 5]}, "listeners[1] has to be a class, and is of type int"),
+        (
+            {"listeners": [Secret()]},
+            "listeners[0] has to be a listener class or function, and is of type Secret. Pass its class",
+        ),
+        ({"listeners": [Secret, 5]}, "listeners[1] has to be a listener class or function, and is of type int"),
         ({"listeners": (Secret, Secret)}, f"listeners names the class {__name__}.Secret twice"),
         ({"pipelines": Secret}, "pipelines has to be a list of classes, and is the class Secret"),
         ({"pipelines": [Secret]}, "pipelines[0] has to be an EnvelopePipeline, and is the class Secret"),

@@ -49,7 +49,7 @@ def shown(value: object) -> str:
 
 def test_the_keys_and_defaults_of_the_core():
     table = documented("## Keys")
-    own = {"provider", "server_name"}
+    own = {"provider", "server_name", "listeners"}
     assert table.keys() == own | Options.model_fields.keys()
     assert {key: value for key, value in table.items() if key not in own} == {
         key: shown(field.default) for key, field in Options.model_fields.items()

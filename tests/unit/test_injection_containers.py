@@ -154,6 +154,15 @@ def test_svcs_asynchronous_factory(registry: svcs.Registry) -> None:
 
 
 def test_svcs_listener_that_injects_the_manager(registry: svcs.Registry) -> None:
+    with svcs.Container(registry) as container:
+        manager = EventManager(MemoryProvider("server"), environment=container, listeners=[Answering], pipelines=[])
+        registry.register_factory(Answering, lambda svcs_container: Answering(manager, svcs_container.get(Greeter)))
+        with manager:
+            converse(manager, container.get(Answering))
+
+
+def test_svcs_gives_no_manager_and_the_error_says_what_to_write(registry: svcs.Registry) -> None:
+    """It refuses whatever has ``async with``, if it isn't asked by ``aget``."""
     registry.register_factory(
         Answering,
         lambda svcs_container: Answering(svcs_container.get(EventManager), svcs_container.get(Greeter)),
@@ -161,8 +170,9 @@ def test_svcs_listener_that_injects_the_manager(registry: svcs.Registry) -> None
     with svcs.Container(registry) as container:
         manager = EventManager(MemoryProvider("server"), environment=container, listeners=[Answering], pipelines=[])
         registry.register_value(EventManager, manager)
-        with manager:
-            converse(manager, container.get(Answering))
+        with pytest.raises(ListenerCreationError) as refusal:
+            manager.start()
+    assert "lambda svcs_container: Answering(manager=<the manager>, greeter=svcs_container.get(" in str(refusal.value)
 
 
 # -- aspyx ------------------------------------------------------------------------------------------------------------

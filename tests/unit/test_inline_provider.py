@@ -100,7 +100,7 @@ def make(finds: Finds) -> Iterator[Make]:
     ) -> tuple[EventManager, InlineProvider]:
         if is_async:
 
-            @event_listener(Note, **settings)  # type: ignore[arg-type]
+            @event_listener(Note, **settings)
             class AsyncListener(EventListener[Note]):
                 async def on(self, event: Note) -> None:
                     finds.foreign("on")
@@ -110,7 +110,7 @@ def make(finds: Finds) -> Iterator[Make]:
             listener: type[EventListener[Note]] = AsyncListener
         else:
 
-            @event_listener(Note, **settings)  # type: ignore[arg-type]
+            @event_listener(Note, **settings)
             class Listener(EventListener[Note]):
                 def on(self, event: Note) -> None:
                     finds.foreign("on")

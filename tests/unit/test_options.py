@@ -19,6 +19,7 @@ def test_defaults() -> None:
         "max_in_flight": 10_000,
         "max_body_bytes": 67_108_864,
         "unrouted": "warn",
+        "warn_not_durable": True,
         "strict": False,
     }
 

@@ -154,7 +154,7 @@ def test_what_can_not_be_serialised_is_not_sent(provider: Withholding, manager: 
     with pytest.raises(HeaderError, match="eventing-x"):
         manager.send_event(Note("a"), headers={"eventing-x": "1"})
     with pytest.raises(DeclarationError, match="str is no event"):
-        manager.send_event("a string")
+        manager.send_event("a string")  # type: ignore[arg-type]
     assert provider.taken == []
 
 
@@ -195,7 +195,7 @@ def test_send_events_is_lazy_and_keeps_a_window(provider: Withholding, manager: 
 def test_send_events_lists_what_failed_and_stops(provider: Withholding, manager: EventManager) -> None:
     drawn: list[int] = []
 
-    def notes() -> Iterator[object]:
+    def notes() -> Iterator[Note]:
         for number in range(10):
             drawn.append(number)
             yield Note(number) if number == 3 else Note(str(number))  # type: ignore[arg-type]

@@ -148,6 +148,91 @@ LogBelow().on(Below("text"))
 LogBelow().on(Above(number=1))  # expect: error
 
 
+@event_listener(Below)
+def on_below(event: Below) -> int:
+    return len(event.text)
+
+
+@event_listener(Below, name="other", concurrency=3, ordered=False, retry=Retry(), timeout=3)
+async def on_below_async(event: Below) -> None: ...
+
+
+@event_listener(Below)
+def on_anything(event: object) -> None: ...
+
+
+@event_listener(Above)  # expect: error
+def on_the_wrong_event(event: Below) -> None: ...
+
+
+@event_listener(Below)  # expect: error
+def on_nothing() -> None: ...
+
+
+@event_listener(Below)  # expect: error
+def on_too_much(event: Below, more: int) -> None: ...
+
+
+@event_listener(Below, retries=3)  # expect: error
+def on_with_an_unknown_setting(event: Below) -> None: ...
+
+
+# The decorated function is still called as the function.
+length: int = on_below(Below("text"))
+wrong_length: str = on_below(Below("text"))  # expect: error
+on_below(Above(number=1))  # expect: error
+on_below()  # expect: error
+on_below.__name__.upper()
+
+
+async def call() -> None:
+    await on_below_async(Below("text"))
+    await on_below(Below("text"))  # expect: error
+
+
+@event_listener(Below | Above)
+class OnBoth(EventListener[Below | Above]):
+    def __init__(self, greeting: str) -> None: ...
+
+    def on(self, event: Below | Above) -> None: ...
+
+
+OnBoth("hello").on(Above(number=1))
+OnBoth(1)  # expect: error
+OnBoth("hello").on(Model(number=1))  # expect: error
+
+
+@event_listener(Below | Above, concurrency=2)
+class OnOneOfTwo(EventListener[Below | Above]):
+    def on(self, event: Below) -> None: ...  # expect: error
+
+
+@event_listener(Below | Above)
+def on_both(event: Below | Above) -> None: ...
+
+
+@event_listener(Below | Above)
+async def on_both_async(event: Below | Above) -> None: ...
+
+
+on_both(Below("text"))
+on_both(Model(number=1))  # expect: error
+
+
+@event_listener(Below | Above)  # expect: error
+def on_neither() -> None: ...
+
+
+@event_listener((Below, Above))  # expect: error
+class OnATuple(EventListener[Below | Above]):
+    def on(self, event: Below | Above) -> None: ...
+
+
+@event_listener(Below, Above)  # expect: error
+class OnTwoArguments(EventListener[Below | Above]):
+    def on(self, event: Below | Above) -> None: ...
+
+
 @envelope_pipeline(order=1)
 class Session(EnvelopePipeline):
     def send(self, envelope: Envelope, event_descriptor: EventDescriptor) -> None:

@@ -4,8 +4,14 @@ import importlib
 import typing
 
 from eventing_core._envelope import Envelope
-from eventing_core._event import EventDescriptor, event
-from eventing_core._listener import EventListener, EventListenerDescriptor, declared_listeners, event_listener
+from eventing_core._event import EventDescriptor, EventLike, event
+from eventing_core._listener import (
+    EventListener,
+    EventListenerDescriptor,
+    ListenerFunction,
+    declared_listeners,
+    event_listener,
+)
 from eventing_core._pipeline import EnvelopePipeline, declared_pipelines, envelope_pipeline
 from eventing_core._retry import Retry
 from eventing_core.errors import (
@@ -66,6 +72,7 @@ __all__ = [
     "EnvelopePipeline",
     "Environment",
     "EventDescriptor",
+    "EventLike",
     "EventListener",
     "EventListenerDescriptor",
     "EventManager",
@@ -75,6 +82,7 @@ __all__ = [
     "HeaderNotFoundError",
     "HostNotFoundError",
     "ListenerCreationError",
+    "ListenerFunction",
     "ListenerHealth",
     "ManagerHealth",
     "ManagerStateError",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from eventing_core._listener import EventListener
+from eventing_core._listener import EventListener, declared_class
 from eventing_core._names import flaw_in_name
 from eventing_core._options import Options
 from eventing_core._pipeline import EnvelopePipeline
@@ -67,22 +68,40 @@ def check_retry_and_options(retry: object, options: object) -> None:
         raise ConfigError(msg)
 
 
+def flaw_in_module_name(name: str) -> str:
+    """What is wrong with the name of a module; empty for nothing."""
+    if all(part.isidentifier() for part in name.split(".")):
+        return ""
+    return f"{name!r} can't be a module's name. Write it as in an import, such as \"orders.listeners\"."
+
+
 def check_listeners(listeners: object) -> None:
-    """Refuse what is neither None nor a collection of listener classes.
+    """Refuse what is neither None nor a collection of listener classes, listener functions and names of modules.
 
     Raises:
         DeclarationError: it says what to pass.
+        ConfigError: a string can't be a module's name.
     """
     if listeners is None:
         return
     known: set[Any] = set()
     for index, one in enumerate(_collection("listeners", listeners)):
-        if not isinstance(one, type):
+        if isinstance(one, str):
+            if flaw := flaw_in_module_name(one):
+                msg = f"listeners[{index}]: {flaw}"
+                raise ConfigError(msg)
+        elif inspect.isfunction(one):
+            if declared_class(one) is None:
+                msg = f"listeners[{index}] is the function {one.__qualname__}. Put @event_listener(<its event>) on it."
+                raise DeclarationError(msg)
+        elif not isinstance(one, type):
             mend = "Pass its class; the manager makes the object." if isinstance(one, EventListener) else ""
-            msg = f"listeners[{index}] has to be a class, and is {shown(one)}. {mend}".rstrip()
+            msg = f"listeners[{index}] has to be a listener class or function, and is {shown(one)}. {mend}".rstrip()
             raise DeclarationError(msg)
         if one in known:
-            msg = f"listeners names the class {one.__module__}.{one.__qualname__} twice. Leave one out."
+            what = "module" if isinstance(one, str) else "class" if isinstance(one, type) else "function"
+            name = one if isinstance(one, str) else f"{one.__module__}.{one.__qualname__}"
+            msg = f"listeners names the {what} {name} twice. Leave one out."
             raise DeclarationError(msg)
         known.add(one)
 

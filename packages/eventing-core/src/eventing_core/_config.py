@@ -11,8 +11,18 @@ from difflib import get_close_matches
 from functools import cache
 from typing import Annotated, Any, Protocol, get_type_hints
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    create_model,
+    model_validator,
+)
 
+from eventing_core._checks import flaw_in_module_name
 from eventing_core._config_sources import DELIMITER, PREFIX, Sources, read_sources
 from eventing_core._names import flaw_in_name
 from eventing_core._options import Options
@@ -33,6 +43,7 @@ class Configuration:
         server_name: this process's name in the cluster; the host's name by default.
         options: the manager's settings.
         retry: the default for all listeners.
+        listeners: names of the modules whose listeners run; None for all declared ones.
     """
 
     provider_spec: ProviderSpec
@@ -40,6 +51,7 @@ class Configuration:
     server_name: str
     options: Options
     retry: Retry
+    listeners: Sequence[str] | None = None
 
 
 class ProviderSource(Protocol):
@@ -104,6 +116,7 @@ def load_configuration(
         server_name=core["server_name"],
         options=Options(**{name: core[name] for name in Options.model_fields}),
         retry=retry or Retry(**dict(core["retry"])),
+        listeners=core["listeners"],
     )
 
 
@@ -124,6 +137,19 @@ def _server_name(name: str) -> str:
         msg = f"this can't be a name, {flaw}"
         raise ValueError(msg)
     return name
+
+
+def _modules(names: object) -> Sequence[str] | None:
+    if names is None:
+        return None
+    modules = [name.strip() for name in names.split(",")] if isinstance(names, str) else names
+    if not isinstance(modules, list | tuple) or not all(isinstance(name, str) for name in modules):
+        msg = "it has to be a list of names of modules"
+        raise ValueError(msg)
+    for name in modules:
+        if flaw := flaw_in_module_name(name):
+            raise ValueError(flaw)
+    return modules
 
 
 def _check_retry(table: BaseModel) -> BaseModel:
@@ -149,6 +175,8 @@ def _core_fields() -> dict[str, Any]:
     return {
         "provider": (str, "memory"),
         "server_name": (Annotated[str, AfterValidator(_server_name)], Field(default_factory=_host_name)),
+        # Of a union, pydantic-settings passes on what isn't JSON: in the environment, names separated by commas.
+        "listeners": (Annotated[str | list[str] | None, PlainValidator(_modules)], None),
         "retry": (retry, Field(default_factory=retry)),
         **{name: (info.annotation, info) for name, info in Options.model_fields.items()},
     }

@@ -18,12 +18,13 @@ from eventing_core._dispatch import Dispatcher, Incoming
 from eventing_core._dispatch_kinds import LoopDispatcher, ThreadDispatcher
 from eventing_core._health import ListenerHealth
 from eventing_core._injection import Environment, create
-from eventing_core._listener import EventListener, EventListenerDescriptor, describe_listener
+from eventing_core._listener import EventListener, EventListenerDescriptor, describe_listeners
 from eventing_core._loop_watch import LoopWatch
 from eventing_core._options import Options
 from eventing_core._pipeline import EnvelopePipeline
 from eventing_core._retry import Retry
 from eventing_core._sending import EventRegistry, Sender
+from eventing_core._shared_limit import SharedLimit
 from eventing_core._workers import LoopThread, Timer, Workers
 from eventing_core.errors import CapabilityError, DeclarationError
 from eventing_core.provider import Provider, Subscription
@@ -54,7 +55,8 @@ class Consumers:
     ) -> None:
         self._provider = provider
         self._options = options
-        descriptors = [describe_listener(cls) for cls in listeners]
+        described = [describe_listeners(cls) for cls in listeners]
+        descriptors = [descriptor for one in described for descriptor in one]
         for descriptor in descriptors:
             events.add(descriptor.event)
         _check_names(descriptors, provider.server_name)
@@ -73,7 +75,7 @@ class Consumers:
                 self._dispatcher(
                     Incoming(
                         descriptor=descriptor,
-                        listener=create(environment, descriptor.listener_type),
+                        listener=listener,
                         codec=codecs[descriptor.event.event_type],
                         chain=chain,
                         retry=descriptor.retry or retry,
@@ -81,9 +83,12 @@ class Consumers:
                         capabilities=provider.capabilities,
                         timer=self._timer,
                         stuck_after=options.stuck_after,
+                        limit=limit,
                     )
                 )
-                for descriptor in descriptors
+                for one in described
+                for listener, limit in [(_make(environment, one[0]), self._limit_of(one))]
+                for descriptor in one
             ]
         except BaseException:
             if self._loop is not None:
@@ -96,6 +101,16 @@ class Consumers:
         if self._workers is None:  # pragma: no cover (a plain listener makes the pool)
             raise AssertionError
         return ThreadDispatcher(incoming, self._workers)
+
+    def _limit_of(self, descriptors: Sequence[EventListenerDescriptor]) -> SharedLimit | None:
+        """What the queues of one listener share; None for a single one."""
+        if len(descriptors) == 1:
+            return None
+        if descriptors[0].is_async and self._loop is not None:
+            return SharedLimit(descriptors[0].concurrency, self._loop.loop.call_soon_threadsafe)
+        if self._workers is None:  # pragma: no cover (a plain listener makes the pool)
+            raise AssertionError
+        return SharedLimit(descriptors[0].concurrency, self._workers.submit)
 
     def _check_workers(self, descriptor: EventListenerDescriptor) -> None:
         if not descriptor.is_async and descriptor.concurrency > self._options.workers:
@@ -229,6 +244,15 @@ class Consumers:
         """Whether the caller runs on the manager's event loop."""
         return self._loop is not None and self._loop.owns_current_thread()
 
+    def unfinished(self) -> Sequence[EventListenerDescriptor]:
+        """Those with deliveries that aren't settled yet."""
+        return [dispatcher.descriptor for dispatcher in self._dispatchers if not dispatcher.wait_empty(0.0)]
+
+    @property
+    def descriptors(self) -> Sequence[EventListenerDescriptor]:
+        """All listeners, with each of their events."""
+        return [dispatcher.descriptor for dispatcher in self._dispatchers]
+
     @property
     def workers(self) -> int:
         """How many threads run listeners."""
@@ -250,6 +274,12 @@ class Consumers:
     @property
     def _loop_name(self) -> str:
         return self._loop.name if self._loop is not None else ""
+
+
+def _make(environment: Environment | None, descriptor: EventListenerDescriptor) -> EventListener[Any]:
+    """The one object of a listener. No container is asked for a function."""
+    kind = descriptor.listener_type
+    return create(environment, kind) if descriptor.function is None else kind()
 
 
 @contextlib.contextmanager

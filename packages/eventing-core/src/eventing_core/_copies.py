@@ -68,7 +68,7 @@ def queue_of(descriptor: EventListenerDescriptor, server_name: str) -> Destinati
     """The listener's own queue."""
     event = descriptor.event
     member = server_name if descriptor.per_process else ""
-    return Destination(event.name, descriptor.name, member, "queue", event.durable)
+    return Destination(event.name, descriptor.group, member, "queue", event.durable)
 
 
 def dead_letters_of(queue: Destination) -> Destination:

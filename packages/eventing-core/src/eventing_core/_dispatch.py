@@ -14,7 +14,7 @@ import math
 import random
 import threading
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Hashable, Sequence
 from concurrent.futures import Future
@@ -33,6 +33,7 @@ from eventing_core._health import ListenerHealth, StuckRun
 from eventing_core._identity import Identity, IdentityDict
 from eventing_core._listener import EventListener, EventListenerDescriptor
 from eventing_core._retry import Retry
+from eventing_core._shared_limit import SharedLimit, Sharer
 from eventing_core._window import SlowStart
 from eventing_core._workers import Timer
 from eventing_core.errors import CrashLoopError, DecodeError, ManagerStoppedError, SubscriptionError
@@ -77,9 +78,11 @@ class Incoming:
     capabilities: Capabilities
     timer: Timer
     stuck_after: float = math.inf
+    #: Of a listener with several events, for all its dispatchers.
+    limit: SharedLimit | None = None
 
 
-class Dispatcher(ABC):
+class Dispatcher(Sharer):
     """Serves one listener. It is the `Subscriber` of the listener's subscription.
 
     One lock guards all that changes, but for what tokens append and take by single steps. No foreign code runs under
@@ -94,6 +97,9 @@ class Dispatcher(ABC):
         self._capabilities = incoming.capabilities
         self._timer = incoming.timer
         self._concurrency = incoming.descriptor.concurrency
+        self._limit = incoming.limit
+        if incoming.limit is not None:
+            incoming.limit.sharers.append(self)
         self._ordered = incoming.descriptor.ordered
         self._stuck_after = incoming.descriptor.timeout or incoming.stuck_after
         self._spare = max(1, incoming.descriptor.prefetch // 2)
@@ -260,6 +266,8 @@ class Dispatcher(ABC):
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._settling = False
+        if self._limit is not None:
+            self._limit.abandon()
         self._credit.abandon()
         self._copying.abandon()
         self._handle = None
@@ -271,12 +279,15 @@ class Dispatcher(ABC):
 
     def health(self) -> ListenerHealth:
         """How the listener is. Thread-safe. Never blocks: it takes no lock, and so may be a step behind in parts."""
-        stuck = self.stuck(time.monotonic() - self._stuck_after)
+        since = time.monotonic() - self._stuck_after
+        stuck = self.stuck(since)
+        sharers = [self] if self._limit is None else self._limit.sharers
+        stuck_runs = len(stuck) + sum(len(other.stuck(since)) for other in sharers if other is not self)
         active, lost = self._state is SubscriptionState.ACTIVE, self._error
         paused, why = self._circuit.is_open, self._circuit.error
         ours = f"paused, almost everything fails: {why}" if paused else ""
         error = "" if active or lost is None else str(lost)
-        flawed = bool(self._closing or self._credit.flaw or self._flaw) or len(stuck) >= self._concurrency
+        flawed = bool(self._closing or self._credit.flaw or self._flaw) or stuck_runs >= self._concurrency
         return ListenerHealth(
             listener=self.descriptor.name,
             event=self.descriptor.event.name,
@@ -372,15 +383,48 @@ class Dispatcher(ABC):
         if self._circuit.is_open:
             return self._claim_probe()
         free = min(self._concurrency - self._tokens, len(self._queue))
+        if free and self._limit is not None:
+            free = self._limit.claim(self, free)
         self._tokens += free
         return free
 
     def _claim_probe(self) -> int:
         if not self._circuit.probing or self._probe is not None or not self._queue or self._tokens >= self._concurrency:
             return 0
+        if not self._may_run():
+            return 0
         self._probe = _CLAIMED
         self._tokens += 1
         return 1
+
+    def _may_run(self) -> bool:
+        """Claim a token for one delivery of the limit that is shared with others, if any. Call it with the lock."""
+        return self._limit is None or self._limit.claim(self, 1) == 1
+
+    def has_turn(self) -> None:
+        """A token of the limit that is shared with others is kept for this queue."""
+        with self._lock:
+            tokens = self._claim()
+            suspect = self._suspect
+        if suspect is not None and not tokens:
+            self._suspect_due(suspect, drain=True)
+        if self._limit is not None:
+            self._limit.decline(self)
+        for _ in range(tokens):
+            self._start_token()
+
+    def _yields(self) -> bool:
+        """Whether the caller's token went to another queue of the same listener, which waited for it."""
+        if self._limit is None or not self._limit.is_wanted or self._alone is not None:
+            return False
+        self._flush()
+        with self._lock:
+            self._give_token_back()
+            tokens = self._claim()
+            self._clear_suspect()
+        for _ in range(tokens):
+            self._start_token()
+        return True
 
     def _bar(self) -> None:
         """Note whether tokens may take from the queue. Call it with the lock, after each change of the reasons."""
@@ -458,6 +502,8 @@ class Dispatcher(ABC):
                 return
             late = self._drain_neighbours() if drain else []
             if not late:
+                if not self._may_run():
+                    return  # it comes again with `has_turn`
                 self._cleared = suspect
                 self._tokens += 1
         if late:
@@ -469,6 +515,8 @@ class Dispatcher(ABC):
     def _give_token_back(self) -> None:
         """Call it with the lock."""
         self._tokens -= 1
+        if self._limit is not None:
+            self._limit.give_back()
         if not self._active:
             self._mixed = False
             self._changed.notify_all()

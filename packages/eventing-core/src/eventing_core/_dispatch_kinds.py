@@ -75,10 +75,13 @@ class ThreadDispatcher(Dispatcher):
                 else:
                     self._succeeded(delivery)
                 now = clock()
-                if now > leave_at and self._workers.waiting():
-                    self._flush()  # it may take long until it is this token's turn again
-                    self._workers.submit(self._run_token)
-                    return
+                if now > leave_at:
+                    if self._limit is not None and self._yields():
+                        return
+                    if self._workers.waiting():
+                        self._flush()  # it may take long until it is this token's turn again
+                        self._workers.submit(self._run_token)
+                        return
         finally:
             begun.pop(ident, None)
 
@@ -171,7 +174,8 @@ class LoopDispatcher(Dispatcher):
         except BaseException as error:  # noqa: BLE001 (an error of our own: the token must not be lost with it)
             self._token_broke(error)
         else:
-            self._run_next()
+            if self._limit is None or not self._yields():
+                self._run_next()
 
 
 def _attempt_of(incoming: Incoming) -> Callable[[Delivery], None]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from pydantic import BaseModel
 
@@ -16,9 +17,27 @@ T = TypeVar("T")
 _MARK = "__eventing_event__"
 
 
+#: The order of declarations: of two classes of one place, the one with the higher number is the newer.
+_numbers = itertools.count(1)
+
+
 class _Mark(NamedTuple):
     name: str
     durable: bool
+    number: int
+
+
+class DataclassLike(Protocol):
+    """An instance of a dataclass. What is asked of ``__repr__`` keeps type checkers from taking the class itself."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def __repr__(self) -> str: ...
+
+
+#: What can be sent: an instance of a dataclass, or of a pydantic model. Type checkers refuse everything else, such as
+#: a dictionary, a list or a class. Whether the class is marked by `event` is checked at run time.
+EventLike: TypeAlias = DataclassLike | BaseModel
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -58,10 +77,24 @@ def event(name: str = "", durable: bool = False) -> Callable[[type[T]], type[T]]
         raise DeclarationError(msg)
 
     def mark(cls: type[T]) -> type[T]:
-        setattr(cls, _MARK, _Mark(name, durable))
+        setattr(cls, _MARK, _Mark(name, durable, next(_numbers)))
         return cls
 
     return mark
+
+
+def event_name(cls: Any) -> str:
+    """The name of an event class, also of one that is declared wrongly."""
+    mark = vars(cls).get(_MARK) if isinstance(cls, type) else None
+    return (mark.name if mark is not None else "") or str(getattr(cls, "__name__", cls))
+
+
+def is_redeclared(old: type[Any], new: type[Any]) -> bool:
+    """Whether ``new`` is a newer declaration of ``old``: by a reloaded module, or a notebook's cell that ran again."""
+    same_place = (old.__module__, old.__qualname__) == (new.__module__, new.__qualname__)
+    first: _Mark | None = vars(old).get(_MARK)
+    second: _Mark | None = vars(new).get(_MARK)
+    return same_place and first is not None and second is not None and first.number < second.number
 
 
 def is_event(value: object) -> bool:

@@ -110,7 +110,10 @@ def _describe(environment: object, cls: type[Any]) -> _Container:  # noqa: PLR09
         return _Container("the dishka container", "", refusal=refusal)
     if _is_a(environment, "svcs", "Container"):
         arguments = ", ".join(
-            f"{parameter}=svcs_container.get({annotation_name(annotation)})"
+            # What can be used with "async with" is refused by svcs, but for its asynchronous methods.
+            f"{parameter}=<the manager>"
+            if annotation_name(annotation) == "EventManager"
+            else f"{parameter}=svcs_container.get({annotation_name(annotation)})"
             for parameter, annotation in required_parameters(cls).items()
         )
         return _Container(

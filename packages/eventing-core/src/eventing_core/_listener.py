@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import inspect
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Callable
+from abc import ABC, ABCMeta, abstractmethod
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Any, ForwardRef, Generic, TypeVar, get_args, get_origin
+from types import UnionType
+from typing import Any, ForwardRef, Generic, Protocol, TypeVar, Union, cast, get_args, get_origin, overload
 
-from eventing_core._event import EventDescriptor, describe_event
-from eventing_core._marks import live_class
+from eventing_core._declarations import Declarations, Effective
+from eventing_core._event import EventDescriptor, describe_event, event_name
+from eventing_core._functions import check_function
 from eventing_core._names import check_name
 from eventing_core._retry import Retry
 from eventing_core.errors import DeclarationError
@@ -19,7 +21,7 @@ T = TypeVar("T")
 
 
 class EventListener(ABC, Generic[T]):
-    """Reacts to one type of event. Derive from it, with the event's class as type argument.
+    """Reacts to one type of event, or to several. Derive from it, with the class, or ``A | B``, as type argument.
 
     A manager makes one instance, with constructor arguments from the application's container. With
     ``concurrency`` above 1, ``on`` runs on several threads at a time.
@@ -36,18 +38,20 @@ class EventListener(ABC, Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class EventListenerDescriptor:
-    """What is known of a listener class.
+    """What is known of a listener and one of its events, which have a queue.
 
     Attributes:
         event: the event that it listens to.
-        name: unique among the listeners of its event.
-        listener_type: the class.
+        name: the listener's; unique among the listeners of its event.
+        listener_type: the class; of a function, one that was made for it.
         per_process: every process gets its own copy of each event; otherwise identical listeners compete.
         concurrency: runs of ``on`` at a time, in this process.
         prefetch: unsettled deliveries of this process at most, as `event_listener` tells.
         ordered: one event at a time in the whole cluster, in the broker's order.
         retry: None means the manager's default.
         timeout: seconds that ``on`` may take; None: as long as it likes.
+        events: all events of the listener, in the order of the declaration.
+        function: the function that is the listener; None for a class.
     """
 
     event: EventDescriptor
@@ -59,6 +63,17 @@ class EventListenerDescriptor:
     ordered: bool = False
     retry: Retry | None = None
     timeout: float | None = None
+    events: tuple[EventDescriptor, ...] = ()
+    function: Callable[[Any], object] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.events:
+            object.__setattr__(self, "events", (self.event,))
+
+    @property
+    def group(self) -> str:
+        """The consumer group, which shares the queue: ``{name}``, or with several events ``{name}.{event}``."""
+        return self.name if len(self.events) == 1 else f"{self.name}.{self.event.name}"
 
     @property
     def is_async(self) -> bool:
@@ -76,7 +91,7 @@ class EventListenerDescriptor:
 class _Mark:
     """One for each decorated class: its identity tells that class."""
 
-    event_type: type[Any]
+    event_type: Any
     name: str
     per_process: bool
     concurrency: int
@@ -86,14 +101,56 @@ class _Mark:
     timeout: float | None
 
 
+E = TypeVar("E")
+E_contra = TypeVar("E_contra", contravariant=True)
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 L = TypeVar("L", bound=EventListener[Any])
 
 _MARK = "__eventing_listener__"
-_declared: list[type[EventListener[Any]]] = []
 
 
-def event_listener(  # noqa: PLR0913 (the settings of one declaration)
-    event_type: type[Any],
+def _keys(cls: type[EventListener[Any]]) -> frozenset[Hashable]:
+    """The queues of a declared listener, also of one that is declared wrongly."""
+    mark: _Mark = vars(cls)[_MARK]
+    return frozenset((mark.name or cls.__name__, event_name(kind)) for kind in _members(mark.event_type))
+
+
+_declarations: Declarations[EventListener[Any]] = Declarations(_MARK, _keys)
+
+
+class ListenerFunction(Protocol[E_contra, R_co]):
+    """A function that `event_listener` has declared; still called like the function that it is."""
+
+    __name__: str
+    __eventing_listener__: type[EventListener[Any]]
+
+    def __call__(self, event: E_contra, /) -> R_co:
+        """Call the function."""
+        ...
+
+
+class _Declare(Protocol[E]):
+    """The decorator for one event."""
+
+    @overload
+    def __call__(self, listener: type[L], /) -> type[L]: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(self, listener: Callable[[E], R], /) -> ListenerFunction[E, R]: ...
+
+
+class _DeclareAny(Protocol):
+    """The decorator for several events, whose types checkers don't pass on."""
+
+    @overload
+    def __call__(self, listener: type[L], /) -> type[L]: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(self, listener: Callable[[E], R], /) -> ListenerFunction[E, R]: ...
+
+
+@overload
+def event_listener(  # type: ignore[overload-overlap]
+    event_type: type[E],
     name: str = "",
     per_process: bool = False,  # noqa: FBT001, FBT002 (a fixed signature)
     *,
@@ -102,42 +159,161 @@ def event_listener(  # noqa: PLR0913 (the settings of one declaration)
     ordered: bool = False,
     retry: Retry | None = None,
     timeout: float | None = None,
-) -> Callable[[type[L]], type[L]]:
-    """Declare an `EventListener`. Only records; a manager checks it at start.
+) -> _Declare[E]: ...
+
+
+@overload
+def event_listener(
+    event_type: UnionType | type[Any],
+    name: str = "",
+    per_process: bool = False,  # noqa: FBT001, FBT002 (a fixed signature)
+    *,
+    concurrency: int = 1,
+    prefetch: int = 500,
+    ordered: bool = False,
+    retry: Retry | None = None,
+    timeout: float | None = None,
+) -> _DeclareAny: ...
+
+
+def event_listener(  # noqa: PLR0913 (the settings of one declaration)
+    event_type: Any,
+    name: str = "",
+    per_process: bool = False,  # noqa: FBT001, FBT002 (a fixed signature)
+    *,
+    concurrency: int = 1,
+    prefetch: int = 500,
+    ordered: bool = False,
+    retry: Retry | None = None,
+    timeout: float | None = None,
+) -> Any:
+    """Declare a listener: a class derived from `EventListener`, or a plain or ``async`` function that takes the event.
+
+    Only records; a manager checks the settings at start. A decorated class stays that class, and a function stays that
+    function. Functions are for listeners without dependencies: a container is not asked for them.
+
+    With ``A | B`` one listener gets several events. It has one instance and one set of settings, a queue for each
+    event, named ``{listener}.{event}``, and ``concurrency`` runs over all queues together, which take turns.
+    ``ordered`` holds for each event; there is no order between the events.
 
     Args:
-        event_type: the event class; the same as the listener's type argument.
-        name: the listener's name on the broker; the class's name by default.
+        event_type: the event class; the same as the listener's type argument. Or several: ``A | B``.
+        name: the listener's name on the broker; the name of the class or function by default.
         per_process: False: listeners of one name compete in a cluster, each event is handled by one.
             True: every process (by its ``server_name``) gets its own copy.
-        concurrency: runs of ``on`` at a time, in this process.
-        prefetch: unsettled deliveries of this process at most, beside those that wait for a retry. Reached step by step
-            from ``concurrency``. Where the provider can't tell its broker a number (`Capabilities.exact_window` is
-            false, as over STOMP on Artemis), more may wait in this process, which the provider bounds in bytes.
+        concurrency: runs of ``on`` at a time, in this process. With the default 1 they run one after the other,
+            however many ``workers`` the manager has.
+        prefetch: unsettled deliveries of this process at most, for each queue, beside those that wait for a retry.
+            Reached step by step from ``concurrency``. Where the provider can't tell its broker a number
+            (`Capabilities.exact_window` is false, as over STOMP on Artemis), more may wait in this process, which the
+            provider bounds in bytes.
         ordered: one at a time, exclusive across the cluster, retries in place. Needs ``concurrency=1``.
         retry: attempts and waits; the manager's default when None.
         timeout: seconds that ``on`` may take. An ``async def on`` is cancelled then, which is a failed attempt
             (`HandlerTimeoutError`). A plain one can't be ended: `EventManager.health` says that it is stuck, and where.
+
+    Raises:
+        DeclarationError: by the decorator: no event was named, the class or function has such a decorator already, or
+            what is decorated is neither a class nor a function, or is a function that doesn't take exactly the event.
     """
-    if isinstance(event_type, type) and issubclass(event_type, EventListener):
+    if (isinstance(event_type, type) and issubclass(event_type, EventListener)) or inspect.isroutine(event_type):
         msg = f"@event_listener needs its event: write @event_listener(<event class>) above {event_type.__name__!r}"
         raise DeclarationError(msg)
+    if isinstance(name, type) or isinstance(event_type, tuple | list | set | frozenset):
+        kinds = (event_type, name) if isinstance(name, type) else tuple(cast("tuple[Any, ...]", event_type))
+        names = " | ".join(getattr(kind, "__name__", "...") for kind in kinds)
+        msg = f"@event_listener takes one event class, or a union of several: write @event_listener({names})"
+        raise DeclarationError(msg)
+    mark = _Mark(event_type, name, per_process, concurrency, prefetch, ordered, retry, timeout)
 
-    def mark(cls: type[L]) -> type[L]:
-        setattr(cls, _MARK, _Mark(event_type, name, per_process, concurrency, prefetch, ordered, retry, timeout))
-        _declared.append(cls)
-        return cls
+    def declare(listener: Any) -> Any:
+        if isinstance(listener, type):  # whether it derives from EventListener is checked with the settings
+            _refuse_second(listener, vars(listener).get(_MARK), mark)
+            setattr(listener, _MARK, mark)
+            _declarations.add(listener)
+        else:
+            _declarations.add(_class_for(check_function(listener), mark))
+        return listener
 
-    return mark
+    return declare
+
+
+def _class_for(function: Callable[[Any], object], mark: _Mark) -> type[EventListener[Any]]:
+    """A listener class whose ``on`` is the function: calling it costs no more than the function."""
+    declared = declared_class(function)
+    if declared is not None:
+        _refuse_second(declared, vars(declared)[_MARK], mark)
+    places = {"__module__": function.__module__, "__qualname__": function.__qualname__, "__doc__": function.__doc__}
+    members = {**places, "on": staticmethod(function), _MARK: mark}
+    cls = cast("type[EventListener[Any]]", ABCMeta(function.__name__, (EventListener,), members))
+    setattr(function, _MARK, cls)
+    return cls
+
+
+def declared_class(listener: object) -> type[EventListener[Any]] | None:
+    """The class that was made for a decorated function; None for everything else."""
+    cls = vars(listener).get(_MARK) if inspect.isfunction(listener) else None
+    # A wrapper has all attributes of what it wraps.
+    return cls if cls is not None and _function_of(cls) is listener else None
+
+
+def is_declared(cls: type[Any]) -> bool:
+    """Whether that class itself has the decorator."""
+    return _MARK in vars(cls)
+
+
+def _function_of(cls: type[Any]) -> Callable[[Any], object] | None:
+    on = vars(cls).get("on")
+    function = on.__func__ if isinstance(on, staticmethod) else None
+    return function if function is not None and vars(function).get(_MARK) is cls else None
+
+
+def _refuse_second(listener: type[Any], first: _Mark | None, second: _Mark) -> None:
+    if first is None:
+        return
+    kinds = [*_members(first.event_type), *_members(second.event_type)]
+    union = " | ".join(dict.fromkeys(getattr(kind, "__name__", repr(kind)) for kind in kinds))
+    msg = (
+        f"{_name_of(listener)} has two @event_listener decorators. A listener has one, with all its events: "
+        f"@event_listener({union})."
+    )
+    raise DeclarationError(msg)
+
+
+def _members(event_type: Any) -> tuple[Any, ...]:
+    """The classes of a union; one class alone."""
+    event_type = getattr(event_type, "__value__", event_type)  # of a ``type`` statement
+    return get_args(event_type) if get_origin(event_type) in {Union, UnionType} else (event_type,)
 
 
 def declared_listeners() -> tuple[type[EventListener[Any]], ...]:
-    """All listener classes declared in this process so far."""
-    return tuple(live_class(cls, _MARK) for cls in _declared)
+    """All listener classes declared in this process so far; for a function, the class that was made for it.
+
+    Where a module was reloaded, or a cell of a notebook has run again, the newer classes have replaced the older ones.
+    """
+    return _declarations.effective().classes
+
+
+def effective_listeners() -> Effective[EventListener[Any]]:
+    """The same, and which of them are in doubt."""
+    return _declarations.effective()
 
 
 def describe_listener(cls: type[Any]) -> EventListenerDescriptor:
-    """Check a listener class and describe it.
+    """Check the class of a listener of one event, and describe it.
+
+    Raises:
+        DeclarationError: as `describe_listeners`, or it has several events.
+    """
+    found = describe_listeners(cls)
+    if len(found) != 1:
+        msg = f"{_name_of(cls)} listens to {len(found)} events, where one is needed."
+        raise DeclarationError(msg)
+    return found[0]
+
+
+def describe_listeners(cls: type[Any]) -> tuple[EventListenerDescriptor, ...]:
+    """Check a listener class, and describe it with each of its events.
 
     Raises:
         DeclarationError: not decorated, no `EventListener`, another type argument than the
@@ -154,12 +330,14 @@ def describe_listener(cls: type[Any]) -> EventListenerDescriptor:
     if inspect.isabstract(cls):
         msg = f"{label} doesn't define {', '.join(sorted(cls.__abstractmethods__))}."
         raise DeclarationError(msg)
-    event = describe_event(mark.event_type)
+    kinds = _members(mark.event_type)
+    events = tuple(describe_event(kind) for kind in kinds)
     argument = _event_argument(cls)
-    if not _may_be(argument, mark.event_type):
+    if not _may_be(argument, kinds):
+        names = " | ".join(kind.__name__ for kind in kinds)
         msg = (
-            f"{label} listens to {_name_of(mark.event_type)} by its decorator and to {_name_of(argument)} by its base "
-            f"class. Make them one: EventListener[{mark.event_type.__name__}]."
+            f"{label} listens to {' and '.join(map(_name_of, kinds))} by its decorator and to {_name_of(argument)} by "
+            f"its base class. Make them one: EventListener[{names}]."
         )
         raise DeclarationError(msg)
     if inspect.isgeneratorfunction(cls.on) or inspect.isasyncgenfunction(cls.on):
@@ -168,10 +346,17 @@ def describe_listener(cls: type[Any]) -> EventListenerDescriptor:
     _check_on(label, cls)
     _check_types(label, mark)
     _check_settings(label, mark)
+    if not mark.name and cls.__name__ == "<lambda>":
+        msg = f'{label}: a lambda has no name for its queue. Give it one with @event_listener(..., name="...").'
+        raise DeclarationError(msg)
     name = check_name(f"the listener {label}", mark.name or cls.__name__, 'Choose another with name="...".')
-    return EventListenerDescriptor(
-        event, name, cls, mark.per_process, mark.concurrency, mark.prefetch, mark.ordered, mark.retry, mark.timeout
-    )
+    return tuple(
+        EventListenerDescriptor(
+            event, name, cls, mark.per_process, mark.concurrency, mark.prefetch, mark.ordered, mark.retry, mark.timeout,
+            events, _function_of(cls),
+        )
+        for event in events
+    )  # fmt: skip
 
 
 def _check_on(label: str, cls: type[EventListener[Any]]) -> None:
@@ -221,10 +406,13 @@ def _check_settings(label: str, mark: _Mark) -> None:
         raise DeclarationError(msg)
 
 
-def _may_be(argument: object, event_type: type[Any]) -> bool:
+def _may_be(argument: object, kinds: tuple[type[Any], ...]) -> bool:
+    if argument is None or argument is Any:
+        return True
     if isinstance(argument, ForwardRef):  # EventListener["Order"]
-        return argument.__forward_arg__.rpartition(".")[2] == event_type.__name__
-    return argument is None or argument is Any or argument is event_type
+        written = {part.strip().rpartition(".")[2] for part in argument.__forward_arg__.split("|")}
+        return written == {kind.__name__ for kind in kinds}
+    return set(_members(argument)) == set(kinds)
 
 
 def _name_of(kind: object) -> str:

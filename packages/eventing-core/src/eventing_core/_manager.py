@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import math
@@ -15,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
-from eventing_core import _envelope, _event, _listener
+from eventing_core import _async_life, _envelope, _event, _listener
 from eventing_core import provider as spi
 from eventing_core._checks import (
     check_environment,
@@ -26,21 +27,26 @@ from eventing_core._checks import (
 )
 from eventing_core._closing import take_steps
 from eventing_core._consuming import Consumers
+from eventing_core._event import EventLike
+from eventing_core._finding import Listeners, find_listeners
 from eventing_core._health import STARTED, ManagerHealth
 from eventing_core._injection import Environment
 from eventing_core._limits import seconds
-from eventing_core._listener import EventListener, declared_listeners
 from eventing_core._made_pipelines import MadePipelines
 from eventing_core._opening import Opening
 from eventing_core._options import Options
 from eventing_core._pipeline import EnvelopePipeline
 from eventing_core._process import forget, is_exiting, remember
 from eventing_core._retry import Retry
+from eventing_core._running_loops import warn_of_blocking
 from eventing_core._sending import EventRegistry, Sender
 from eventing_core._signals import SignalWaiter
+from eventing_core._start_log import log_start
 from eventing_core.errors import BrokerConnectionError, ManagerStateError, ManagerStoppedError
 
 _log = logging.getLogger("eventing")
+
+_running_loop = asyncio._get_running_loop  # noqa: SLF001 (the public one raises where there is none)
 
 #: Between two tries to end a connect that a stop finds under way, in seconds: the first may come before it began.
 _AGAIN = 0.1
@@ -64,7 +70,9 @@ class EventManager:
     Args:
         provider: the transport; the manager opens and closes it.
         environment: the application's container, for the constructor arguments of listeners and pipelines.
-        listeners: exactly these listener classes; all declared ones at the time of `start` when None.
+        listeners: exactly these: classes, functions with ``@event_listener``, and names of modules, which `start`
+            imports to run the listeners that they and their submodules declare. When None, all that are declared at
+            the time of `start`; where there are none, a warning is logged.
         pipelines: exactly these, as classes or instances; all declared ones when None.
         retry: for listeners that don't set their own.
         options: workers, time limits and the like.
@@ -85,7 +93,7 @@ class EventManager:
         provider: spi.Provider,
         *,
         environment: Environment | None = None,
-        listeners: Sequence[type[EventListener[Any]]] | None = None,
+        listeners: Listeners | None = None,
         pipelines: Sequence[EnvelopePipeline | type[EnvelopePipeline]] | None = None,
         retry: Retry | None = None,
         options: Options | None = None,
@@ -127,7 +135,7 @@ class EventManager:
         path: str | Path | None = None,
         *,
         environment: Environment | None = None,
-        listeners: Sequence[type[EventListener[Any]]] | None = None,
+        listeners: Listeners | None = None,
         pipelines: Sequence[EnvelopePipeline | type[EnvelopePipeline]] | None = None,
         **overrides: Any,
     ) -> Self:
@@ -136,7 +144,7 @@ class EventManager:
         Args:
             path: the file; ``eventing.toml``, or else ``[tool.eventing]`` in ``pyproject.toml``, when None.
             environment: see the class.
-            listeners: see the class.
+            listeners: see the class; over the setting ``listeners``.
             pipelines: see the class; those of installed plugins come on top.
             overrides: configuration keys, over file and environment variables; tables as dictionaries.
 
@@ -154,7 +162,7 @@ class EventManager:
         manager = cls(
             provider,
             environment=environment,
-            listeners=listeners,
+            listeners=configuration.listeners if listeners is None else listeners,
             pipelines=pipelines,
             retry=configuration.retry,
             options=configuration.options,
@@ -165,12 +173,12 @@ class EventManager:
     # -- sending ----------------------------------------------------------------------------------------------
 
     def send_event(
-        self, event: object, *, headers: Mapping[str, str] | None = None, timeout: float | None = None
+        self, event: EventLike, *, headers: Mapping[str, str] | None = None, timeout: float | None = None
     ) -> None:
         """Send an event; returns once the broker has confirmed it, in every queue that exists.
 
         Args:
-            event: an instance of an event class.
+            event: an instance of an event class: a dataclass or a pydantic model with `event`.
             headers: strings that travel with the event.
             timeout: seconds until `SendTimeoutError`; the setting ``send_timeout`` when None.
 
@@ -181,13 +189,15 @@ class EventManager:
             ConfigError: ``timeout`` is no number of seconds; nothing was sent.
             SendError: the broker has not confirmed; ``in_doubt`` says whether it may have the event.
             BrokerConnectionError: the first connect failed.
-            ManagerStateError: the manager was stopped, or this is its own event loop.
+            ManagerStateError: the manager was stopped, or this is its own event loop. On another running event loop,
+                which it blocks, a warning is logged, once for each line that calls it.
         """
-        self._refuse_on_loop("send_event")
+        if _running_loop() is not None:
+            self._refuse_on_loop("send_event")
         self._sender.send_event(event, headers, timeout)
 
     def send_events(
-        self, events: Iterable[object], *, headers: Mapping[str, str] | None = None, timeout: float | None = None
+        self, events: Iterable[EventLike], *, headers: Mapping[str, str] | None = None, timeout: float | None = None
     ) -> None:
         """Send many events; returns once all are confirmed.
 
@@ -208,11 +218,12 @@ class EventManager:
             ConfigError: ``timeout`` is no number of seconds; nothing was sent.
             ManagerStateError: the manager was stopped, or this is its own event loop.
         """
-        self._refuse_on_loop("send_events")
+        if _running_loop() is not None:
+            self._refuse_on_loop("send_events")
         self._sender.send_events(events, headers, timeout)
 
     def submit_event(
-        self, event: object, *, headers: Mapping[str, str] | None = None, timeout: float | None = None
+        self, event: EventLike, *, headers: Mapping[str, str] | None = None, timeout: float | None = None
     ) -> Future[None]:
         """Hand an event over; the future is done once the broker has confirmed, or has the error.
 
@@ -227,11 +238,12 @@ class EventManager:
             SendTimeoutError: none of ``max_in_flight`` events was confirmed in time; nothing was sent.
             ManagerStateError: the manager was stopped, or this is its own event loop.
         """
-        self._refuse_on_loop("submit_event")
+        if _running_loop() is not None:
+            self._refuse_on_loop("submit_event")
         return self._sender.submit_event(event, headers, timeout)
 
     async def send_event_async(
-        self, event: object, *, headers: Mapping[str, str] | None = None, timeout: float | None = None
+        self, event: EventLike, *, headers: Mapping[str, str] | None = None, timeout: float | None = None
     ) -> None:
         """Like `send_event`, for coroutines: on any event loop, and never blocks it.
 
@@ -244,6 +256,7 @@ class EventManager:
         if consumers is not None and consumers.owns_current_loop():
             msg = f"{method} would block the event loop that async listeners run on; use 'await send_event_async(...)'"
             raise ManagerStateError(msg)
+        warn_of_blocking(method, "await send_event_async(...)")
 
     # -- life -------------------------------------------------------------------------------------------------
 
@@ -259,7 +272,10 @@ class EventManager:
             BrokerConnectionError: the first connect failed.
             SubscriptionError: a listener's queue can't be had.
             ManagerStateError: it was started or stopped before.
+            ConfigError: from the cause; a module that ``listeners`` names can't be imported.
         """
+        if _running_loop() is not None:
+            warn_of_blocking("start", "async with manager")
         mine = False
         try:
             with self._lock:
@@ -281,10 +297,9 @@ class EventManager:
             raise (ManagerStoppedError if stopped else ManagerStateError)(msg)
 
     def _begin(self) -> None:
-        listeners = declared_listeners() if self._listeners is None else self._listeners
         consumers = Consumers(
             self._provider,
-            listeners,
+            find_listeners(self._listeners),
             self._get_pipelines(),
             self._environment,
             self._events,
@@ -298,6 +313,7 @@ class EventManager:
         with self._lock:
             self._refuse_if_stopping()
             self._state = _State.STARTED
+        log_start(self._provider, consumers.descriptors, self._options)
         # After that: the first listener to run may ask for the stop, and this start has succeeded all the same.
         consumers.begin()
 
@@ -327,6 +343,8 @@ class EventManager:
             if self._state is _State.STARTED and not is_exiting():
                 threading.Thread(target=self.stop, args=(limit,), name="eventing-stop", daemon=True).start()
             return
+        if _running_loop() is not None:
+            warn_of_blocking("stop", "async with manager")
         with self._lock:
             state = self._state
             if state is not _State.STOPPED:
@@ -458,6 +476,17 @@ class EventManager:
     ) -> None:
         """Stop."""
         self.stop()
+
+    async def __aenter__(self) -> Self:
+        """Start, without blocking the event loop: listeners are made, and the connection too, on another thread."""
+        await _async_life.start(self.start, self.stop)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop, without blocking the event loop. Also where the task is cancelled, the stop goes on to its end."""
+        await _async_life.stop(self.stop)
 
     def health(self) -> ManagerHealth:
         """How the connection and the listeners are. Never blocks."""

@@ -20,7 +20,8 @@ class Options(BaseModel):
     Making one raises `ConfigError` for a setting that is unknown or wrong.
 
     Attributes:
-        workers: threads that run listeners; a fixed number, whatever the number of listeners and events.
+        workers: threads that run listeners; a fixed number, whatever the number of listeners and events. However many
+            there are, one listener still handles one event at a time: its ``concurrency`` says how many.
         send_timeout: seconds that a send waits for the broker's confirmation, where the call names no other.
         start_timeout: seconds in which all listeners must have their queues.
         stop_timeout: seconds that ``stop`` gives running listeners and in-flight sends.
@@ -30,6 +31,7 @@ class Options(BaseModel):
         max_body_bytes: a received body that is larger is dead-lettered, and not decoded.
         unrouted: what becomes of a send that no queue takes, where the broker can tell: ``warn`` logs it, ``error``
             raises `UnroutedError`, ``ignore`` does nothing.
+        warn_not_durable: `EventManager.start` warns of events that aren't durable, where the broker could keep them.
         strict: what the provider's technology can't do raises `CapabilityError` at start, instead of a warning.
     """
 
@@ -43,6 +45,7 @@ class Options(BaseModel):
     max_in_flight: int = Field(default=10_000, ge=1)
     max_body_bytes: int = Field(default=67_108_864, ge=1)
     unrouted: Literal["warn", "error", "ignore"] = "warn"
+    warn_not_durable: bool = True
     strict: bool = False
 
     if not TYPE_CHECKING:  # whose checkers know the fields

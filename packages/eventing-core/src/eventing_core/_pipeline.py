@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from eventing_core._marks import live_class
+from eventing_core._declarations import Declarations
 from eventing_core.errors import DeclarationError
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ class _Mark:
 P = TypeVar("P", bound=EnvelopePipeline)
 
 _MARK = "__eventing_pipeline__"
-_declared: list[type[EnvelopePipeline]] = []
+#: Declared by the same code, both are meant: pipelines share nothing.
+_declarations: Declarations[EnvelopePipeline] = Declarations(_MARK, lambda _: frozenset())
 
 
 def envelope_pipeline(order: int = 0) -> Callable[[type[P]], type[P]]:
@@ -71,15 +72,18 @@ def envelope_pipeline(order: int = 0) -> Callable[[type[P]], type[P]]:
 
     def mark(cls: type[P]) -> type[P]:
         setattr(cls, _MARK, _Mark(order))
-        _declared.append(cls)
+        _declarations.add(cls)
         return cls
 
     return mark
 
 
 def declared_pipelines() -> tuple[type[EnvelopePipeline], ...]:
-    """All pipeline classes declared in this process so far."""
-    return tuple(live_class(cls, _MARK) for cls in _declared)
+    """All pipeline classes declared in this process so far.
+
+    Where a module was reloaded, or a cell of a notebook has run again, the newer classes have replaced the older ones.
+    """
+    return _declarations.effective().classes
 
 
 def describe_pipeline(cls: type[Any]) -> PipelineDeclaration:

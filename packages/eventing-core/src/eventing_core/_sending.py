@@ -22,7 +22,7 @@ from eventing_core._chain import Chain
 from eventing_core._codec import CONTENT_TYPE, Codec
 from eventing_core._copies import describe_error
 from eventing_core._envelope import Envelope, check_header
-from eventing_core._event import EventDescriptor, describe_event, is_event
+from eventing_core._event import EventDescriptor, describe_event, is_event, is_redeclared
 from eventing_core._health import SendingHealth
 from eventing_core._limits import seconds
 from eventing_core._mailbox import Mailbox
@@ -49,7 +49,10 @@ R = TypeVar("R")
 
 
 class EventRegistry:
-    """The event classes that one manager has met. Two classes of one name are refused. Thread-safe."""
+    """The event classes that one manager has met. Thread-safe.
+
+    Two classes of one name are refused, unless they are one class that was declared again.
+    """
 
     def __init__(self) -> None:
         self._by_name: dict[str, EventDescriptor] = {}
@@ -63,7 +66,9 @@ class EventRegistry:
         """
         with self._lock:
             known = self._by_name.setdefault(descriptor.name, descriptor)
-        if known.event_type is not descriptor.event_type:
+            if is_redeclared(known.event_type, descriptor.event_type):
+                known = self._by_name[descriptor.name] = descriptor
+        if known.event_type is not descriptor.event_type and not is_redeclared(descriptor.event_type, known.event_type):
             msg = (
                 f"two events are named {descriptor.name!r}: {_class_name(known.event_type)} and "
                 f'{_class_name(descriptor.event_type)}. Give one of them another with @event("name").'
@@ -333,6 +338,10 @@ class Sender:
                 producer.send((message,), alone, deadline=deadline)
             except Exception as error:  # noqa: BLE001 (it reaches the caller by way of finished)
                 finished(index, error)
+
+    def stamp(self) -> int:
+        """A number that is one more than that of the last call, if no message was made in between."""
+        return self._next_number()
 
     def health(self) -> SendingHealth:
         """How sending is. Thread-safe."""

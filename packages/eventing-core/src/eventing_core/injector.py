@@ -13,7 +13,7 @@ except ImportError as error:
     raise ImportError(_msg) from error
 
 from eventing_core._checks import shown
-from eventing_core._listener import EventListener
+from eventing_core._finding import Listeners
 from eventing_core._manager import EventManager
 from eventing_core._pipeline import EnvelopePipeline
 from eventing_core.errors import ConfigError
@@ -35,7 +35,8 @@ class EventingModule(injector.Module):
 
     Args:
         path: the configuration file, as for `EventManager.from_config`.
-        listeners: exactly these listener classes; all declared ones when None.
+        listeners: exactly these classes, functions, and listeners of modules, as for `EventManager`; all declared ones
+            when None.
         pipelines: exactly these, as classes or instances; all declared ones when None.
         provider: the provider's name in the configuration. Or a `Provider`: then no configuration is read.
         overrides: configuration keys, as for `EventManager.from_config`; with a `Provider` only ``options`` and
@@ -49,7 +50,7 @@ class EventingModule(injector.Module):
         self,
         path: str | Path | None = None,
         *,
-        listeners: Sequence[type[EventListener[Any]]] | None = None,
+        listeners: Listeners | None = None,
         pipelines: Sequence[EnvelopePipeline | type[EnvelopePipeline]] | None = None,
         provider: str | Provider | None = None,
         **overrides: Any,

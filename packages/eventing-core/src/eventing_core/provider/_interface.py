@@ -378,6 +378,12 @@ class Provider(ABC):
     def health(self) -> Health:
         """How the connection is. Never blocks."""
 
+    def queue_name(self, destination: Destination) -> str:
+        """What the broker calls a listener's queue, or the queue for its dead letters, for logs. Never blocks."""
+        group = f"{destination.group}-{destination.member}" if destination.member else destination.group
+        name = f"{destination.topic}::{group}"
+        return f"{name}.dead" if destination.kind == "dead" else name
+
     def unhandled(self) -> int:
         """How many messages would be lost if the provider were closed now. Never blocks.
 

@@ -1,27 +1,52 @@
-"""The conformance kit: tests that a provider passes. Needs ``eventing-core[testing]``."""
+"""For tests: of services (`wait_idle`, `isolated_declarations`), and of providers: the conformance kit.
 
-import pytest
+The kit is a suite of tests that a provider passes. It needs ``eventing-core[testing]``; the rest needs nothing.
+"""
 
-# Before the modules are imported: so that their assertions, too, show the values.
-for _module in (
-    "_capabilities",
-    "_delivery",
-    "_failures",
-    "_fanout",
-    "_gone",
-    "_kit",
-    "_lifecycle",
-    "_network",
-    "_outage",
-    "_probe",
-    "_refusal",
-    "_restart",
-    "_transport",
-):
-    pytest.register_assert_rewrite(f"{__name__}.{_module}")
+import importlib
+import sys
+import typing
 
-from eventing_core.testing._conformance import ProviderConformance  # noqa: E402 (see above)
-from eventing_core.testing._network import Network  # noqa: E402 (see above)
-from eventing_core.testing._probe import Confirmations, Log, Recorder  # noqa: E402 (see above)
+from eventing_core.testing._idle import await_idle, wait_idle
+from eventing_core.testing._isolation import isolated_declarations
 
-__all__ = ["Confirmations", "Log", "Network", "ProviderConformance", "Recorder"]
+if sys.modules.get("pytest"):  # before the kit's modules are imported: so that their assertions, too, show the values
+    importlib.import_module(f"{__name__}._rewriting")
+
+if typing.TYPE_CHECKING:
+    from eventing_core.testing._conformance import ProviderConformance
+    from eventing_core.testing._network import Network
+    from eventing_core.testing._probe import Confirmations, Log, Recorder
+
+__all__ = [
+    "Confirmations",
+    "Log",
+    "Network",
+    "ProviderConformance",
+    "Recorder",
+    "await_idle",
+    "isolated_declarations",
+    "wait_idle",
+]
+
+#: The kit needs pytest. It is imported when it is first asked for.
+_KIT = {
+    "Confirmations": "_probe",
+    "Log": "_probe",
+    "Network": "_network",
+    "ProviderConformance": "_conformance",
+    "Recorder": "_probe",
+}
+
+if not typing.TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        module = _KIT.get(name)
+        if module is None:
+            msg = f"module {__name__!r} has no attribute {name!r}"
+            raise AttributeError(msg)
+        value = globals()[name] = getattr(importlib.import_module(f"{__name__}.{module}"), name)
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *_KIT})

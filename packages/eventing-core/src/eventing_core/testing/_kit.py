@@ -121,7 +121,8 @@ class Kit:
 
         cls: Listener = new_class("Listener", (EventListener,), {}, body)
         settings.setdefault("retry", QUICK)
-        return event_listener(event_type, name=name or self.name("Listener"), **settings)(cls)
+        declared: Listener = event_listener(event_type, name=name or self.name("Listener"), **settings)(cls)
+        return declared
 
     def blocker(self) -> threading.Event:
         """An event that listeners wait on; set at the end at the latest, so that no failing test hangs."""

@@ -20,6 +20,7 @@ from eventing_core.provider._interface import (
 )
 from eventing_core.provider.sockets._config import SocketConfig
 from eventing_core.provider.sockets._connection import Connection
+from eventing_core.provider.sockets._naming import queue_name
 
 C = TypeVar("C", bound=SocketConfig)
 
@@ -87,6 +88,10 @@ class SocketProvider(Provider, Generic[C]):
     def subscribe(self, subscription: Subscription, subscriber: Subscriber) -> Handle:
         """Make the queue, and attach to it."""
         return self._connected().subscribe(subscription, subscriber)
+
+    def queue_name(self, destination: Destination) -> str:
+        """What the broker calls a queue."""
+        return queue_name(self.config.queue_name, destination)
 
     def health(self) -> Health:
         """How the connection is."""

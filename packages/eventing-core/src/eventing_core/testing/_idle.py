@@ -1,0 +1,102 @@
+"""Waiting until everything that was sent has been handled."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+
+from eventing_core._copies import queue_of
+from eventing_core._health import STARTED
+from eventing_core._limits import seconds
+from eventing_core._manager import EventManager
+from eventing_core.memory import MemoryProvider
+
+#: Between two looks, in seconds.
+_LOOK = 0.002
+
+
+def wait_idle(managers: EventManager | Iterable[EventManager], timeout: float = 10.0) -> None:
+    """Wait until all is quiet: every send has ended, and the listeners have handled every event.
+
+    That includes what the listeners send in turn, and what waits for another attempt: it is quiet once the attempt has
+    succeeded, or the event is a dead letter. Where several managers share a broker, pass all whose listeners take part;
+    only the queues of listeners that are started count. With the in-memory provider nothing is missed. With a real
+    broker, an event that it hasn't delivered yet isn't seen: wait for what the listener does instead.
+
+    Args:
+        managers: one or more.
+        timeout: in seconds.
+
+    Raises:
+        TimeoutError: it isn't quiet in time; names the listeners and what they have left.
+        ConfigError: ``timeout`` is no number of seconds.
+    """
+    watched, deadline = _begin(managers, timeout)
+    while reason := _unfinished(watched):
+        if time.monotonic() > deadline:
+            raise TimeoutError(_too_late(timeout, reason))
+        time.sleep(_LOOK)
+
+
+async def await_idle(managers: EventManager | Iterable[EventManager], timeout: float = 10.0) -> None:
+    """As `wait_idle`, for coroutines: doesn't block the event loop."""
+    watched, deadline = _begin(managers, timeout)
+    while reason := _unfinished(watched):
+        if time.monotonic() > deadline:
+            raise TimeoutError(_too_late(timeout, reason))
+        await asyncio.sleep(_LOOK)
+
+
+def _begin(managers: EventManager | Iterable[EventManager], timeout: float) -> tuple[Sequence[EventManager], float]:
+    limit = seconds("wait_idle: timeout", timeout, 0.0)
+    return (managers,) if isinstance(managers, EventManager) else tuple(managers), time.monotonic() + limit
+
+
+def _too_late(timeout: float, reason: str) -> str:
+    return f"not idle after {timeout:g} s: {reason}"
+
+
+def _unfinished(managers: Sequence[EventManager]) -> str:
+    """What is left to do; empty for nothing.
+
+    An event is in its queue before its send ends, and stays until it is settled, which is after its listener has sent
+    what it sends. So where nothing is left, no send is under way, and nothing was sent meanwhile, no more will come.
+    """
+    stamps = [manager._sender.stamp() for manager in managers]  # noqa: SLF001 (the same package)
+    reason = _left(managers) or _under_way(managers) or _left(managers)
+    if reason:
+        return reason
+    quiet = [manager._sender.stamp() for manager in managers] == [stamp + 1 for stamp in stamps]  # noqa: SLF001 (the same package)
+    return "" if quiet else "events are being sent"
+
+
+def _under_way(managers: Sequence[EventManager]) -> str:
+    count = sum(manager.health().sending.in_flight for manager in managers)
+    return f"sends that are not confirmed: {count}" if count else ""
+
+
+def _left(managers: Sequence[EventManager]) -> str:
+    return "; ".join(text for manager in managers for text in _left_of(manager))
+
+
+def _left_of(manager: EventManager) -> Sequence[str]:
+    consumers, provider = manager._consumers, manager._provider  # noqa: SLF001 (the same package)
+    health = manager.health()
+    if consumers is None or health.state != STARTED:
+        return ()
+    stored = provider.broker.engine.unhandled() if isinstance(provider, MemoryProvider) else {}
+    unfinished = consumers.unfinished()
+    rows = {(row.listener, row.event): row for row in health.listeners}
+    texts: list[str] = []
+    for descriptor in consumers.descriptors:
+        count = stored.get(queue_of(descriptor, provider.server_name), 0)
+        if not count and descriptor not in unfinished:
+            continue
+        row = rows[descriptor.name, descriptor.event.name]
+        details = [f"{count} events in its queue"] if count else []
+        details += [f"{row.running} running"] if row.running else []
+        details += [f"{row.held} waiting for another attempt"] if row.held else []
+        details += [row.error] if row.error else []
+        texts.append(f"{descriptor.label}: {', '.join(details) or 'not settled'}")
+    return texts
