@@ -96,7 +96,7 @@ def make(finds: Finds) -> Iterator[Make]:
         retry: Retry = RETRY,
         retains: bool = True,
         unrouted: str = "warn",
-        **settings: bool | int,
+        **settings: Any,
     ) -> tuple[EventManager, InlineProvider]:
         if is_async:
 
