@@ -405,7 +405,7 @@ def test_no_delayed_copy_is_lost_where_the_events_address_is_full(
     monkeypatch.setattr(_dispatch, "HOLD_LIMIT", 0.0)
     # The policy is looked at once for each connection.
     limit(plain, case.event, policy, 10_000_000)
-    with case.manager(retry=Retry(max_attempts=1_000, initial=0.5, factor=1, jitter=0, pause_after=0)) as manager:
+    with case.manager(retry=Retry(max_attempts=9, initial=0.5, factor=1, jitter=0, pause_after=0)) as manager:
         for number in range(5):
             manager.send_event(case.make(number))
         until(lambda: {*case.seen} == set(range(5)), "all were tried", TIMEOUT)
@@ -415,5 +415,6 @@ def test_no_delayed_copy_is_lost_where_the_events_address_is_full(
         case.repaired = True
         limit(plain, case.event, policy, 10_000_000)
         until(lambda: plain.count(case.queue) == 0, lambda: f"all are done: {case.seen}", 60)
-        assert plain.count(case.dead) == 0
-    assert case.handled == set(range(5))
+    # Over STOMP, what is held keeps others waiting: some may have had their last attempt before the repair.
+    dead = {json.loads(take(plain, case))["number"] for _ in range(plain.count(case.dead))}
+    assert case.handled | dead == set(range(5))
