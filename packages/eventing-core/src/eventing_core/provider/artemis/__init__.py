@@ -2,9 +2,10 @@
 
 from eventing_core.provider.artemis._address import Artemis, Node, Queue
 from eventing_core.provider.artemis._errors import is_consumer_limit, of_refusal
+from eventing_core.provider.artemis._inspection import Ready, Warned
 from eventing_core.provider.artemis._management import ADDRESS, SUCCEEDED, Call, Management, Reply
 from eventing_core.provider.artemis._producer import ArtemisProducer
-from eventing_core.provider.artemis._session import ArtemisSession, Ready, Warned
+from eventing_core.provider.artemis._session import ArtemisSession
 
 __all__ = [
     "ADDRESS",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 
 from eventing_core.provider._interface import Destination, Subscription
@@ -35,25 +34,6 @@ class Queue:
     def routing(self) -> str:
         """How its address routes to it."""
         return "ANYCAST" if self.anycast else "MULTICAST"
-
-    def configuration(self) -> str:
-        """For the broker's operation ``createQueue`` (Artemis user manual, "Management", QueueConfiguration)."""
-        settings: dict[str, object] = {
-            "name": self.name,
-            "address": self.address,
-            "routing-type": self.routing,
-            "durable": self.durable,
-            "auto-create-address": True,
-            "auto-delete": self.expiry is not None,
-        }
-        if self.expiry is not None:
-            settings["auto-delete-delay"] = round(self.expiry * 1000)
-            settings["auto-delete-message-count"] = -1
-        if self.single:
-            settings["max-consumers"] = 1
-        if self.exclusive:
-            settings["exclusive"] = True
-        return json.dumps(settings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

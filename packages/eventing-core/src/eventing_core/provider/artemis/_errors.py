@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from eventing_core.errors import QueueNameConflictError, SubscriptionError
 from eventing_core.provider.artemis._address import Queue
+from eventing_core.provider.artemis._attributes import Difference
+
+#: So many queues are named in one warning.
+_NAMED = 20
 
 
 def of_conflict(queue: Queue, owner: str) -> QueueNameConflictError:
@@ -23,11 +29,14 @@ def of_sharing(queue: Queue) -> QueueNameConflictError:
     )
 
 
-def of_lossy(queue: Queue, flaw: str) -> SubscriptionError:
-    """For a queue that is there, and would lose events."""
+def of_lossy(queue: Queue, difference: Difference) -> SubscriptionError:
+    """For a queue that is there, and breaks a promise."""
+    setting = difference.attribute.setting
+    source = f", which may come from the address setting {setting}" if setting else ""
     return SubscriptionError(
-        f"the queue {queue.name!r} of {queue.address!r} is there, and {flaw}: events would be lost. Empty and delete "
-        "it, so that it is made anew, or give the listener another name."
+        f"the queue {queue.name!r} of {queue.address!r} is there, and {difference.effect}: events, or their order, "
+        f"would be lost. It has {difference}{source}. Empty and delete it, so that it is made anew, or give the "
+        "listener another name."
     )
 
 
@@ -36,6 +45,22 @@ def of_unmanaged_order(queue: Queue) -> SubscriptionError:
     return SubscriptionError(
         f"the queue {queue.name!r} of an ordered listener has to be exclusive, which takes the broker's management: "
         "give the user the permissions 'manage' and 'send' on activemq.management."
+    )
+
+
+def of_unmanaged(names: Collection[str]) -> str:
+    """The warning for queues that management can't make or see."""
+    known = sorted(names)
+    more = f" and {len(known) - _NAMED} more" if len(known) > _NAMED else ""
+    listed = ", ".join(map(repr, known[:_NAMED])) + more
+    return (
+        "the broker's management is closed to this user (it needs the permissions 'manage' and 'send' on "
+        f"activemq.management): the queues of this process, {listed}, are used as the broker makes or has them, and "
+        "none of their attributes can be checked or set: AMQP and STOMP have no place for that. Where address settings "
+        "say so (purge-on-no-consumers, ring-size, last-value, non-destructive, auto-delete-queues, "
+        "consumers-before-dispatch, max-consumers, expiry-delay, address-full-policy DROP, max-delivery-attempts), "
+        "events are lost or held up. Two processes of one server name share events unnoticed, and names that belong to "
+        "another event are noticed late. Give the user these permissions, or have the settings checked by who may"
     )
 
 

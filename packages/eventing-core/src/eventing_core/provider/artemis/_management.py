@@ -10,7 +10,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 from eventing_core.provider.sockets import Loop, Timer
 
@@ -37,6 +37,21 @@ class Reply(NamedTuple):
 
     kind: Literal["done", "failed", "denied", "silent"]
     value: Any = None
+
+    def why(self) -> str:
+        """Why nothing was done; empty where it was."""
+        reasons = {"done": "", "failed": str(self.value), "denied": "no right to ask", "silent": "no answer"}
+        return reasons[self.kind]
+
+    def object(self) -> dict[str, Any]:
+        """The JSON text of an object, as operations return it; empty where it is none."""
+        value = self.value
+        if isinstance(value, str):
+            try:
+                value = json.loads(value)
+            except ValueError:
+                value = None
+        return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
 class Call:

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from eventing_core.errors import SubscriptionError, UnroutedError
 from eventing_core.provider.artemis._address import Node
+from eventing_core.provider.artemis._address_settings import Use
 from eventing_core.provider.artemis._session import ArtemisSession
 from eventing_core.provider.sockets import Generation, Send, SocketProducer
 
@@ -58,6 +59,7 @@ class ArtemisProducer(SocketProducer[G, ArtemisSession]):
         if self._preparing:
             return
         if self._node.queue is None:
+            session.warn_of_settings(self._node.address, Use("sent"))
             self._prepared = True
             return
         self._preparing = True
