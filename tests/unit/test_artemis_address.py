@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from eventing_core.provider import Destination, Subscription
@@ -55,24 +53,6 @@ def test_only_queues_are_consumed_from():
     assert exclusive == Queue(name="Billing", address="Order", durable=True, exclusive=True)
     with pytest.raises(ValueError, match="is no queue"):
         Artemis().source(Subscription(destination=Destination("Order")))
-
-
-def test_what_create_queue_is_told():
-    assert json.loads(Queue(name="L", address="E").configuration()) == {
-        "name": "L",
-        "address": "E",
-        "routing-type": "MULTICAST",
-        "durable": False,
-        "auto-create-address": True,
-        "auto-delete": False,
-    }
-    own = json.loads(Queue(name="L", address="E", single=True, expiry=1.5, exclusive=True).configuration())
-    assert own["auto-delete"] is True
-    assert own["auto-delete-delay"] == 1500
-    assert own["auto-delete-message-count"] == -1
-    assert own["max-consumers"] == 1
-    assert own["exclusive"] is True
-    assert json.loads(Queue(name="L", address="L", anycast=True).configuration())["routing-type"] == "ANYCAST"
 
 
 @pytest.mark.parametrize("template", ["{listener}", "{event}.{listener}", "app-{listener}-{event}"])
