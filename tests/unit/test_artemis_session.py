@@ -233,6 +233,15 @@ def test_a_reconnect_is_refused_for_what_was_changed_since():
     assert "has the filter 'x'" in start(Said(createQueue=EXISTS, listQueues=listed(filter="x")), warned)
 
 
+def test_what_one_listener_accepted_another_one_does_not():
+    warned = Warned()
+    assert start(Said(createQueue=Reply("denied")), warned) == ""
+    own = Subscription(destination=Destination("Order", "Bill", "ing", "queue", durable=True))
+    [_, queue] = Session(Said()).source(own)
+    row = listed(name=queue.name, maxConsumers="-1", consumerCount="1")
+    assert "per-process" in start(Said(createQueue=EXISTS, listQueues=row), warned, own)
+
+
 def test_an_ordered_listener_is_refused_where_its_queue_can_not_be_exclusive():
     ordered = Subscription(destination=QUEUE, exclusive=True)
     said = Said(createQueue=EXISTS, listQueues=listed(), updateQueue=REFUSED)

@@ -34,8 +34,8 @@ class Warned:
 
     def __init__(self) -> None:
         self._known: set[str] = set()
-        #: As they were, by name and address; None where that couldn't be seen.
-        self._accepted: dict[tuple[str, str], dict[str, str] | None] = {}
+        #: As they were, by what they had to be; None where that couldn't be seen.
+        self._accepted: dict[Queue, dict[str, str] | None] = {}
 
     def once(self, text: str, *arguments: object, about: str = "") -> None:
         """Log a warning, unless it was, or another one about the same."""
@@ -48,21 +48,19 @@ class Warned:
 
     def accept(self, queue: Queue, found: dict[str, str] | None) -> None:
         """A queue is used as it was found; None: unseen, which says nothing of one that was seen before."""
-        key = queue.name, queue.address
-        if found is not None or key not in self._accepted:
-            self._accepted[key] = found
+        if found is not None or queue not in self._accepted:
+            self._accepted[queue] = found
 
     def is_accepted(self, queue: Queue, difference: Difference) -> bool:
         """Whether the queue was used with that before: then it isn't refused for it now."""
-        key = queue.name, queue.address
-        if key not in self._accepted:
+        if queue not in self._accepted:
             return False
-        found = self._accepted[key]
+        found = self._accepted[queue]
         return found is None or found.get(difference.attribute.name) == difference.value
 
     def found(self, queue: Queue, row: Mapping[str, Any]) -> dict[str, str]:
         """What was seen of the very queue of that row, when it was accepted: some of it isn't listed."""
-        found = self._accepted.get((queue.name, queue.address)) or {}
+        found = self._accepted.get(queue) or {}
         return found if found.get("id") == of_row(row)["id"] else {}
 
 
