@@ -246,13 +246,14 @@ def test_nothing_is_lost_when_connections_break(
         plain = stack.enter_context(PlainClient(strange))
         set_for(plain, name, settings)
         proxy = stack.enter_context(Proxy(strange.port))
-        place = {"host": proxy.host, "port": proxy.port, "user": strange.user, "password": strange.password}
+        place: dict[str, Any] = {"host": proxy.host, "user": strange.user, "password": strange.password}
+        cut: dict[str, Any] = {Bench.kind: {**place, "port": proxy.port}}
+        direct: dict[str, Any] = {Bench.kind: {**place, "port": strange.port}}
         manager = stack.enter_context(
-            EventManager.from_config(provider=Bench.kind, listeners=[listener], pipelines=[], **{Bench.kind: place})
+            EventManager.from_config(provider=Bench.kind, listeners=[listener], pipelines=[], **cut)
         )
-        direct = {**place, "port": strange.port}
         sender = stack.enter_context(
-            EventManager.from_config(provider=Bench.kind, listeners=[], pipelines=[], **{Bench.kind: direct})
+            EventManager.from_config(provider=Bench.kind, listeners=[], pipelines=[], **direct)
         )
         for begin in range(0, 600, 200):
             sender.send_events([event_type(number=number) for number in range(begin, begin + 200)])
@@ -348,9 +349,8 @@ def test_without_management_one_warning_names_the_queues_and_what_is_unchecked(
     handled: list[int] = []
     listeners = [listener_of(each, f"L{number}-{name}", handled.append) for number, each in enumerate(events)]
     place = {"host": strange.host, "port": strange.port, "user": "plain", "password": "secret"}
-    with EventManager.from_config(
-        provider=Bench.kind, listeners=listeners, pipelines=[], **{Bench.kind: place}
-    ) as manager:
+    settings: dict[str, Any] = {Bench.kind: place}
+    with EventManager.from_config(provider=Bench.kind, listeners=listeners, pipelines=[], **settings) as manager:
         for number, each in enumerate(events):
             manager.send_event(each(number=number))
         until(lambda: sorted(handled) == [0, 1, 2], "all are handled")

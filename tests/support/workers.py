@@ -110,6 +110,8 @@ def listen(options: argparse.Namespace) -> None:
                 begun.add(number)
             if number == options.deadly:
                 die()
+            if options.failing_every and number % options.failing_every == options.failing_every - 1:
+                raise ValueError(number)
             compute(options.rounds)
             record.add(number)
             if ended:
@@ -190,6 +192,7 @@ def main() -> None:
     listening.add_argument(
         "--life", help="of the process: all runs of `on` that it begins and ends are recorded as well"
     )
+    listening.add_argument("--failing-every", type=int, default=0, help="of so many events the last one fails always")
     listening.add_argument("--deadly", type=int, help="an event that kills the process when it is handled")
     listening.add_argument("--deadly-before", type=int, help="one that kills it before")
     listening.add_argument("event")

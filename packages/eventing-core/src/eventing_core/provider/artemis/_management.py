@@ -25,6 +25,12 @@ SUCCEEDED = "_AMQ_OperationSucceeded"
 #: How long the broker may take for one answer, in seconds.
 _PATIENCE = 10.0
 
+_SILENT = (
+    f"the broker's management did not answer within {_PATIENCE:g} s. Address settings "
+    "default-consumers-before-dispatch and default-delay-before-dispatch of all addresses hold its answers back, too: "
+    "give them to fewer addresses"
+)
+
 
 class Reply(NamedTuple):
     """An answer.
@@ -40,8 +46,9 @@ class Reply(NamedTuple):
 
     def why(self) -> str:
         """Why nothing was done; empty where it was."""
-        reasons = {"done": "", "failed": str(self.value), "denied": "no right to ask", "silent": "no answer"}
-        return reasons[self.kind]
+        if self.kind == "failed":
+            return str(self.value)
+        return {"done": "", "denied": "no right to ask", "silent": _SILENT}[self.kind]
 
     def object(self) -> dict[str, Any]:
         """The JSON text of an object, as operations return it; empty where it is none."""
