@@ -63,7 +63,14 @@ def strange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Artemis]:
         pytest.skip(reason)
     rights = {"send", "consume", "createAddress", "createDurableQueue", "createNonDurableQueue"}
     users = [User(name="plain", password="secret", permissions=frozenset(rights))]
-    with Artemis(folder=tmp_path_factory.mktemp("strange") / "broker", users=users, short_lived=True) as broker:
+
+    def scan_often(core: Any) -> None:
+        element = core.makeelement(f"{CORE}message-expiry-scan-period", {})
+        element.text = "200"
+        core.insert(0, element)
+
+    folder = tmp_path_factory.mktemp("strange") / "broker"
+    with Artemis(folder=folder, users=users, short_lived=True, edit=scan_often) as broker:
         yield broker
 
 
@@ -395,29 +402,14 @@ def test_what_no_queue_can_override_is_warned_of_at_start(
             assert f"<{element}>" in warning
 
 
-LISTENERS_ONLY = {
-    "slow consumers": (
-        {"slowConsumerPolicy": "KILL", "slowConsumerThreshold": 10},
-        "slow-consumer-policy = KILL",
-        False,
-    ),
-    "redelivery": ({"redeliveryDelay": 5000}, "redelivery-delay = 5000", True),
-}
-
-
-@pytest.mark.parametrize(("settings", "named", "ordered"), LISTENERS_ONLY.values(), ids=LISTENERS_ONLY)
-def test_what_concerns_listeners_alone_is_warned_of_for_their_address(
-    strange: Artemis,
-    unique: Callable[[str], str],
-    caplog: pytest.LogCaptureFixture,
-    settings: dict[str, Any],
-    named: str,
-    ordered: bool,
+def test_what_slow_listeners_lose_is_warned_of_for_their_address(
+    strange: Artemis, unique: Callable[[str], str], caplog: pytest.LogCaptureFixture
 ):
-    with on(strange, unique("listeners"), settings) as (bench, _):
-        bench.listen_active(exclusive=ordered)
-        until(lambda: f"{named} of {bench.topic.topic!r}" in caplog.text, "a warning")
-        assert caplog.text.count(named) == 1
+    settings = {"slowConsumerPolicy": "KILL", "slowConsumerThreshold": 10}
+    with on(strange, unique("slow"), settings) as (bench, _):
+        bench.listen_active()
+        until(lambda: f"slow-consumer-policy = KILL of {bench.topic.topic!r}" in caplog.text, "a warning")
+        assert caplog.text.count("slow-consumer-policy = KILL") == 1
 
 
 def test_who_only_sends_is_warned_too(strange: Artemis, unique: Callable[[str], str], caplog: pytest.LogCaptureFixture):
@@ -506,3 +498,47 @@ def test_two_threads_of_starts_make_one_queue(strange: Artemis, unique: Callable
         row = plain.queue(bench.queue.group)
         assert row is not None
         assert differences(session.node(bench.queue).queue, of_row(row)) == []
+
+
+# -- the warnings are true --------------------------------------------------------------------------------------------
+
+
+def test_with_a_redelivery_delay_later_events_overtake_over_stomp_alone(
+    strange: Artemis, unique: Callable[[str], str], caplog: pytest.LogCaptureFixture, kind: str
+):
+    events = [f"{number}{'x' * 3000}" for number in range(30)]
+    name = unique("late")
+    over_stomp = kind == "stomp"
+    options = {"prefetch_bytes": 4096} if over_stomp else {}
+    with (
+        Proxy(strange.port) as proxy,
+        on(strange, name, {"redeliveryDelay": 1000}, port=proxy.port, **options) as on_it,
+    ):
+        bench, _ = on_it
+        recorder = bench.listen_active(window=1, exclusive=True)
+        bench.put(*events)
+        recorder.wait(1)
+        recorder.size = 100
+        recorder.react = lambda batch: recorder.settle([*batch])
+        proxy.reset()
+        recorder.wait(1 + len(events))
+        assert (recorder.bodies()[1:] != events) is over_stomp
+        assert sorted(recorder.bodies()[1:]) == sorted(events)
+        warning = f"redelivery-delay = 1000 of {bench.topic.topic!r}"
+        assert (warning in caplog.text) is over_stomp
+
+
+def test_a_full_address_that_drops_confirms(strange: Artemis, unique: Callable[[str], str]):
+    settings = {"addressFullMessagePolicy": "DROP", "maxSizeMessages": 10}
+    with on(strange, unique("full"), settings) as (bench, plain):
+        bench.listen_active()
+        bench.put(*map(str, range(100)))
+        assert plain.count(bench.queue.group) < 100
+
+
+@pytest.mark.parametrize("setting", ["expiryDelay", "maxExpiryDelay", "minExpiryDelay"])
+def test_dead_letters_expire(strange: Artemis, unique: Callable[[str], str], setting: str):
+    with on(strange, unique("expires"), {setting: 1}) as (bench, plain):
+        bench.put("a", to=bench.dead)
+        name = f"{bench.queue.group}.dead"
+        until(lambda: int((plain.queue(name) or {})["messagesExpired"]) == 1, "it expires")

@@ -99,6 +99,7 @@ def test_who_made_the_address_matters_where_it_may_be_deleted():
 
 
 def test_an_address_is_used_as_its_queue_is():
-    assert Use.of(Queue(name="L", address="E")) == CONSUMED
-    assert Use.of(Queue(name="L", address="E", exclusive=True)) == ORDERED
-    assert Use.of(Queue(name="L.dead", address="L.dead", anycast=True)) == DEAD
+    assert Use.of(Queue(name="L", address="E"), delayed=True) == CONSUMED
+    assert Use.of(Queue(name="L", address="E", exclusive=True), delayed=True) == ORDERED
+    assert Use.of(Queue(name="L", address="E", exclusive=True), delayed=False) == CONSUMED
+    assert Use.of(Queue(name="L.dead", address="L.dead", anycast=True), delayed=True) == DEAD

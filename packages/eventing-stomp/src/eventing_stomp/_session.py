@@ -10,6 +10,8 @@ from eventing_stomp._generation import StompGeneration
 class StompSession(ArtemisSession):
     """The broker's queues and addresses, in one generation."""
 
+    delays_redelivery = True
+
     def __init__(self, generation: StompGeneration, management: Management, model: Artemis, warned: Warned) -> None:
         super().__init__(management, model, warned)
         self._generation = generation

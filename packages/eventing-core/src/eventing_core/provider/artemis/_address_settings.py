@@ -21,16 +21,17 @@ class Use(NamedTuple):
 
     Attributes:
         kind: events are sent to it; a listener consumes from a queue of it; or dead letters are kept there.
-        ordered: that listener gets its events in order.
+        ordered: that listener gets its events in order, over a protocol for which the broker delays what a broken
+            connection had.
     """
 
     kind: Literal["sent", "consumed", "dead"]
     ordered: bool = False
 
     @classmethod
-    def of(cls, queue: Queue) -> Use:
-        """Of the address of a queue."""
-        return cls("dead" if queue.anycast else "consumed", queue.exclusive)
+    def of(cls, queue: Queue, *, delayed: bool) -> Use:
+        """Of the address of a queue; ``delayed``: the broker delays what a broken connection had."""
+        return cls("dead" if queue.anycast else "consumed", queue.exclusive and delayed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,10 @@ class ArtemisSession(ABC):
 
     Attributes:
         management: the broker's.
+        delays_redelivery: the address setting ``redelivery-delay`` holds for what a broken connection had.
     """
+
+    delays_redelivery = False
 
     def __init__(self, management: Management, model: Artemis, warned: Warned) -> None:
         self.management = management
@@ -125,7 +128,7 @@ class ArtemisSession(ABC):
             self._create(queue)
 
     def _create(self, queue: Queue, *, again: bool = False) -> None:
-        self.warn_of_settings(queue.address, Use.of(queue))
+        self.warn_of_settings(queue.address, Use.of(queue, delayed=self.delays_redelivery))
         arguments = (configuration(queue), True)
         self.management.call("broker", "createQueue", arguments, lambda reply: self._made(queue, reply, again=again))
 
