@@ -369,8 +369,9 @@ def test_provider_with_the_name_of_a_setting(site: Site) -> None:
 
 def test_provider_that_is_not_installed() -> None:
     write("provider = 'kafka'\n[kafka]\nhost = 'x'")
-    with pytest.raises(ProviderNotFoundError, match="pip install eventing-kafka"):
+    with pytest.raises(ProviderNotFoundError, match="no provider 'kafka' is installed") as caught:
         load()
+    assert "pip install" not in str(caught.value)
 
 
 def test_broken_toml_names_file_and_line() -> None:

@@ -211,8 +211,14 @@ def test_a_function_that_hangs(make: Callable[..., Any]):
     [
         ({"password": lambda: SECRET}, "password is set, and user is not"),
         ({"password_file": "f"}, "password_file is set, and user is not"),
-        ({"user": "u", "password": SECRET, "password_file": "f"}, "password and password_file are set"),
-        ({"user": "u", "password": lambda: SECRET, "password_file": "f"}, "password and password_file are set"),
+        (
+            {"user": "u", "password": SECRET, "password_file": "f"},
+            "password and password_file are both set: remove one of them",
+        ),
+        (
+            {"user": "u", "password": lambda: SECRET, "password_file": "f"},
+            "password and password_file are both set: remove one of them",
+        ),
     ],
 )
 def test_settings_that_contradict(kind: str, settings: dict[str, Any], text: str):
