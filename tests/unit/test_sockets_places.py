@@ -58,7 +58,7 @@ FLAWS = [
     ("b\n", "has white space around it: remove it"),
     ("b c", "holds characters that a host can't have"),
     ("b\0", "holds characters that a host can't have"),
-    ("b,c", "holds more than one host: the first one goes here, the others to failover"),
+    ("b,c", "holds more than one host: the first goes here, the others to failover"),
     ("b:1;c:2", "holds more than one host"),
     ("b/vhost", 'holds a path: write host = "b"'),
     ("/var/run/broker.sock", "is a path, and only TCP is supported"),

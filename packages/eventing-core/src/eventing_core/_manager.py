@@ -107,6 +107,7 @@ class EventManager:
         self._opened = False
         self._connecting = False
         self._observed: deque[tuple[bool, Exception | None]] = deque()
+        self._was_connected = False
         self._lock = threading.RLock()
         self._open_lock = threading.Lock()
         self._stopped = threading.Event()
@@ -517,9 +518,12 @@ class EventManager:
                 return
             with contextlib.suppress(Exception):  # a logging handler's must not reach the provider
                 if connected:
-                    _log.info("%s: connected", self._provider.name)
+                    place = self._provider.health().place
+                    again = " again" if self._was_connected else ""
+                    _log.info("%s: connected%s%s", self._provider.name, again, f" to {place}" if place else "")
                 else:
-                    _log.warning("%s: connection lost, reconnecting: %s", self._provider.name, error)
+                    _log.warning("%s: connection lost: %s; reconnecting", self._provider.name, error)
+                self._was_connected = True
 
     def _get_pipelines(self) -> Sequence[EnvelopePipeline]:
         return self._made_pipelines.get(self._plugin_pipelines)

@@ -14,10 +14,14 @@ from concurrent.futures import Future
 from typing import Any, Generic, Protocol, TypeVar
 
 from eventing_core.errors import (
+    AuthenticationError,
     BrokerConnectionError,
     ConnectionLostError,
     ConnectTimeoutError,
+    ProtocolMismatchError,
     SendTimeoutError,
+    TlsError,
+    UnsupportedBrokerError,
 )
 from eventing_core.provider._interface import Destination, Health, Observer, Subscriber, Subscription
 from eventing_core.provider.sockets._backoff import Backoff
@@ -43,6 +47,9 @@ _STABLE = 5.0
 
 #: How much longer than its time limit a connector may take, in seconds, before it is left alone.
 _CONNECTOR_GRACE = 0.5
+
+#: What keeps a connection from coming back until somebody changes something.
+_LASTING = (AuthenticationError, TlsError, ProtocolMismatchError, UnsupportedBrokerError)
 
 
 class Session(Protocol):
@@ -113,6 +120,8 @@ class Connection(ABC, Generic[G, S]):
         self._broker = 0
         #: Why those that were tried in this round failed.
         self._failures: list[Exception] = []
+        #: What kept it from connecting again, since it was connected.
+        self._reported: set[type[Exception]] = set()
         self._connected_to = ""
         self._producers: list[SocketProducer[G, S]] = []
         self._consumers: list[SocketConsumer[G, S]] = []
@@ -367,6 +376,7 @@ class Connection(ABC, Generic[G, S]):
         self._session = session
         self._error = None
         self._failures = []
+        self._reported.clear()
         before, self._connected_to = self._connected_to, self.place
         self._connected = self._was_open = True
         self._opened_at = time.monotonic()
@@ -406,13 +416,22 @@ class Connection(ABC, Generic[G, S]):
             self._finish()
             self._opening.set_exception(self._error)
             return
+        else:
+            self._report(self._error)
         if self._said_goodbye:
             self._finish()
         else:
             self.loop.call_in(self.config.backoff_initial if refused else self._backoff.next(), self._connect)
-        if was_connected:
-            with quietly:
-                _log.warning("%s; connecting again", error)
+
+    def _report(self, error: Exception) -> None:
+        """A round of attempts to connect again failed: say so aloud, once, where waiting alone won't help."""
+        kind = type(error)
+        with quietly:
+            if kind in self._reported or not isinstance(error, _LASTING):
+                _log.debug("%s; trying again", error)
+            else:
+                _log.error("%s; trying again, until the broker or the settings are changed", error)
+        self._reported.add(kind)
 
     def _round_goes_on(self, error: Exception) -> bool:
         """Note why a broker could not be had. True: there is another one to try at once."""
