@@ -17,7 +17,8 @@ from eventing_core.errors import (
 )
 from eventing_core.memory import MemoryBroker, MemoryProvider
 from eventing_core.provider import Destination, Subscription, SubscriptionState
-from eventing_core.provider.sockets import _connection, _consumer
+from eventing_core.provider.sockets import _consumer
+from eventing_core.provider.sockets._connecting import Connector
 from tests.support.lines import Consumer, Line, Mute, Nothing, Peer, Told
 from tests.support.waiting import until
 
@@ -153,7 +154,7 @@ def test_why_a_connection_can_not_be_had_again(
     generations: list[bool] = []
     made = Line(peer.config, "line")
     made.open(lambda connected, _: generations.append(connected))
-    monkeypatch.setattr(_connection.Connector, "_connect", failing(error, 4, _connection.Connector._connect))
+    monkeypatch.setattr(Connector, "_connect", failing(error, 4, Connector._connect))
     try:
         until(lambda: bool(peer.taken), "the peer has it", 5)
         peer.taken[0].close()

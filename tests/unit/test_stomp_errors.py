@@ -78,7 +78,7 @@ def test_where_nothing_came_it_may_be_for_tls():
     assert "set tls = true" in str(errors.of_unanswered(PLACE, b"", tls=False))
     assert "set tls" not in str(errors.of_handshake(config(tls=True), b"", ""))
     assert "set tls" not in str(errors.of_unanswered(PLACE, b"", tls=True))
-    assert "looks like TLS" in str(errors.of_handshake(config(), b"\x15\x03\x03\0\x02", ""))
+    assert "the port speaks TLS" in str(errors.of_handshake(config(), b"\x15\x03\x03\0\x02", ""))
 
 
 def test_a_version_is_told_apart():

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from eventing_amqp._config import AmqpConfig
 from eventing_core.errors import AuthenticationError, BrokerConnectionError
 from eventing_core.provider.sockets import of_mismatch, of_silence
-
-PROTOCOL = "AMQP 1.0"
 
 #: What it begins with, with and without SASL (specification part 2, section 2.2, and part 5, section 5.3.2).
 _BEGINNINGS = (b"AMQP\x03\x01\x00\x00", b"AMQP\x00\x01\x00\x00")
@@ -17,12 +16,16 @@ _INVALID_LOGIN = "AMQ229031"
 
 def of_unanswered(place: str, heard: bytes, *, tls: bool) -> BrokerConnectionError:
     """For a handshake that was not done in time."""
-    return of_silence(place, PROTOCOL, heard, spoken=heard[:8] in _BEGINNINGS, tls=tls)
+    return of_silence(place, AmqpConfig.protocol, heard, spoken=heard[:8] in _BEGINNINGS, tls=tls)
 
 
-def of_handshake(place: str, heard: bytes, condition: tuple[str, str] | None) -> BrokerConnectionError:
+def of_handshake(
+    place: str, heard: bytes, condition: tuple[str, str] | None, *, tls: bool = True
+) -> BrokerConnectionError:
     """For a connection that ended before it was open."""
-    return of_loss(place, condition) if heard[:8] in _BEGINNINGS else of_mismatch(place, PROTOCOL, heard)
+    if heard[:8] in _BEGINNINGS:
+        return of_loss(place, condition)
+    return of_mismatch(place, AmqpConfig.protocol, heard, tls=tls)
 
 
 def of_loss(place: str, condition: tuple[str, str] | None) -> BrokerConnectionError:

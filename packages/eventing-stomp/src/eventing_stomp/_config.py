@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
@@ -19,6 +19,8 @@ class StompConfig(SocketConfig):
         prefetch_bytes: on Artemis, how much a listener may have on its way, in bytes, beside its bound in messages.
             Messages larger than this divided by the listener's concurrency don't make use of all of that.
     """
+
+    protocol: ClassVar[str] = "STOMP 1.2"
 
     port: int = Field(default=61613, ge=1, le=65535)
     broker: Literal["artemis", "rabbitmq"] = "artemis"

@@ -9,7 +9,6 @@ from eventing_core.provider.sockets import of_mismatch, of_silence
 from eventing_stomp._config import StompConfig
 
 VERSION = "1.2"
-PROTOCOL = f"STOMP {VERSION}"
 
 _ANSWERS = (b"CONNECTED", b"ERROR")
 
@@ -40,7 +39,7 @@ def is_spoken(heard: bytes) -> bool:
 
 def of_unanswered(place: str, heard: bytes, *, tls: bool) -> BrokerConnectionError:
     """For a handshake that was not done in time."""
-    return of_silence(place, PROTOCOL, heard, spoken=bool(heard) and is_spoken(heard), tls=tls)
+    return of_silence(place, StompConfig.protocol, heard, spoken=bool(heard) and is_spoken(heard), tls=tls)
 
 
 def of_handshake(config: StompConfig, heard: bytes, text: str) -> BrokerConnectionError:
@@ -50,7 +49,7 @@ def of_handshake(config: StompConfig, heard: bytes, text: str) -> BrokerConnecti
         return of_refusal(config, text)
     if heard and is_spoken(heard):
         return BrokerConnectionError(f"{place}: the connection ended in the handshake")
-    return of_mismatch(place, PROTOCOL, heard, tls=config.tls)
+    return of_mismatch(place, StompConfig.protocol, heard, tls=config.tls)
 
 
 def of_refusal(config: StompConfig, text: str) -> BrokerConnectionError:

@@ -126,7 +126,6 @@ class StompGeneration(Generation):
         self._tls = config.tls
         self._place = config.place
         self._closing = False
-        self._heard = b""
         self._error = ""
         #: What to fail with once the broker has closed the connection, as it does after an ERROR frame.
         self._loss: BrokerConnectionError | None = None
@@ -179,10 +178,10 @@ class StompGeneration(Generation):
 
     def _take(self, data: bytes) -> None:
         self._heard_at = time.monotonic()
-        if not self.is_open and len(self._heard) < _HEARD_LIMIT:
-            self._heard += data[:_HEARD_LIMIT]
-            if not _errors.is_spoken(self._heard):
-                self.fail(_errors.of_handshake(self._config, self._heard, ""))
+        if not self.is_open and len(self.heard) < _HEARD_LIMIT:
+            self.heard += data[:_HEARD_LIMIT]
+            if not _errors.is_spoken(self.heard):
+                self.fail(_errors.of_handshake(self._config, self.heard, ""))
                 return
         try:
             self._frames += self._splitter.feed(data)
@@ -200,8 +199,8 @@ class StompGeneration(Generation):
             self.fail(self._loss)
         elif self.is_open:
             self.fail(of_socket(problem, self._place) if problem else _errors.of_loss(self._place, ""))
-        elif problem is None or self._heard or is_hangup(problem):
-            self.fail(_errors.of_handshake(self._config, self._heard, self._error))
+        elif problem is None or self.heard or is_hangup(problem):
+            self.fail(_errors.of_handshake(self._config, self.heard, self._error))
         else:
             self.fail(of_socket(problem, self._place))
 
@@ -364,7 +363,7 @@ class StompGeneration(Generation):
         if not self.is_open and self._loss is None:
             # Where a broker names versions here, it names all that it speaks.
             mismatch = _errors.of_version(self._place, error.headers.get("version", _errors.VERSION))
-            self.fail(mismatch or _errors.of_handshake(self._config, self._heard, text))
+            self.fail(mismatch or _errors.of_handshake(self._config, self.heard, text))
             return
         if not _errors.is_loss(text):
             self._blame(error.headers.get("receipt-id", ""), text)
@@ -418,7 +417,7 @@ class StompGeneration(Generation):
 
     def silent(self) -> None:
         """The handshake took too long."""
-        self.fail(_errors.of_unanswered(self._place, self._heard, tls=self._tls))
+        self.fail(_errors.of_unanswered(self._place, self.heard, tls=self._tls))
 
     def close(self) -> None:
         """Unsubscribe, so that what is unsettled goes back uncounted; then disconnect."""

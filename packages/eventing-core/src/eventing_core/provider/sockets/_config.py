@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, ClassVar, Self, cast
 
 from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, SecretStr, field_validator, model_validator
 
@@ -13,6 +13,9 @@ from eventing_core.provider._interface import ProviderConfig
 from eventing_core.provider.sockets._naming import QUEUE_NAME, check_queue_name
 from eventing_core.provider.sockets._password import ask_for_password, read_password
 from eventing_core.provider.sockets._places import flaw_in_host, place_of, read_place
+
+#: See `SocketConfig.soon`, in seconds.
+_SOON = 1.0
 
 
 class SocketConfig(ProviderConfig):
@@ -46,7 +49,10 @@ class SocketConfig(ProviderConfig):
             messages are dead-lettered.
         server_name_timeout: how long to wait for the queue of a predecessor of the same server name that
             the broker has not yet taken for dead.
+        protocol: what the provider speaks, for messages. Not a setting.
     """
+
+    protocol: ClassVar[str] = "the provider's protocol"
 
     host: str = "localhost"
     port: int = Field(ge=1, le=65535)
@@ -136,6 +142,11 @@ class SocketConfig(ProviderConfig):
     def place(self) -> str:
         """Host and port, for messages."""
         return place_of(self.host, self.port)
+
+    @property
+    def soon(self) -> float:
+        """When a peer that answers at all has answered, mostly: then it is asked whether it speaks something else."""
+        return min(_SOON, self.connect_timeout / 4)
 
     @property
     def has_password(self) -> bool:

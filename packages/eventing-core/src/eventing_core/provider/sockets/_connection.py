@@ -28,10 +28,12 @@ from eventing_core.provider.sockets._backoff import Backoff
 from eventing_core.provider.sockets._config import SocketConfig
 from eventing_core.provider.sockets._connecting import Connector, close_silently
 from eventing_core.provider.sockets._consumer import SocketConsumer
-from eventing_core.provider.sockets._errors import of_all
+from eventing_core.provider.sockets._errors import of_all, of_protocol
 from eventing_core.provider.sockets._generation import Generation
 from eventing_core.provider.sockets._loop import Loop, Timer, quietly
+from eventing_core.provider.sockets._probing import Look
 from eventing_core.provider.sockets._producer import SocketProducer
+from eventing_core.provider.sockets._protocols import WireProtocol
 from eventing_core.provider.sockets._send import Send
 
 _log = logging.getLogger("eventing.sockets")
@@ -112,6 +114,10 @@ class Connection(ABC, Generic[G, S]):
         self._session: S | None = None
         self._connector: Connector | None = None
         self._handshake: Timer | None = None
+        #: Asks the port of this attempt what it speaks, since it doesn't answer as it should.
+        self._look: Look | None = None
+        #: What the attempt ended with meanwhile, unless the look knows better.
+        self._unlooked: Exception | None = None
         self._deadline = 0.0
         self._opened_at = 0.0
         self._backoff = Backoff(config.backoff_initial, config.backoff_max)
@@ -323,9 +329,14 @@ class Connection(ABC, Generic[G, S]):
             return
         config = self._brokers[self._broker]
         self.place = config.place
+        self._look = self._unlooked = None
         deadline = time.monotonic() + config.connect_timeout
         self._connector = connector = Connector(
-            config, self._name, deadline, lambda result: self.hand_over_or(self._came, result, lambda: None)
+            config,
+            self._name,
+            deadline,
+            lambda result: self.hand_over_or(self._came, result, lambda: None),
+            is_curious=not self._was_open,
         )
         self._handshake = self.loop.call_at(deadline + _CONNECTOR_GRACE, self._connector_late)
         self._deadline = deadline
@@ -363,6 +374,46 @@ class Connection(ABC, Generic[G, S]):
                 _log.exception("%s: the connection can't be used", self.place)
             return
         self._handshake = self.loop.call_at(self._deadline, generation.silent)
+        if not self._was_open:
+            self.loop.call_in(connector.config.soon, lambda: self._look_at(generation))
+
+    def _look_at(self, generation: Generation) -> None:
+        """Nothing came soon: see whether the port speaks something else."""
+        if generation is self._generation and not (generation.heard or generation.is_open or generation.failure):
+            self._begin_look()
+
+    def _begin_look(self) -> None:
+        if self._look is None:
+            config = self._brokers[self._broker]
+            until = max(self._deadline, time.monotonic() + config.soon)
+            self._look = Look(config, until, lambda *found: self.hand_over_or(self._looked, found, lambda: None))
+            self._look.start()
+
+    def _waits_for_look(self, error: Exception) -> bool:
+        """It ended without a word: whether the look, which goes on or begins now, is to say why."""
+        if self._was_open or self._said_goodbye or not isinstance(error, ProtocolMismatchError):
+            return False
+        if self._unlooked is not None or (self._look is not None and not self._look.is_alive()):
+            return False
+        self._unlooked = error
+        self._begin_look()
+        return True
+
+    def _looked(self, found: tuple[Look, WireProtocol | None]) -> None:
+        look, protocol = found
+        if look is not self._look or self._finished:
+            return
+        # It is about to end.
+        look.join(_CONNECTOR_GRACE)
+        generation, error = self._generation, self._unlooked
+        wanted = self.config.protocol
+        better = (
+            of_protocol(self.place, wanted, protocol) if protocol and not wanted.startswith(protocol.name) else None
+        )
+        if error is not None:
+            self._lose(better or error)
+        elif better is not None and generation is not None and not (generation.heard or generation.is_open):
+            generation.fail(better)
 
     def session_open(self) -> None:
         """The generation is open: tell everyone."""
@@ -400,7 +451,10 @@ class Connection(ABC, Generic[G, S]):
         was_connected, self._connected = self._connected, False
         refused = self._generation is not None and self._generation.refused
         self._error = error
+        heard = self._generation.heard if self._generation is not None else b""
         self._drop()
+        if not heard and self._waits_for_look(error):
+            return
         if was_connected:
             if time.monotonic() - self._opened_at > _STABLE:
                 self._backoff.reset()
@@ -572,6 +626,9 @@ class Connection(ABC, Generic[G, S]):
             if connector is not None:
                 connector.cancel()
                 connector.join(_CONNECTOR_GRACE)
+            if self._look is not None:
+                self._look.end()
+                self._look.join(_CONNECTOR_GRACE)
             self.loop.run_posted()
             self._drop()
             for producer in self._producers:
