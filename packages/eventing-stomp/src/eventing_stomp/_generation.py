@@ -68,6 +68,10 @@ class Sender(Protocol):
     def confirmed(self, send: Send) -> None:
         """The receipt has come."""
 
+    def why_refused(self, text: str) -> str:
+        """Why the broker refused a send, by what it said."""
+        ...
+
     def hold_back(self, reason: str) -> None:
         """The broker refused a send of it, and ends the connection for it."""
 
@@ -387,11 +391,12 @@ class StompGeneration(Generation):
             sends += more
         self.refused = self.refused or bool(sends or asked)
         refused = [self.sends.pop(key) for key in dict.fromkeys(sends)]
+        reasons = {producer: cast("Sender", producer).why_refused(text) for producer in {s.producer for s in refused}}
         for send in refused:
-            where = send.producer.destination
-            send.tell(SendRejectedError(f"{where}: refused by the broker ({text})", in_doubt=send.in_doubt))
-        for producer in {send.producer for send in refused}:
-            cast("Sender", producer).hold_back(f"refused by the broker ({text})")
+            producer = send.producer
+            send.tell(SendRejectedError(f"{producer.destination}: {reasons[producer]}", in_doubt=send.in_doubt))
+        for producer, reason in reasons.items():
+            cast("Sender", producer).hold_back(reason)
         for waiting in asked:
             self._answer(waiting, text)
 

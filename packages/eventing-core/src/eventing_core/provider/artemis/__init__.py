@@ -1,7 +1,7 @@
 """What providers for Apache Artemis have in common, whatever protocol they speak: addresses, queues, management."""
 
 from eventing_core.provider.artemis._address import Artemis, Node, Queue
-from eventing_core.provider.artemis._errors import is_consumer_limit, of_refusal
+from eventing_core.provider.artemis._errors import is_consumer_limit, missing_right, of_refusal, of_right
 from eventing_core.provider.artemis._management import ADDRESS, SUCCEEDED, Call, Management, Reply
 from eventing_core.provider.artemis._producer import ArtemisProducer
 from eventing_core.provider.artemis._session import ArtemisSession, Ready, Warned
@@ -20,5 +20,7 @@ __all__ = [
     "Reply",
     "Warned",
     "is_consumer_limit",
+    "missing_right",
     "of_refusal",
+    "of_right",
 ]
