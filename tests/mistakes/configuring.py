@@ -40,7 +40,7 @@ def _(_: Stage) -> None:
     configure(provider="ampq")
 
 
-@CONFIGURING.add("provider = amqp://...", "provider = 'amqp://...'", fix='provider = "amqp"')
+@CONFIGURING.add("provider = amqp://...", "provider = 'amqp://...'", fix="Did you mean 'amqp'?")
 def _(stage: Stage) -> None:
     stage.environ(EVENTING_PROVIDER=f"amqp://orders:{SECRET}@broker:5672")
     configure()
@@ -83,9 +83,7 @@ def _(stage: Stage) -> None:
     configure()
 
 
-@CONFIGURING.add(
-    "max_retries", "'retry.max_retries'", fix="did you mean 'max_attempts', which counts the first run, too?"
-)
+@CONFIGURING.add("max_retries", "'retry.max_retries'", fix="did you mean 'max_attempts'? It counts the first run, too.")
 def _(_: Stage) -> None:
     configure(retry={"max_retries": 3})
 
@@ -96,7 +94,7 @@ def _(stage: Stage) -> None:
     configure(provider="amqp")
 
 
-@CONFIGURING.add("a table that is no JSON", "EVENTING_AMQP", fix="JSON")
+@CONFIGURING.add("a table that is no JSON", "EVENTING_AMQP", fix='write {"host": "broker"}')
 def _(stage: Stage) -> None:
     stage.environ(EVENTING_AMQP=f"password={SECRET}")
     configure(provider="amqp")
@@ -108,7 +106,7 @@ def _(stage: Stage) -> None:
     configure()
 
 
-@CONFIGURING.add("a list that is no JSON", "EVENTING_AMQP__FAILOVER", fix="JSON")
+@CONFIGURING.add("a list that is no JSON", "EVENTING_AMQP__FAILOVER", fix='or ["a", "b"]')
 def _(stage: Stage) -> None:
     stage.environ(EVENTING_AMQP__FAILOVER="backup-1,backup-2")
     configure(provider="amqp")
@@ -160,12 +158,12 @@ def _(_: Stage) -> None:
     AMQProvider("server", "broker", ca_file="ca.pem")
 
 
-@CONFIGURING.add("a queue name without its listener", "queue_name", "'{event}'", fix="{listener}")
+@CONFIGURING.add("a queue name without its listener", "queue_name", "'{event}'", fix="has to hold {listener}")
 def _(_: Stage) -> None:
     AMQProvider("server", "broker", queue_name="{event}")
 
 
-@CONFIGURING.add("RabbitMQ with a queue name of its own", "queue_name", fix="{event}")
+@CONFIGURING.add("RabbitMQ with a queue name of its own", "queue_name", "RabbitMQ", fix='set "{event}.{listener}"')
 def _(_: Stage) -> None:
     StompProvider("server", "broker", broker="rabbitmq", queue_name="{listener}")
 
@@ -175,23 +173,25 @@ def _(_: Stage) -> None:
     AMQProvider("server", "broker", 700_000)
 
 
-@CONFIGURING.add("a server name with white space", "server_name", fix="white space")
+@CONFIGURING.add("a server name with white space", "server_name", fix="Choose another one")
 def _(_: Stage) -> None:
     configure(server_name="orders 1")
 
 
-@CONFIGURING.add("a file that isn't there", "'/etc/eventing-nowhere.toml'", fix="doesn't exist")
+@CONFIGURING.add("a file that isn't there", "'/etc/eventing-nowhere.toml'", fix="check it")
 def _(_: Stage) -> None:
     configure("/etc/eventing-nowhere.toml")
 
 
-@CONFIGURING.add("TOML that isn't any", "eventing.toml", "line 2", fix="TOML")
+@CONFIGURING.add("TOML that isn't any", "eventing.toml", "line 2", fix="Correct that line")
 def _(stage: Stage) -> None:
     stage.write("workers = 4\nserver_name = orders\n")
     configure()
 
 
-@CONFIGURING.add("a pyproject without the table", "pyproject.toml", fix="[tool.eventing]")
+@CONFIGURING.add(
+    "a pyproject without the table", "pyproject.toml", "[tool.eventing]", fix="add it, or name another file"
+)
 def _(stage: Stage) -> None:
     stage.write("[project]\nname = 'x'\n", "pyproject.toml")
     configure("pyproject.toml")
@@ -217,6 +217,6 @@ def _(_: Stage) -> None:
     EventManager("amqp")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
-@CONFIGURING.add("a file for a provider that is ready", "EventingModule", fix="not both")
+@CONFIGURING.add("a file for a provider that is ready", "EventingModule", fix="Remove one of them")
 def _(_: Stage) -> None:
     EventingModule("eventing.toml", provider=MemoryProvider("server"))

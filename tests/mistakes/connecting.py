@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import socket
 import threading
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from eventing_amqp import AMQProvider
 from eventing_core.errors import EventingError
@@ -88,26 +88,24 @@ def _(_: Stage) -> None:
     connect(AMQProvider("server", "127.0.0.1", 61616, tls=True, ca_file="no-such-ca.pem"))
 
 
-@CONNECTING.add("a password file that isn't there", "no-such-secret", fix="can't be read", broker=True)
+@CONNECTING.add("a password file that isn't there", "no-such-secret", fix="Check its path and permissions", broker=True)
 def _(stage: Stage) -> None:
     provider = stage.at_broker(AMQProvider, user="orders", password="", password_file="no-such-secret")
     connect(provider)
 
 
-@CONNECTING.add("a password in clear", "example.invalid:61616", fix="tls = true", by_log=True)
+@CONNECTING.add("a password in clear", "example.invalid:61616", fix="set tls = true", by_log=True)
 def _(_: Stage) -> None:
-    try:
+    with suppress(EventingError):
         connect(AMQProvider("server", "example.invalid", user="orders", password=SECRET))
-    except EventingError:
-        pass
 
 
-@CONNECTING.add("a wrong password", "user or password", fix="check", broker=True)
+@CONNECTING.add("a wrong password", "user or password", fix="check both", broker=True)
 def _(stage: Stage) -> None:
     connect(stage.at_broker(AMQProvider, password=SECRET))
 
 
-@CONNECTING.add("a wrong password, over STOMP", "user or password", fix="check", broker=True)
+@CONNECTING.add("a wrong password, over STOMP", "user or password", fix="check both", broker=True)
 def _(stage: Stage) -> None:
     connect(stage.at_broker(StompProvider, password=SECRET))
 
@@ -122,12 +120,12 @@ def _(stage: Stage) -> None:
     connect(stage.at_broker(AMQProvider, tls=True))
 
 
-@CONNECTING.add("RabbitMQ's way on Artemis", "ActiveMQ-Artemis", fix='broker = "artemis"', broker=True)
+@CONNECTING.add("RabbitMQ's way on Artemis", "ActiveMQ-Artemis", fix='set broker = "artemis"', broker=True)
 def _(stage: Stage) -> None:
     connect(stage.at_broker(StompProvider, broker="rabbitmq"))
 
 
-@CONNECTING.add("one listener name for two events", "'queue_name", fix='queue_name = "{event}.{listener}"', broker=True)
+@CONNECTING.add("one listener name for two events", "queue name", fix='queue_name = "{event}.{listener}"', broker=True)
 def _(stage: Stage) -> None:
     for name in ("First", "Second"):
         listener = listener_of(event_named(stage.unique(name)), stage.unique("Listener"), abs)

@@ -77,12 +77,12 @@ def _(stage: Stage) -> None:
     until(lambda: "send_event_async" in str(stage.logged()), "it is said", _SOON)
 
 
-@LIVING.add("an event that nobody listens to", "Placed", fix="start", by_log=True)
+@LIVING.add("an event that nobody listens to", "Placed", fix="Start one first", by_log=True)
 def _(stage: Stage) -> None:
     stage.manager().send_event(Placed())
 
 
-@LIVING.add("an event that nobody listens to, where that is an error", "Placed", fix="start")
+@LIVING.add("an event that nobody listens to, where that is an error", "Placed", fix="Start one before sending")
 def _(stage: Stage) -> None:
     stage.manager(unrouted="error").send_event(Placed())
 
@@ -92,12 +92,12 @@ def _(stage: Stage) -> None:
     stage.manager().send_events(Placed())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
-@LIVING.add("a field of the wrong type", "Placed", "'number'", fix="its type")
+@LIVING.add("a field of the wrong type", "Placed", "'number'", fix="where its type is int")
 def _(stage: Stage) -> None:
     stage.manager().send_event(Placed(number="seven"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
-@LIVING.add("NaN in an event", "Measured", "value", fix="JSON")
+@LIVING.add("NaN in an event", "Measured", "value", fix="which JSON lacks")
 def _(stage: Stage) -> None:
     @event()
     @dataclass
@@ -107,7 +107,7 @@ def _(stage: Stage) -> None:
     stage.manager().send_event(Measured(math.nan))
 
 
-@LIVING.add("a number as a header", "'tenant'", fix="headers are strings")
+@LIVING.add("a number as a header", "'tenant'", fix="convert it with str()")
 def _(stage: Stage) -> None:
     stage.manager().send_event(Placed(), headers={"tenant": 7})  # type: ignore[dict-item]  # pyright: ignore[reportArgumentType]
 
@@ -117,12 +117,12 @@ def _(stage: Stage) -> None:
     stage.manager().send_event(Placed(), headers={"eventing-attempts": "7"})
 
 
-@LIVING.add("an empty header", "''", fix="non-empty")
+@LIVING.add("an empty header", "''", fix="choose a non-empty printable string")
 def _(stage: Stage) -> None:
     stage.manager().send_event(Placed(), headers={"": "x"})
 
 
-@LIVING.add("a listener that raises", "OnRaising", "ValueError", fix="dead letter", by_log=True)
+@LIVING.add("a listener that raises", "OnRaising", "ValueError", fix="goes to the dead letters", by_log=True)
 def _(stage: Stage) -> None:
     @event_listener(Placed, retry=Retry(max_attempts=1))
     class OnRaising(EventListener[Placed]):
@@ -165,7 +165,12 @@ def _(stage: Stage) -> None:
 
 
 @LIVING.add(
-    "a body of another program that isn't the event", "OnPlaced", "Placed", "number", fix="dead letter", by_log=True
+    "a body of another program that isn't the event",
+    "OnPlaced",
+    "Placed",
+    "number",
+    fix="goes to the dead letters",
+    by_log=True,
 )
 def _(stage: Stage) -> None:
     broker = MemoryBroker()
@@ -192,12 +197,14 @@ def _(_: Stage) -> None:
         manager.send_event(Placed())
 
 
-@LIVING.add("a header that isn't there", "'tenant'", fix="no header")
+@LIVING.add("a header that isn't there", "'tenant'", fix="pass a default where it may be missing")
 def _(_: Stage) -> None:
     Envelope(b"{}").get("tenant")
 
 
-@LIVING.add("a listener that never returns, at stop", "OnStuck", fix="still running", by_log=True)
+@LIVING.add(
+    "a listener that never returns, at stop", "OnStuck", fix="Raise stop_timeout, or end 'on' sooner", by_log=True
+)
 def _(stage: Stage) -> None:
     begun, over = threading.Event(), threading.Event()
 

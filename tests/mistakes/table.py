@@ -76,7 +76,8 @@ class Stage:
         """Environment variables, for as long as the mistake takes."""
         before = dict(os.environ)
         os.environ.update(variables)
-        self._stack.callback(lambda: (os.environ.clear(), os.environ.update(before)))
+        self._stack.callback(os.environ.update, before)
+        self._stack.callback(os.environ.clear)
 
     def enter(self, context: Any) -> Any:
         """Enter a context manager, which is left in the end."""
@@ -144,6 +145,17 @@ class Told:
     shown: str
 
 
+class _Keeping(logging.Handler):
+    """Keeps records."""
+
+    def __init__(self, records: list[logging.LogRecord]) -> None:
+        super().__init__()
+        self._records = records
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._records.append(record)
+
+
 @contextmanager
 def _working_in(folder: Path) -> Iterator[None]:
     before = Path.cwd()
@@ -163,8 +175,7 @@ def outcome(mistake: Mistake, artemis: Artemis | None = None) -> Told:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         stack.enter_context(_working_in(folder))
         stage = Stage(stack, folder, artemis)
-        handler = logging.Handler()
-        handler.emit = stage.heard.append  # type: ignore[method-assign]
+        handler = _Keeping(stage.heard)
         logger.addHandler(handler)
         logger.setLevel(logging.DEBUG)
         stack.callback(logger.setLevel, level)

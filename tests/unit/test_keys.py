@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from eventing_core._config import load_configuration
+from eventing_core._keys import _WORDS, hint, meant
 from eventing_core._plugins import Plugins
 from eventing_core.errors import ConfigError
-from eventing_core.provider._keys import _WORDS, hint, meant
 from eventing_stomp import StompConfig
 
 SECRET = "tr0ub4dor"
@@ -72,7 +72,7 @@ def test_another_word_for_a_key_at_the_top(word: str, text: str):
 
 def test_a_number_of_retries_is_not_one_of_attempts():
     text = refused(retry={"max_retries": 3})
-    assert "did you mean 'max_attempts', which counts the first run, too?" in text
+    assert "did you mean 'max_attempts'? It counts the first run, too." in text
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,9 @@ def of_login(place: str, condition: tuple[str, str] | None) -> AuthenticationErr
     """
     name, description = condition or ("", "")
     if name == _UNAUTHORIZED and _INVALID_LOGIN in description:
-        return AuthenticationError(f"{place}: the broker takes user or password no more ({description})")
+        return AuthenticationError(
+            f"{place}: the broker no longer accepts user or password: check both ({description})"
+        )
     return None
 
 
@@ -53,7 +55,7 @@ def _refusal(description: str) -> str:
     if "mech=none" in description:
         return "the broker offers no way to log in that fits: with a user it is PLAIN, without one ANONYMOUS"
     if "mech=PLAIN" in description:
-        return "the broker refuses user or password"
+        return "the broker refuses user or password: check both"
     if "mech=EXTERNAL" in description:
-        return "the broker refuses the client certificate; or set user and password"
+        return "the broker refuses the client certificate: check cert_file, or set user and password"
     return f"the broker lets no guests in: set user and password ({description})"

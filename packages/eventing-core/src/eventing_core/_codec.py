@@ -72,7 +72,10 @@ class Codec:
                 self._adapter.rebuild(raise_errors=True)
             schema = repr(self._adapter.core_schema)
         except (PydanticSchemaGenerationError, PydanticUserError, NameError, AttributeError, TypeError) as error:
-            msg = f"the event {self._name} has a field that pydantic can't handle: {error}"
+            msg = (
+                f"the event {self._name} has a field that pydantic can't handle: {str(error).splitlines()[0]}. Give it "
+                "a type that pydantic can serialise, defined at the top of a module."
+            )
             raise DeclarationError(msg) from error
         self._to_json = self._adapter.serializer.to_json
         self._validate_json = self._adapter.validator.validate_json

@@ -13,15 +13,17 @@ from typing import Annotated, Any, Protocol, get_type_hints
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
 
 from eventing_core._config_sources import DELIMITER, PREFIX, Sources, read_sources
+from eventing_core._keys import hint, meant
 from eventing_core._known_providers import guidance_for
 from eventing_core._names import flaw_in_name
 from eventing_core._options import Options
 from eventing_core._retry import Retry
 from eventing_core.errors import ConfigError
 from eventing_core.provider import ProviderConfig, ProviderSpec
-from eventing_core.provider._keys import hint, meant
 
 _log = logging.getLogger("eventing")
+
+_NO_JSON = 'a table or a list has to be JSON in an environment variable: write {"host": "broker"} or ["a", "b"]'
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +98,7 @@ def load_configuration(
 
     if not sources.origin(("provider",)):
         _log.warning(
-            "no provider is configured: events stay in this process. Set provider in eventing.toml, or %sPROVIDER.",
+            "no provider is configured, so events stay in this process. Set provider in eventing.toml, or %sPROVIDER.",
             PREFIX,
         )
     return Configuration(
@@ -122,7 +124,7 @@ def _host_name() -> str:
 def _server_name(name: str) -> str:
     flaw = flaw_in_name(name)
     if flaw:
-        msg = f"this can't be a name, {flaw}"
+        msg = f"this is not a valid name: {flaw}. Choose another one"
         raise ValueError(msg)
     return name
 
@@ -194,7 +196,7 @@ def _validate(fields: Mapping[str, Any], sources: Sources) -> dict[str, Any]:
         ]
     except SettingsError:
         names = [name for table in fields for name in sources.variables_of(table) if not _is_plain(fields[table])]
-        flaws = [f"{' or '.join(names)}: the value has to be JSON, and isn't"]
+        flaws = [f"{' or '.join(names)}: {_NO_JSON}"]
     raise _config_error(flaws)
 
 

@@ -13,7 +13,9 @@ _RABBITMQ = 'RabbitMQ is served by provider = "stomp" with broker = "rabbitmq" i
 _ARTEMIS = 'Apache ActiveMQ Artemis is served by provider = "amqp", or by "stomp"'
 _CLASSIC = 'Apache ActiveMQ is served as Artemis, by provider = "amqp" or "stomp"; ActiveMQ Classic is not supported'
 _MEMORY = 'The broker within the process is provider = "memory"'
-_OWN = "No package for it is known. Transports are plugins: eventing new-provider writes the skeleton of one"
+_OWN = (
+    "No package for it is known. Set provider to an installed one; eventing new-provider writes the skeleton of another"
+)
 
 #: What is said for other names, in lower case and without punctuation.
 _SERVED = {
@@ -67,5 +69,5 @@ def offer(name: str, installed: Iterable[str]) -> str:
         package = "" if near[0] in names else f" To install it: pip install {PACKAGES[near[0]]}"
         said.append(f"Did you mean {near[0]!r}?{package}")
     else:
-        said.append("Set provider to one of these, or install the package that offers it.")
+        said.append("Set provider to an installed one, or install the package that offers it.")
     return " ".join(said)

@@ -263,7 +263,7 @@ class EventManager:
         with self._lock:
             if self._state is not _State.NEW:
                 stopped = self._state in {_State.STOPPING, _State.STOPPED}
-                msg = f"the event manager is {self._state.value}; a manager has one life, make a new one"
+                msg = f"the event manager is {self._state.value} and cannot be started a second time; make a new one"
                 raise (ManagerStoppedError if stopped else ManagerStateError)(msg)
             self._state = _State.STARTING
         self._busy.add(threading.get_ident())

@@ -41,6 +41,12 @@ from eventing_core.provider import Destination, Done, Message, Producer, Provide
 
 _log = logging.getLogger("eventing")
 
+#: For an event that no queue takes.
+_UNROUTED = (
+    "the event %s has no queue: no listener of it has ever started on this broker, and what is sent now is lost. Start "
+    'one first; the setting unrouted = "error" makes this an error, and "ignore" silences it'
+)
+
 #: How long beyond its deadline a provider may take to tell of a send, in seconds.
 _GRACE = 5.0
 
@@ -328,7 +334,7 @@ class Sender:
             if self._options.unrouted == "warn" and descriptor.name not in self._unrouted:
                 self._unrouted.add(descriptor.name)
                 with suppress(Exception):  # a logging handler's: the event is sent
-                    _log.warning("no queue for the event %s yet: nobody will get what is sent now", descriptor.name)
+                    _log.warning(_UNROUTED, descriptor.name)
             error = None
         self.error = error
         return error
@@ -362,7 +368,7 @@ class Sender:
 
     def _refuse_if_stopped(self) -> None:
         if self._refusing and not self._is_allowed():
-            msg = "the event manager was stopped; a manager has one life, make a new one"
+            msg = "the event manager was stopped and cannot be used again; make a new one"
             raise ManagerStoppedError(msg)
 
     def refuse_others(self, is_allowed: Callable[[], bool]) -> None:

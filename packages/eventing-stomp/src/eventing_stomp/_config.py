@@ -35,7 +35,7 @@ class StompConfig(SocketConfig):
     @model_validator(mode="after")
     def _names_can_be_had(self) -> Self:
         if self.broker == "rabbitmq" and "queue_name" in self.model_fields_set and "{event}" not in self.queue_name:
-            msg = "queue_name has to hold {event} on RabbitMQ, which binds a queue to a second event unnoticed"
+            msg = 'queue_name has to hold {event} on RabbitMQ, or events would share a queue: set "{event}.{listener}"'
             raise ValueError(msg)
         return self
 

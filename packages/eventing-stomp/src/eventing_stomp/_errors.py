@@ -60,9 +60,9 @@ def of_refusal(config: StompConfig, text: str) -> BrokerConnectionError:
         return BrokerConnectionError(f"{config.place}: the broker refuses the virtual host: {mend} ({text})")
     if "security" in lower or "access refused" in lower or "password" in lower or "bad connect" in lower:
         if config.user:
-            why = "the broker refuses user or password"
+            why = "the broker refuses user or password: check both"
         elif config.cert_file:
-            why = "the broker refuses the client certificate; or set user and password"
+            why = "the broker refuses the client certificate: check cert_file, or set user and password"
         else:
             why = "the broker lets no guests in: set user and password"
         return AuthenticationError(f"{config.place}: {why} ({text})")

@@ -31,8 +31,8 @@ from typing import Any, Literal, Protocol, Self
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from eventing_core._keys import hint
 from eventing_core.errors import ConfigError
-from eventing_core.provider._keys import hint
 
 __all__ = [
     "CRASH_LIMIT",

@@ -185,7 +185,9 @@ class Connection(ABC, Generic[G, S]):
         for config in self._brokers:
             if config.has_password and not config.tls and not _is_loopback(config.host):
                 with quietly:
-                    _log.warning("%s: the password travels in clear; tls = true encrypts the connection", config.place)
+                    _log.warning(
+                        "%s: the password is sent in clear text: set tls = true to encrypt the connection", config.place
+                    )
 
     def hand_over(self, take: Callable[[list[Send]], None], sends: list[Send]) -> None:
         """Give sends to the I/O thread.

@@ -82,34 +82,34 @@ def flaw_in_host(host: str) -> str:
         return ""
     stripped = host.strip()
     for is_so, flaw in (
-        (not stripped, "is empty: write the broker's name or address, or remove the setting for localhost"),
+        (not stripped, "this is empty: write the broker's name or address, or remove the setting for localhost"),
         ("://" in stripped or "@" in stripped, _flaw_in_url(stripped)),
         (
             "," in stripped or ";" in stripped,
-            "holds more than one host: the first goes here, the others to failover",
+            "this is more than one host: the first goes here, the others to failover",
         ),
         (
             stripped[0:1] in "/.~\\",
-            "is a path, and only TCP is supported: write the broker's name or address",
+            "this is a path, and only TCP is supported: write the broker's name or address",
         ),
-        (stripped != host, "has white space around it: remove it"),
-        (stripped[0:1] in "\"'", "holds quotes: remove them"),
+        (stripped != host, "this has white space around it: remove it"),
+        (stripped[0:1] in "\"'", "this holds quotes: remove them"),
     ):
         if is_so:
             return flaw
     address = address_in(stripped)
     if "[" in stripped and _is_ipv6(address.host):
-        return f"has brackets, which an address here is written without: write {address.settings}"
+        return f"this has brackets, which an address here is written without: write {address.settings}"
     if ":" in stripped and address.host:
         rest = address.settings if address.port else f'host = "{address.host}", and port as a setting of its own'
-        return f"holds a port: write {rest}"
+        return f"this holds a port: write {rest}"
     if "/" in stripped and address.host:
-        return f"holds a path: write {address.settings}"
-    return "holds characters that a host can't have: write the broker's name or address alone"
+        return f"this holds a path: write {address.settings}"
+    return "this holds characters that a host can't have: write the broker's name or address alone"
 
 
 def _flaw_in_url(url: str) -> str:
-    what = "is a URL" if "://" in url else "holds a user"
+    what = "this is a URL" if "://" in url else "this holds a user"
     others = "; user and password are settings of their own" if "@" in url else ""
     more = "; further brokers go to failover" if url.count("://") > 1 else ""
     return f"{what}: write {address_in(url).settings}{others}{more}"

@@ -58,18 +58,19 @@ _WORDS = {
 
 #: What has to be said with the key, by what was written.
 _NOTES = {
-    "retries": ", which counts the first run, too",
-    "max_retries": ", which counts the first run, too",
-    "retry_count": ", which counts the first run, too",
-    "num_retries": ", which counts the first run, too",
-    "insecure": ", which is true by default",
-    "skip_verify": ", which is true by default",
+    "retries": " It counts the first run, too.",
+    "max_retries": " It counts the first run, too.",
+    "retry_count": " It counts the first run, too.",
+    "num_retries": " It counts the first run, too.",
+    "insecure": " It is true by default.",
+    "skip_verify": " It is true by default.",
     **dict.fromkeys(
         ("url", "uri", "dsn", "broker_url", "connection_string", "connection_url"),
-        "; an address is written as host, port, user, password and tls",
+        " An address is written as host, port, user, password and tls.",
     ),
     **dict.fromkeys(
-        ("hosts", "brokers", "servers", "nodes", "bootstrap_servers"), "; it lists the brokers beyond the first, host"
+        ("hosts", "brokers", "servers", "nodes", "bootstrap_servers"),
+        " It lists the brokers beyond the first, which is host.",
     ),
 }
 
@@ -101,5 +102,5 @@ def hint(key: str, known: Iterable[str], show: Callable[[str], str] = repr) -> s
     if name:
         plain = key.rpartition("__")[2].lower()
         note = _NOTES.get(plain, "") if name in _MEANINGS.get(plain, ()) else ""
-        return f"did you mean {show(name)}{note}?"
+        return f"did you mean {show(name)}?{note}"
     return f"the keys are: {', '.join(map(show, names))}"
