@@ -29,7 +29,7 @@ def test_a_host(host: str):
 
 
 FLAWS = [
-    ("tcp://b:61616", 'host: is a URL: write host = "b" and port = 61616'),
+    ("tcp://b:61616", 'host: this is a URL: write host = "b" and port = 61616'),
     ("amqp://b", 'is a URL: write host = "b"'),
     ("amqps://b:5671", 'write host = "b", port = 5671 and tls = true'),
     ("stomp+ssl://b:61614/", 'write host = "b", port = 61614 and tls = true'),
@@ -58,8 +58,8 @@ FLAWS = [
     ("b\n", "has white space around it: remove it"),
     ("b c", "holds characters that a host can't have"),
     ("b\0", "holds characters that a host can't have"),
-    ("b,c", "holds more than one host: the first goes here, the others to failover"),
-    ("b:1;c:2", "holds more than one host"),
+    ("b,c", "is more than one host: the first goes here, the others to failover"),
+    ("b:1;c:2", "is more than one host"),
     ("b/vhost", 'holds a path: write host = "b"'),
     ("/var/run/broker.sock", "is a path, and only TCP is supported"),
     ('"b"', "holds quotes: remove them"),
