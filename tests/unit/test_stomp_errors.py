@@ -28,7 +28,7 @@ def config(**settings: Any) -> StompConfig:
     [
         ({"user": "u", "password": SECRET}, "refuses user or password"),
         ({}, "set user and password"),
-        ({"tls": True, "cert_file": "c.pem"}, "refuses the client certificate: check cert_file, or set user and password"),
+        ({"tls": True, "cert_file": "c.pem"}, "refuses the client certificate: check cert_file"),
         ({"tls": True, "cert_file": "c.pem", "user": "u"}, "refuses user or password"),
     ],
 )
