@@ -470,11 +470,11 @@ def test_a_broker_that_is_another_one_than_was_set(rabbitmq: RabbitMQ, artemis: 
     assert 'set broker = "rabbitmq"' in text
     text = refusal(provider_on(rabbitmq, broker="artemis", virtual_host="/"), errors.UnsupportedBrokerError)
     assert "RabbitMQ" in text
-    assert "setting broker" in text
+    assert 'set broker = "rabbitmq"' in text
     there = {"port": artemis.port, "user": artemis.user, "password": artemis.password}
     text = refusal(provider_on(rabbitmq, **there), errors.UnsupportedBrokerError)
     assert "ActiveMQ-Artemis" in text
-    assert "setting broker" in text
+    assert 'set broker = "artemis"' in text
 
 
 def test_a_member_expiry_that_has_changed(bench_of: Callable[..., Bench], unique: Callable[[str], str]):

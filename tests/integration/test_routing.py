@@ -300,8 +300,8 @@ def test_a_manager_warns_each_time_that_an_event_loses_its_last_queue(
             manager.send_event(event_type(number=1))
             plain.manage("broker", "destroyQueue", queue)
             began = time.monotonic()
-            while caplog.text.count(f"no queue for the event {bench.topic.topic}") < times:
+            while caplog.text.count(f"the event {bench.topic.topic} has no queue") < times:
                 manager.send_event(event_type(number=2))
                 assert time.monotonic() - began < NOTICED
             manager.send_event(event_type(number=3))
-    assert caplog.text.count(f"no queue for the event {bench.topic.topic}") == 2
+    assert caplog.text.count(f"the event {bench.topic.topic} has no queue") == 2

@@ -14,6 +14,7 @@ from eventing_core.provider import Destination, SubscriptionState
 from eventing_core.provider.sockets import _consumer
 from eventing_core.testing import Recorder
 from eventing_stomp import StompProvider
+from eventing_stomp._rights import Rights
 from eventing_stomp._session import StompSession
 from examples.artemis import Artemis, User
 from tests.support.bench import Bench, accepting, failure_of, opened
@@ -65,6 +66,7 @@ def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Artemis]:
             settings.append(setting)
 
     users = [User(name=name, password="secret", permissions=RIGHTS) for name in LACKS]
+    users.append(User(name="poor", password="secret", permissions=frozenset({"send"})))
     with Artemis(folder=tmp_path_factory.mktemp("narrow") / "broker", users=users, edit=close) as broker:
         yield broker
 
@@ -147,6 +149,7 @@ def test_a_listener_without_the_right_to_it_fails_alone(narrow: Artemis, unique:
             consuming.wait(1)
         before.wait(1)
         accepting(after).wait(1)
+        assert f"lacks the right 'consume' on '{closed}'" in str(error)
         # It was refused once, and is not tried again.
         assert connections(bench) <= 2
         assert len(refused.states.items()) == 1
@@ -186,6 +189,53 @@ def test_without_notifications_all_works_after_one_more_connection(
         bench.put("a", to=topic_of(event))
         # It is not tried again.
         assert connections(bench) == 3
+
+
+def test_the_right_to_send_that_is_missing_is_named_and_asked_for(
+    narrow: Artemis, unique: Callable[[str], str], caplog: pytest.LogCaptureFixture
+):
+    closed = unique("Closed.Event")
+    with opened(narrow, "admin") as admin, opened(narrow, "reader", user="reader", password="secret") as bench:
+        admin.listen_active(queue_of(closed))
+        ((_, guess),) = bench.send("a", to=topic_of(closed)).wait(1)
+        assert f"probably the user 'reader' lacks the right 'send' on '{closed}'" in str(guess)
+        fact = f"the user 'reader' lacks the right 'send' on '{closed}': give it to one of the user's roles"
+        until(lambda: fact in caplog.text, "management has told it", SOON)
+        ((_, known),) = bench.send("a", to=topic_of(closed)).wait(1)
+        assert fact in str(known)
+        assert "probably" not in str(known)
+
+
+def test_of_a_right_that_is_there_the_reason_is_another(narrow: Artemis, unique: Callable[[str], str]):
+    rights = Rights("writer")
+    with opened(narrow, "writer", user="writer", password="secret") as bench:
+        connection: Any = bench.provider._connection  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+        assert "probably" in rights.why("send", unique("Closed.Event"), "AMQ339011 Error sending message")
+        connection.loop.post(lambda _: rights.ask(connection._session.management), None)
+        has = "though the user has the right to send: see the broker's log"
+        until(lambda: has in rights.why("send", unique("Closed.Event"), "AMQ339011"), "management has told it", SOON)
+
+
+@pytest.mark.parametrize("kind", ["amqp", "stomp"])
+def test_rights_that_the_broker_names(
+    narrow: Artemis, unique: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, kind: str
+):
+    monkeypatch.setattr(Bench, "kind", kind)
+    event = unique("Unheard.Event")
+    with opened(narrow, "poor", user="poor", password="secret") as bench:
+        ((_, error),) = bench.send("a", to=topic_of(event)).wait(1)
+        assert f"the user 'poor' lacks the right 'createAddress' on '{event}': give it to" in str(error)
+        queue = queue_of(event)
+        error = failure_of(bench.listen(queue))
+        assert f"lacks the right 'createAddress' on '{queue.group}.dead': give it to one of the user's" in str(error)
+    if kind == "amqp":
+        with opened(narrow, "reader", user="reader", password="secret") as bench:
+            closed = unique("Closed.Event")
+            ((_, error),) = bench.send("a", to=topic_of(closed)).wait(1)
+            assert f"the user 'reader' lacks the right 'send' on '{closed}': give it to" in str(error)
+        with opened(narrow, "writer", user="writer", password="secret") as bench:
+            error = failure_of(bench.listen(queue_of(closed)))
+            assert f"the user 'writer' lacks the right 'consume' on '{closed}'" in str(error)
 
 
 def manager_of(broker: Artemis, user: str, *listeners: Any) -> EventManager:

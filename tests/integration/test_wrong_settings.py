@@ -10,7 +10,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -38,7 +38,7 @@ class _Quiet(BaseHTTPRequestHandler):
 
 @contextmanager
 def http_server(_: Artemis) -> Iterator[dict[str, Any]]:
-    with HTTPServer(("127.0.0.1", 0), _Quiet) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Quiet) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
@@ -77,8 +77,8 @@ def no_tls_there(artemis: Artemis) -> Iterator[dict[str, Any]]:
         (wrong_password, errors.AuthenticationError, "refuses user or password"),
         (unknown_host, errors.HostNotFoundError, "the host name can't be resolved"),
         (closed_port, errors.ConnectionRefusedByHostError, "Connection refused"),
-        (http_server, errors.ProtocolMismatchError, "nothing there speaks AMQP 1.0"),
-        (silent_server, errors.ProtocolMismatchError, "nothing there speaks AMQP 1.0: nothing came"),
+        (http_server, errors.ProtocolMismatchError, "the port speaks HTTP, not AMQP 1.0"),
+        (silent_server, errors.ProtocolMismatchError, "the port does not speak AMQP 1.0: nothing came"),
         (no_tls_there, errors.TlsError, "TLS"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),

@@ -34,7 +34,7 @@ def test_the_mechanism_is_the_one_that_fits():
         ({"connect_timeout": 0}, "connect_timeout"),
         ({"password": SECRET}, "user is not"),
         ({"ca_file": "ca.pem"}, "tls = true"),
-        ({"tls": True, "key_file": "key.pem"}, "key_file needs cert_file"),
+        ({"tls": True, "key_file": "key.pem"}, "set cert_file as well"),
         ({"queue_name": "{event}"}, "{listener}"),
         ({"heartbeat": 0}, "heartbeat"),
         ({"hots": "x"}, "hots"),

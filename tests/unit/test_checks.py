@@ -56,14 +56,14 @@ def named(name: Any) -> MemoryProvider:
 @pytest.mark.parametrize(
     ("provider", "arguments", "text"),
     [
-        ("memory", {}, "provider has to be a Provider's object, and is of type str. EventManager.from_config takes"),
+        ("memory", {}, "provider has to be a Provider object, and is of type str. EventManager.from_config takes"),
         (MemoryProvider, {}, "is the class MemoryProvider. Make one: MemoryProvider(...)."),
-        (None, {}, "provider has to be a Provider's object, and is None"),
+        (None, {}, "provider has to be a Provider object, and is None"),
         (named(5), {}, "server_name has to be a string, and is of type int"),
         (Unnamed(), {}, "server_name has to be a string, and is None. Give the provider another one."),
         (PROVIDER, {"environment": 5}, "environment has to be a container, an object with a method get(type), and is"),
         (PROVIDER, {"environment": dict}, "environment has to be a container, an object with a method get(type), and"),
-        (named("a::b"), {}, "server_name: 'a::b' can't be a name, it contains '::'"),
+        (named("a::b"), {}, "server_name: 'a::b' is not a valid name: it contains '::'"),
         (PROVIDER, {"retry": {"max_attempts": 1}}, "retry has to be a Retry, such as Retry(max_attempts=3)"),
         (PROVIDER, {"options": {"workers": 1}}, "options has to be an Options, such as Options(workers=4)"),
     ],

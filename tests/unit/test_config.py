@@ -334,7 +334,9 @@ def test_table_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_broken_json(variable: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(variable, value)
-    assert refused(provider="alpha") == f"{variable}: the value has to be JSON, and isn't"
+    assert refused(provider="alpha").startswith(
+        f"{variable}: a table or a list has to be JSON in an environment variable: write"
+    )
 
 
 def test_range_of_retry(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -354,7 +356,7 @@ def test_fatal_is_no_setting() -> None:
 
 def test_server_name_out_of_the_rules() -> None:
     write("server_name = 'a::b'")
-    assert refused() == "eventing.toml: server_name: this can't be a name, it contains '::'"
+    assert refused() == "eventing.toml: server_name: this is not a valid name: it contains '::'. Choose another one"
 
 
 def test_required_setting_of_a_provider(site: Site) -> None:
@@ -369,26 +371,27 @@ def test_provider_with_the_name_of_a_setting(site: Site) -> None:
 
 def test_provider_that_is_not_installed() -> None:
     write("provider = 'kafka'\n[kafka]\nhost = 'x'")
-    with pytest.raises(ProviderNotFoundError, match="pip install eventing-kafka"):
+    with pytest.raises(ProviderNotFoundError, match="no provider 'kafka' is installed") as caught:
         load()
+    assert "pip install" not in str(caught.value)
 
 
 def test_broken_toml_names_file_and_line() -> None:
     write("workers = 1\npassword = '" + SECRET)
     text = refused()
-    assert text.startswith("eventing.toml is no valid TOML")
+    assert text.startswith("eventing.toml is not valid TOML")
     assert "line 2" in text
 
 
 def test_broken_pyproject_names_file_and_line() -> None:
     write("[tool\n", "pyproject.toml")
-    assert "pyproject.toml is no valid TOML" in (text := refused())
+    assert "pyproject.toml is not valid TOML" in (text := refused())
     assert "line 1" in text
 
 
 def test_file_that_is_not_utf8() -> None:
     Path("eventing.toml").write_bytes(b"workers = 1\nserver_name = '\xff'\n")
-    assert refused() == "eventing.toml is no valid TOML: it isn't UTF-8 (at line 2)"
+    assert refused() == "eventing.toml is not valid TOML: it isn't UTF-8 (at line 2). Save it as UTF-8."
 
 
 @pytest.mark.parametrize("text", ["tool = 1", "[tool]\neventing = 1"])
@@ -407,4 +410,4 @@ def test_path_that_does_not_exist() -> None:
 
 def test_given_pyproject_without_our_table() -> None:
     write("[project]\nname = 'x'", "pyproject.toml")
-    assert refused("pyproject.toml") == "pyproject.toml has no table [tool.eventing]"
+    assert refused("pyproject.toml") == "pyproject.toml has no table [tool.eventing]: add it, or name another file"

@@ -168,16 +168,15 @@ def test_refuses_a_subclass_that_is_not_decorated_itself(child: type[Any]):
     with pytest.raises(DeclarationError) as caught:
         describe_event(child)
     assert str(caught.value) == (
-        f"{__name__}.{child.__name__} inherits from an event and is none itself; sent as its base it would lose its "
-        "own fields. Put @event() on it too."
+        f"{__name__}.{child.__name__} inherits from an event class and is not marked itself; sent as its base class, "
+        "it would lose its own fields. Put @event() on it, too."
     )
 
 
 @pytest.mark.parametrize("thing", [int, BaseModel, type("Plain", (), {})])
 def test_refuses_a_class_without_decorator(thing: type[Any]):
-    with pytest.raises(
-        DeclarationError, match=rf"^{thing.__module__}\.{thing.__name__} is no event\. Put @event\(\) on it\.$"
-    ):
+    label = rf"^{thing.__module__}\.{thing.__name__}"
+    with pytest.raises(DeclarationError, match=rf"{label} is not an event class\. Put @event\(\) on it, above a"):
         describe_event(thing)
 
 
@@ -225,5 +224,5 @@ def test_refuses_names_that_a_transport_cannot_carry(name: str):
 
     with pytest.raises(DeclarationError) as caught:
         describe_event(Plain)
-    assert str(caught.value).startswith(f"the event {__name__}.{Plain.__qualname__}: {name!r} can't be a name, ")
+    assert str(caught.value).startswith(f"the event {__name__}.{Plain.__qualname__}: {name!r} is not a valid name: ")
     assert str(caught.value).endswith('Choose another with @event("name").')

@@ -142,7 +142,7 @@ def test_a_child_of_a_listener_has_to_be_decorated_itself():
     with pytest.raises(DeclarationError) as caught:
         describe_listener(Child)
     assert str(caught.value) == (
-        f"{__name__}.{Child.__qualname__} is no declared listener. Put @event_listener(<its event>) on it."
+        f"{__name__}.{Child.__qualname__} is not declared as a listener. Put @event_listener(<its event>) on it."
     )
     event_listener(Order)(Child)
     assert describe_listener(Child).name == "Child"
@@ -150,7 +150,9 @@ def test_a_child_of_a_listener_has_to_be_decorated_itself():
 
 @pytest.mark.parametrize("thing", [int, Order, "text", Order(1)])
 def test_refuses_what_is_no_listener(thing: Any):
-    with pytest.raises(DeclarationError, match=r"is no EventListener\. Derive it from EventListener\[<its event>\]\.$"):
+    with pytest.raises(
+        DeclarationError, match=r"is not an EventListener\. Derive it from EventListener\[<its event>\]\.$"
+    ):
         describe_listener(thing)
 
 
@@ -158,7 +160,7 @@ def test_refuses_a_listener_without_on():
     @event_listener(Order)
     class Packer(EventListener[Order]): ...
 
-    with pytest.raises(DeclarationError, match=r"Packer doesn't define on\.$"):
+    with pytest.raises(DeclarationError, match=r"Packer doesn't define on\. Write def on"):
         describe_listener(Packer)
 
 
@@ -167,7 +169,10 @@ def test_refuses_an_event_that_is_none():
     class Packer(EventListener[int]):
         def on(self, event: int) -> None: ...
 
-    with pytest.raises(DeclarationError, match=r"^builtins\.int is no event\. Put @event\(\) on it\.$"):
+    with pytest.raises(
+        DeclarationError,
+        match=r"^builtins\.int is not an event class\. Put @event\(\) on it, above a dataclass or a pydantic model\.$",
+    ):
         describe_listener(Packer)
 
 
@@ -198,7 +203,7 @@ def test_refuses_the_decorator_without_its_event():
         ({"concurrency": 0}, "concurrency=0 must be at least 1."),
         ({"concurrency": 10, "prefetch": 9}, "prefetch=9 must be at least its concurrency, 10."),
         ({"prefetch": 0}, "prefetch=0 must be at least its concurrency, 1."),
-        ({"ordered": True, "concurrency": 2}, "ordered=True means one at a time; leave out concurrency=2."),
+        ({"ordered": True, "concurrency": 2}, "ordered=True runs one event at a time. Remove concurrency=2."),
     ],
 )
 def test_refuses_settings_out_of_range(settings: dict[str, Any], message: str):
@@ -219,7 +224,9 @@ def test_refuses_names_that_a_transport_cannot_carry(name: str):
 
     with pytest.raises(DeclarationError) as caught:
         describe_listener(Packer)
-    assert str(caught.value).startswith(f"the listener {__name__}.{Packer.__qualname__}: {name!r} can't be a name, ")
+    assert str(caught.value).startswith(
+        f"the listener {__name__}.{Packer.__qualname__}: {name!r} is not a valid name: "
+    )
     assert str(caught.value).endswith('Choose another with name="...".')
 
 

@@ -40,4 +40,4 @@ def test_refuses_others(name: str, flaw: str):
     assert flaw_in_name(name) == flaw
     with pytest.raises(DeclarationError) as caught:
         check_name("the event E", name, "Choose another.")
-    assert str(caught.value) == f"the event E: {name!r} can't be a name, {flaw}. Choose another."
+    assert str(caught.value) == f"the event E: {name!r} is not a valid name: {flaw}. Choose another."

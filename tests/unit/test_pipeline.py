@@ -46,7 +46,7 @@ def test_refuses_the_decorator_without_parentheses():
 
 @pytest.mark.parametrize("thing", [int, "text", EnvelopePipeline()])
 def test_refuses_what_is_no_pipeline(thing: Any):
-    with pytest.raises(DeclarationError, match=r"is no EnvelopePipeline\. Derive the class from it\.$"):
+    with pytest.raises(DeclarationError, match=r"is not an EnvelopePipeline\. Derive the class from it\.$"):
         describe_pipeline(thing)
 
 

@@ -69,14 +69,15 @@ def test_managers_share_no_plugins(site: Site) -> None:
     assert second.load_pipelines() == []
 
 
-def test_unknown_name_tells_what_is_installed_and_the_pip_line(site: Site) -> None:
+def test_unknown_name_tells_what_is_installed_and_the_nearest(site: Site) -> None:
     site.add_provider("alpha")
     with pytest.raises(ProviderNotFoundError) as caught:
         Plugins().load_provider("alhpa")
     text = str(caught.value)
     assert re.search(r"Installed: .*\balpha\b", text)
     assert "Did you mean 'alpha'?" in text
-    assert "pip install eventing-alhpa" in text
+    # Whoever likes may publish a package of a name that was mistyped.
+    assert "pip install" not in text
 
 
 @pytest.mark.parametrize("name", ["", "AMQP", "am-qp", "1amqp", "a_b", "amqp\n", "../x"])

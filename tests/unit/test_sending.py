@@ -153,7 +153,7 @@ def test_what_can_not_be_serialised_is_not_sent(provider: Withholding, manager: 
         manager.send_event(Note(1))  # type: ignore[arg-type]
     with pytest.raises(HeaderError, match="eventing-x"):
         manager.send_event(Note("a"), headers={"eventing-x": "1"})
-    with pytest.raises(DeclarationError, match="str is no event"):
+    with pytest.raises(DeclarationError, match="str is not an event class"):
         manager.send_event("a string")  # type: ignore[arg-type]
     assert provider.taken == []
 
@@ -395,10 +395,10 @@ def test_after_stop_every_way_to_send_is_refused(provider: Withholding, manager:
     provider.confirm()
     manager.stop()
     for send in (manager.send_event, manager.submit_event):
-        with pytest.raises(ManagerStoppedError, match="one life"):
+        with pytest.raises(ManagerStoppedError, match="make a new one"):
             send(Note("b"))
     for events in ([Note("b")], []):
-        with pytest.raises(ManagerStoppedError, match="one life"):
+        with pytest.raises(ManagerStoppedError, match="make a new one"):
             manager.send_events(events)
     with pytest.raises(ManagerStoppedError):
         asyncio.run(manager.send_event_async(Note("b")))
@@ -426,7 +426,7 @@ def test_an_event_that_no_queue_takes(unrouted: Any, caplog: pytest.LogCaptureFi
     else:
         manager.send_event(Note("a"))
         manager.send_event(Note("b"))
-    warnings = [record for record in caplog.records if "no queue for the event Note" in record.getMessage()]
+    warnings = [record for record in caplog.records if "the event Note has no queue" in record.getMessage()]
     assert len(warnings) == (1 if unrouted == "warn" else 0)
     manager.stop()
 
@@ -446,7 +446,7 @@ def test_an_event_that_loses_its_queue_again_is_warned_of_again(caplog: pytest.L
     results += [lost, lost, None, None, lost, lost]
     for _ in range(6):
         manager.send_event(Note("a"))
-    warnings = [record for record in caplog.records if "no queue for the event Note" in record.getMessage()]
+    warnings = [record for record in caplog.records if "the event Note has no queue" in record.getMessage()]
     assert len(warnings) == 2
     manager.stop()
 
@@ -536,7 +536,7 @@ def test_one_event_is_no_iterable_of_events(manager: EventManager, given: Any, w
 
 @pytest.mark.parametrize("given", [Note, Iterable])
 def test_the_class_of_an_event_is_no_event(manager: EventManager, given: Any) -> None:
-    with pytest.raises(DeclarationError, match="an event class itself was given"):
+    with pytest.raises(DeclarationError, match="a class was given where an event is needed"):
         manager.send_event(given)
 
 

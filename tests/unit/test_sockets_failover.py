@@ -51,18 +51,20 @@ def test_how_a_broker_is_written(entry: str, host: str, port: int, place: str):
 @pytest.mark.parametrize(
     ("entry", "text"),
     [
-        ("", "'' is no host: write host or host:port"),
-        ("b:", "'b:' is no host"),
+        ("", "an entry is empty: write host or host:port"),
+        ("b:", "'b:...' is no host"),
         (":5672", "is no host"),
         ("b c", "is no host"),
-        ("b:amqp", "'b:amqp' is no host: write host or host:port"),
+        ("b:amqp", "'b:...' is no host: write host or host:port"),
+        ("user:tr0ub4dor", "'user:...' is no host"),
         ("b:0", "'b:0' has a port that isn't between 1 and 65535"),
         ("b:65536", "has a port"),
-        ("::1", "'::1' is no host: write an IPv6 address in brackets"),
+        ("::1", "'::1' is an IPv6 address without brackets: write [::1] or [::1]:65535"),
         ("[::1", "is no host"),
-        ("b,c", "'b,c' is more than one host: write each as an entry of its own"),
-        ("amqp://b:5672", "'amqp://b:5672' is no host: write host or host:port; user, password and tls are settings"),
-        ("amqp://user:tr0ub4dor@b:5672", "'b:5672' is no host"),
+        ("b,c", "an entry holds more than one host: write each as an entry of its own"),
+        ("amqp://b:5672", 'an entry is a URL: write "b:5672"; user, password and tls are settings of their own'),
+        ("amqp://user:tr0ub4dor@b:5672", 'write "b:5672"'),
+        ("amqp://user:tr0?ub4dor@b:5672", "write host or host:port"),
     ],
 )
 def test_an_entry_that_is_no_broker(provider: Any, entry: str, text: str):
@@ -70,7 +72,7 @@ def test_an_entry_that_is_no_broker(provider: Any, entry: str, text: str):
         provider("server", failover=("fine", entry))
     assert text in str(refusal.value)
     assert "failover" in str(refusal.value)
-    assert "tr0ub4dor" not in str(refusal.value)
+    assert "ub4dor" not in str(refusal.value)
 
 
 def test_each_broker_has_the_same_settings_but_its_place():

@@ -211,8 +211,14 @@ def test_a_function_that_hangs(make: Callable[..., Any]):
     [
         ({"password": lambda: SECRET}, "password is set, and user is not"),
         ({"password_file": "f"}, "password_file is set, and user is not"),
-        ({"user": "u", "password": SECRET, "password_file": "f"}, "password and password_file are set"),
-        ({"user": "u", "password": lambda: SECRET, "password_file": "f"}, "password and password_file are set"),
+        (
+            {"user": "u", "password": SECRET, "password_file": "f"},
+            "password and password_file are both set: remove one of them",
+        ),
+        (
+            {"user": "u", "password": lambda: SECRET, "password_file": "f"},
+            "password and password_file are both set: remove one of them",
+        ),
     ],
 )
 def test_settings_that_contradict(kind: str, settings: dict[str, Any], text: str):
@@ -237,8 +243,8 @@ def test_a_late_password_is_warned_of_like_any_other(kind: str, late: dict[str, 
     provider = PROVIDERS[kind]("server", "127.0.0.1", 1, "u", failover=("no-such-host.invalid:2",), **late)
     with pytest.raises(Exception, match=r"127\.0\.0\.1:1"):
         provider.open(lambda *_: None)
-    assert caplog.text.count("travels in clear") == 1
-    assert "no-such-host.invalid:2: the password travels in clear" in caplog.text
+    assert caplog.text.count("sent in clear") == 1
+    assert "no-such-host.invalid:2: the password is sent in clear" in caplog.text
 
 
 def test_what_is_derived_is_of_the_password_that_came():

@@ -19,6 +19,7 @@ SUBSCRIPTION = Subscription(destination=Destination("Order", "Mail", kind="queue
 class Connection:
     settings = SimpleNamespace(prefetch_bytes=1 << 23)
     model = SimpleNamespace(queue=lambda _: None)
+    rights = None
 
     def __init__(self) -> None:
         self.dirty: set[object] = set()

@@ -28,7 +28,7 @@ def config(**settings: Any) -> StompConfig:
     [
         ({"user": "u", "password": SECRET}, "refuses user or password"),
         ({}, "set user and password"),
-        ({"tls": True, "cert_file": "c.pem"}, "refuses the client certificate; or set user and password"),
+        ({"tls": True, "cert_file": "c.pem"}, "refuses the client certificate: check cert_file"),
         ({"tls": True, "cert_file": "c.pem", "user": "u"}, "refuses user or password"),
     ],
 )
@@ -78,7 +78,7 @@ def test_where_nothing_came_it_may_be_for_tls():
     assert "set tls = true" in str(errors.of_unanswered(PLACE, b"", tls=False))
     assert "set tls" not in str(errors.of_handshake(config(tls=True), b"", ""))
     assert "set tls" not in str(errors.of_unanswered(PLACE, b"", tls=True))
-    assert "looks like TLS" in str(errors.of_handshake(config(), b"\x15\x03\x03\0\x02", ""))
+    assert "the port speaks TLS" in str(errors.of_handshake(config(), b"\x15\x03\x03\0\x02", ""))
 
 
 def test_a_version_is_told_apart():

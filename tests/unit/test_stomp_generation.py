@@ -49,6 +49,9 @@ class FakeProducer:
     def confirmed(self, send: Send) -> None:
         send.tell(None)
 
+    def why_refused(self, text: str) -> str:
+        return f"refused by the broker ({text})"
+
     def hold_back(self, reason: str) -> None:
         self.refusals.append(reason)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from eventing_core.provider.sockets import SocketConfig
@@ -13,6 +15,8 @@ class AmqpConfig(SocketConfig):
     Attributes:
         port: its AMQP port.
     """
+
+    protocol: ClassVar[str] = "AMQP 1.0"
 
     port: int = Field(default=61616, ge=1, le=65535)
 

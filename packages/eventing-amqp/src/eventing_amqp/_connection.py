@@ -56,10 +56,10 @@ class AmqpConnection(Connection[AmqpGeneration, ArtemisSession]):
         if generation.product == _ARTEMIS:
             return False
         name = generation.product or "it doesn't tell its name"
-        msg = (
-            f"{self.place}: the broker speaks AMQP 1.0, but its addresses are unknown to eventing-amqp "
-            f"({name}); known is Apache Artemis ({_ARTEMIS})"
-        )
+        fix = "connect to Apache Artemis"
+        if "rabbit" in name.lower():
+            fix = 'set provider = "stomp", with broker = "rabbitmq" and the port of its STOMP plugin (61613)'
+        msg = f"{self.place}: the broker speaks AMQP 1.0, but eventing-amqp does not know its addresses ({name}): {fix}"
         generation.fail(UnsupportedBrokerError(msg))
         return True
 

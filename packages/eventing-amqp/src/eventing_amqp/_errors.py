@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from eventing_amqp._config import AmqpConfig
 from eventing_core.errors import AuthenticationError, BrokerConnectionError
 from eventing_core.provider.sockets import of_mismatch, of_silence
-
-PROTOCOL = "AMQP 1.0"
 
 #: What it begins with, with and without SASL (specification part 2, section 2.2, and part 5, section 5.3.2).
 _BEGINNINGS = (b"AMQP\x03\x01\x00\x00", b"AMQP\x00\x01\x00\x00")
@@ -17,12 +16,16 @@ _INVALID_LOGIN = "AMQ229031"
 
 def of_unanswered(place: str, heard: bytes, *, tls: bool) -> BrokerConnectionError:
     """For a handshake that was not done in time."""
-    return of_silence(place, PROTOCOL, heard, spoken=heard[:8] in _BEGINNINGS, tls=tls)
+    return of_silence(place, AmqpConfig.protocol, heard, spoken=heard[:8] in _BEGINNINGS, tls=tls)
 
 
-def of_handshake(place: str, heard: bytes, condition: tuple[str, str] | None) -> BrokerConnectionError:
+def of_handshake(
+    place: str, heard: bytes, condition: tuple[str, str] | None, *, tls: bool = True
+) -> BrokerConnectionError:
     """For a connection that ended before it was open."""
-    return of_loss(place, condition) if heard[:8] in _BEGINNINGS else of_mismatch(place, PROTOCOL, heard)
+    if heard[:8] in _BEGINNINGS:
+        return of_loss(place, condition)
+    return of_mismatch(place, AmqpConfig.protocol, heard, tls=tls)
 
 
 def of_loss(place: str, condition: tuple[str, str] | None) -> BrokerConnectionError:
@@ -42,7 +45,9 @@ def of_login(place: str, condition: tuple[str, str] | None) -> AuthenticationErr
     """
     name, description = condition or ("", "")
     if name == _UNAUTHORIZED and _INVALID_LOGIN in description:
-        return AuthenticationError(f"{place}: the broker takes user or password no more ({description})")
+        return AuthenticationError(
+            f"{place}: the broker no longer accepts user or password: check both ({description})"
+        )
     return None
 
 
@@ -50,7 +55,7 @@ def _refusal(description: str) -> str:
     if "mech=none" in description:
         return "the broker offers no way to log in that fits: with a user it is PLAIN, without one ANONYMOUS"
     if "mech=PLAIN" in description:
-        return "the broker refuses user or password"
+        return "the broker refuses user or password: check both"
     if "mech=EXTERNAL" in description:
-        return "the broker refuses the client certificate; or set user and password"
+        return "the broker refuses the client certificate: check cert_file, or set user and password"
     return f"the broker lets no guests in: set user and password ({description})"

@@ -111,7 +111,6 @@ class AmqpGeneration(Generation):
         self._engine_time = 1
         self.next_tick = float("inf")
         self._closing = False
-        self._heard = b""
         self._links: dict[int, LinkHandler] = {}
         self._senders: set[int] = set()
         self._garbage: list[int] = []
@@ -176,8 +175,8 @@ class AmqpGeneration(Generation):
                 return False
             if count:
                 self._pulse.heard_at = time.monotonic()
-            if len(self._heard) < 16:  # noqa: PLR2004 (enough to tell another protocol)
-                self._heard += bytes(self._input.view[: min(count, 16)])
+            if len(self.heard) < 16:  # noqa: PLR2004 (enough to tell another protocol)
+                self.heard += bytes(self._input.view[: min(count, 16)])
             if not count:
                 self.lib.pn_transport_close_tail(self._transport)
                 self.pump()
@@ -399,16 +398,16 @@ class AmqpGeneration(Generation):
     def _judge(self, condition: tuple[str, str] | None) -> BrokerConnectionError:
         if self.is_open:
             return _errors.of_loss(self._place, condition)
-        return _errors.of_handshake(self._place, self._heard, condition)
+        return _errors.of_handshake(self._place, self.heard, condition, tls=self._tls)
 
     def _of_socket(self, error: OSError) -> BrokerConnectionError:
         # Before it is open, what was heard, or that nothing was, says more than a reset does.
-        telling = self.is_open or not (self._heard or is_hangup(error))
+        telling = self.is_open or not (self.heard or is_hangup(error))
         return of_socket(error, self._place) if telling else self._judge(None)
 
     def silent(self) -> None:
         """The handshake took too long."""
-        self.fail(_errors.of_unanswered(self._place, self._heard, tls=self._tls))
+        self.fail(_errors.of_unanswered(self._place, self.heard, tls=self._tls))
 
     # -- links --------------------------------------------------------------------------------------------------------
 

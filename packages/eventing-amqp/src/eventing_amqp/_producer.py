@@ -10,7 +10,7 @@ from eventing_amqp._generation import AmqpGeneration
 from eventing_amqp._message import encode, filter_of
 from eventing_core.errors import MessageTooLargeError, SendRejectedError
 from eventing_core.provider import Message
-from eventing_core.provider.artemis import ArtemisProducer, is_permanent
+from eventing_core.provider.artemis import ArtemisProducer, is_permanent, missing_right
 from eventing_core.provider.sockets import Send, of_encoding
 
 _log = logging.getLogger("eventing.amqp")
@@ -95,7 +95,8 @@ class AmqpProducer(ArtemisProducer[AmqpGeneration]):
             self.confirmed(send)
             return
         reason = ": ".join(part for part in condition or () if part) or "no reason given"
-        text = f"{self.destination}: {_OUTCOMES.get(outcome, 'not accepted')} by the broker ({reason})"
+        what = missing_right(reason) or f"{_OUTCOMES.get(outcome, 'not accepted')} by the broker ({reason})"
+        text = f"{self.destination}: {what}"
         if self._node.queue is not None:
             # It may have been deleted meanwhile.
             self.prepare_again()
@@ -122,7 +123,8 @@ class AmqpProducer(ArtemisProducer[AmqpGeneration]):
         self.take_back()
         reason = ": ".join(part for part in condition or () if part) or "no reason given"
         if not was_usable:
-            self.give_up(f"the broker refuses a sender ({reason})")
+            right = missing_right(reason)
+            self.give_up(right or f"the broker refuses a sender ({reason}): see the broker's log")
             return
         self.begin_again()
         with contextlib.suppress(Exception):

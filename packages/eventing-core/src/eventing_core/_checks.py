@@ -31,7 +31,7 @@ def check_provider(provider: object) -> None:
     if not isinstance(provider, Provider):
         by_name = "EventManager.from_config takes a provider's name."
         mend = f"Make one: {provider.__name__}(...)." if isinstance(provider, type) else by_name
-        msg = f"provider has to be a Provider's object, and is {shown(provider)}. {mend}"
+        msg = f"provider has to be a Provider object, and is {shown(provider)}. {mend}"
         raise ConfigError(msg)
     server_name = getattr(provider, "server_name", None)  # a constructor may have forgotten it
     if not isinstance(server_name, str):
@@ -39,7 +39,7 @@ def check_provider(provider: object) -> None:
         raise ConfigError(msg)
     flaw = flaw_in_name(server_name)
     if flaw:
-        msg = f"server_name: {server_name!r} can't be a name, {flaw}. Give the provider another one."
+        msg = f"server_name: {server_name!r} is not a valid name: {flaw}. Give the provider another one."
         raise ConfigError(msg)
 
 
@@ -49,8 +49,13 @@ def check_environment(environment: object) -> None:
     Raises:
         ConfigError: it says what to pass.
     """
-    if environment is not None and (isinstance(environment, type) or not callable(getattr(environment, "get", None))):
-        msg = f"environment has to be a container, an object with a method get(type), and is {shown(environment)}"
+    if environment is not None and (
+        isinstance(environment, type | Mapping) or not callable(getattr(environment, "get", None))
+    ):
+        msg = (
+            f"environment has to be a container, an object with a method get(type), and is {shown(environment)}. Pass "
+            "the container."
+        )
         raise ConfigError(msg)
 
 

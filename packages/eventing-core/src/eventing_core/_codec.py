@@ -73,7 +73,10 @@ class Codec:
                 self._adapter.rebuild(raise_errors=True)
             schema: Any = self._adapter.core_schema
         except (PydanticSchemaGenerationError, PydanticUserError, NameError, AttributeError, TypeError) as error:
-            msg = f"the event {self._name} has a field that pydantic can't handle: {error}"
+            msg = (
+                f"the event {self._name} has a field that pydantic can't handle: {str(error).splitlines()[0]}. Give it "
+                "a type that pydantic can serialise, defined at the top of a module."
+            )
             raise DeclarationError(msg) from error
         findings = Findings(schema)
         if findings.flaws:

@@ -6,8 +6,7 @@ import dataclasses
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Annotated, Any, Protocol, get_type_hints
 
@@ -24,6 +23,8 @@ from pydantic import (
 
 from eventing_core._checks import flaw_in_module_name
 from eventing_core._config_sources import DELIMITER, PREFIX, Sources, read_sources
+from eventing_core._keys import hint, meant
+from eventing_core._known_providers import guidance_for
 from eventing_core._names import flaw_in_name
 from eventing_core._options import Options
 from eventing_core._retry import Retry
@@ -31,6 +32,8 @@ from eventing_core.errors import ConfigError
 from eventing_core.provider import ProviderConfig, ProviderSpec
 
 _log = logging.getLogger("eventing")
+
+_NO_JSON = 'a table or a list has to be JSON in an environment variable: write {"host": "broker"} or ["a", "b"]'
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +92,7 @@ def load_configuration(
 
     Raises:
         ConfigError: a key is unknown, a value wrong, or the file can't be read. The message names file, variable or
-            keyword, key and mend, and never a value.
+            keyword, key and fix, and never a value.
         ProviderNotFoundError: the provider isn't installed.
         ProviderLoadError: the provider can't be used.
     """
@@ -107,7 +110,7 @@ def load_configuration(
 
     if not sources.origin(("provider",)):
         _log.warning(
-            "no provider is configured: events stay in this process. Set provider in eventing.toml, or %sPROVIDER.",
+            "no provider is configured, so events stay in this process. Set provider in eventing.toml, or %sPROVIDER.",
             PREFIX,
         )
     return Configuration(
@@ -134,7 +137,7 @@ def _host_name() -> str:
 def _server_name(name: str) -> str:
     flaw = flaw_in_name(name)
     if flaw:
-        msg = f"this can't be a name, {flaw}"
+        msg = f"this is not a valid name: {flaw}. Choose another one"
         raise ValueError(msg)
     return name
 
@@ -221,7 +224,7 @@ def _validate(fields: Mapping[str, Any], sources: Sources) -> dict[str, Any]:
         ]
     except SettingsError:
         names = [name for table in fields for name in sources.variables_of(table) if not _is_plain(fields[table])]
-        flaws = [f"{' or '.join(names)}: the value has to be JSON, and isn't"]
+        flaws = [f"{' or '.join(names)}: {_NO_JSON}"]
     raise _config_error(flaws)
 
 
@@ -237,10 +240,10 @@ def _flaw(model: type[BaseModel], sources: Sources, location: tuple[int | str, .
         return f"{key} has to be set, in the file or as {_variable(DELIMITER.join(map(str, location)))}"
     if kind == "extra_forbidden":
         known = _keys_at(model, location[:-1])
-        hint = _nearest(str(location[-1]), known)
+        what = hint(str(location[-1]), known)
         if location[-1] in _core_fields():
-            hint = f"it belongs to the top level, above the first table: {location[-1]}"
-        return f"{origin}: unknown key {key!r}; {hint}"
+            what = f"it belongs to the top level, above the first table: {location[-1]}"
+        return f"{origin}: unknown key {key!r}; {what}"
     text = text.removeprefix("Value error, ").removeprefix("Retry: ")
     return f"{origin}: {key}: {text}" if origin else f"{key}: {text}"
 
@@ -258,41 +261,66 @@ def _refuse_unknown(sources: Sources, spec: ProviderSpec, installed: Iterable[st
     core = _core_fields()
     tables = {"retry", spec.name, *(name for name in installed if name not in core)}
     keys = {*core, *tables}
-    own = list(spec.config.model_fields)
     flaws: list[str] = []
     for origin, values in (("keyword argument", sources.overrides), (sources.file_label, sources.file)):
         for key in values:
             if key not in keys:
-                hint = f"it belongs to the table {spec.name!r}" if key in own else _nearest(key, keys)
-                flaws.append(f"{origin}: unknown key {key!r}; {hint}" + _plugin_hint(key, values[key]))
-    variables = [*keys, *(f"{spec.name}{DELIMITER}{key}" for key in own)]
-    variables += [f"retry{DELIMITER}{key}" for key in _keys_at(core["retry"][0], ())]
+                where = _table_hint(key, values[key], spec) or hint(key, keys)
+                flaws.append(f"{origin}: unknown key {key!r}; {where}")
     for variable in sources.variables:
         name = variable[len(PREFIX) :].lower()
         head, delimiter, _ = name.partition(DELIMITER)
         if head not in keys or (delimiter and head not in tables):
-            hint = _nearest(name, variables, _variable)
-            flaws.append(f"unknown environment variable {variable}; {hint}")
+            flaws.append(f"unknown environment variable {variable}; {_variable_hint(name, keys, spec)}")
     if flaws:
         raise _config_error(flaws)
 
 
-def _plugin_hint(key: str, value: object) -> str:
+def _tables_with_keys(spec: ProviderSpec) -> dict[str, list[str]]:
+    """The tables that are read now, and their keys."""
+    return {spec.name: list(spec.config.model_fields), "retry": _keys_at(_core_fields()["retry"][0], ())}
+
+
+def _table_hint(key: str, value: object, spec: ProviderSpec) -> str:
+    """For an unknown key at the top level: that it belongs to a table, or is no table's name."""
+    tables = _tables_with_keys(spec)
     if isinstance(value, Mapping):
-        return f". If it is a provider's table: no installed provider is named {key!r}"
+        near = meant(key, {*tables, *_core_fields()}) if guidance_for(key) is None else ""
+        suggestion = f"; did you mean {near!r}?" if near else "; remove it, or install the provider"
+        return f"if it is a provider's table: no installed provider is named {key!r}{suggestion}"
+    for table, own in tables.items():
+        if key in own:
+            return f"it belongs to the table {table!r}"
+    for by_word in (True, False):
+        if meant(key, _core_fields(), by_word=by_word):
+            break
+        for table, own in tables.items():
+            name = meant(key, own, by_word=by_word)
+            if name:
+                return f"did you mean {name!r} of the table {table!r}?"
     return ""
+
+
+def _variable_hint(name: str, keys: Iterable[str], spec: ProviderSpec) -> str:
+    """For an unknown environment variable, without its prefix and in lower case."""
+    nested = {f"{table}{DELIMITER}{key}" for table, own in _tables_with_keys(spec).items() for key in own}
+    head, delimiter, rest = name.partition(DELIMITER)
+    tables = _tables_with_keys(spec)
+    if delimiter and head in tables:
+        return hint(rest, tables[head], lambda key: _variable(f"{head}{DELIMITER}{key}"))
+    for table, own in tables.items():
+        # One underscore between table and key is the usual slip.
+        if name.startswith(f"{table}_"):
+            found = meant(name[len(table) + 1 :].lstrip("_"), own)
+            if found:
+                return f"did you mean {_variable(f'{table}{DELIMITER}{found}')}?"
+        if name in own and name not in keys:
+            return f"did you mean {_variable(f'{table}{DELIMITER}{name}')}?"
+    return hint(name, {*keys, *nested}, _variable)
 
 
 def _variable(key: str) -> str:
     return PREFIX + key.upper()
-
-
-def _nearest(key: str, known: Iterable[str], show: Callable[[str], str] = repr) -> str:
-    names = sorted(known)
-    near = get_close_matches(key.lower(), names, n=1, cutoff=0.5)
-    if near:
-        return f"did you mean {show(near[0])}?"
-    return f"the keys are: {', '.join(map(show, names))}"
 
 
 def _config_error(flaws: Sequence[str]) -> ConfigError:

@@ -82,13 +82,13 @@ def _read_file(path: str | os.PathLike[str] | None) -> tuple[Mapping[str, Any], 
     if path is not None:
         chosen = Path(path)
         if not chosen.is_file():
-            msg = f"the configuration file {str(chosen)!r} doesn't exist (working directory: {Path.cwd()})"
+            msg = f"the configuration file {str(chosen)!r} doesn't exist (working directory: {Path.cwd()}): check it"
             raise ConfigError(msg)
         if chosen.name != _PROJECT:
             return _load(chosen), str(chosen)
         table = _eventing_table(chosen)
         if table is None:
-            msg = f"{chosen} has no table [tool.eventing]"
+            msg = f"{chosen} has no table [tool.eventing]: add it, or name another file"
             raise ConfigError(msg)
         return table, f"{chosen} [tool.eventing]"
     if Path(_FILE).is_file():
@@ -116,12 +116,12 @@ def _load(path: Path) -> dict[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         last = f"at line {text.count(chr(10)) + 1}, the end of the document"
-        flaw = f"{path} is no valid TOML: {str(error).replace('at end of document', last)}"
+        flaw = f"{path} is not valid TOML: {str(error).replace('at end of document', last)}. Correct that line."
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        flaw = f"{path} is no valid TOML: it isn't UTF-8 (at line {line})"
+        flaw = f"{path} is not valid TOML: it isn't UTF-8 (at line {line}). Save it as UTF-8."
     except OSError as error:
-        flaw = f"{path} can't be read: {error.strerror}"
+        flaw = f"{path} can't be read: {error.strerror}. Check its path and permissions."
     raise ConfigError(flaw)
 
 

@@ -193,7 +193,12 @@ class Consumers:
                 for dispatcher in unfinished:
                     stacks = "".join(f"\n{run.thread}:\n{run.stack}" for run in dispatcher.stuck(math.inf))
                     label = dispatcher.descriptor.label
-                    _log.warning("%s: still running at the end of stop; its event goes back%s", label, stacks)
+                    _log.warning(
+                        "%s: still running when stop_timeout ended; its event is redelivered later. Raise "
+                        "stop_timeout, or end 'on' sooner%s",
+                        label,
+                        stacks,
+                    )
 
     def _handle_all(self, sender: Sender, deadline: float) -> None:
         """Wait until nothing is left to do: a listener may send to another one."""

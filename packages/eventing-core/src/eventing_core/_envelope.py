@@ -46,13 +46,15 @@ def check_header(key: str, value: str) -> None:
             string, or holds NUL or a lone surrogate.
     """
     if not isinstance(key, str) or not key or not key.isprintable() or key != key.strip():
-        msg = f"{key!r} can't be a header key: it has to be a non-empty printable string without outer spaces"
+        msg = f"{key!r} is not a valid header key: choose a non-empty printable string without spaces around it"
         raise HeaderError(msg)
     if key in _RESERVED_KEYS or key.startswith(_RESERVED_PREFIXES):
         msg = f"the header key {key!r} is reserved for the transports; choose another, for example {'x-' + key!r}"
         raise HeaderError(msg)
     if not isinstance(value, str):
-        msg = f"the header {key!r} has a value of type {type(value).__name__}; headers are strings on every transport"
+        msg = (
+            f"the header {key!r} has a value of type {type(value).__name__}; headers are strings: convert it with str()"
+        )
         raise HeaderError(msg)
     if "\0" in value:
         msg = f"the value of header {key!r} contains NUL, which STOMP can't carry"

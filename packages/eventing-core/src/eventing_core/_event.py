@@ -112,18 +112,18 @@ def describe_event(cls: type[Any]) -> EventDescriptor:
         msg = f"an event class is needed, not an object of type {type(cls).__name__}."
         raise DeclarationError(msg)
     if issubclass(cls, type):
-        msg = "an event class itself was given where an object of it is needed: send_event(OrderPlaced(...))."
+        msg = "a class was given where an event is needed. Send an object of it, as in send_event(OrderPlaced(...))."
         raise DeclarationError(msg)
     label = f"{cls.__module__}.{cls.__qualname__}"
     mark = vars(cls).get(_MARK)
     if mark is None:
         if getattr(cls, _MARK, None) is not None:
             msg = (
-                f"{label} inherits from an event and is none itself; sent as its base it would lose its "
-                "own fields. Put @event() on it too."
+                f"{label} inherits from an event class and is not marked itself; sent as its base class, "
+                "it would lose its own fields. Put @event() on it, too."
             )
         else:
-            msg = f"{label} is no event. Put @event() on it."
+            msg = f"{label} is not an event class. Put @event() on it, above a dataclass or a pydantic model."
         raise DeclarationError(msg)
     if not (issubclass(cls, BaseModel) or "__dataclass_fields__" in vars(cls)):
         msg = f"{label} is neither a dataclass nor a pydantic model. Put @dataclass on it, or derive it from BaseModel."

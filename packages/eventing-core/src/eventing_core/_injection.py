@@ -150,7 +150,8 @@ def _without_container(cls: type[T]) -> T:
     try:
         return cls()
     except Exception as error:
-        msg = f"{label(cls)} can't be made: its constructor raised {type(error).__name__}: {error}"
+        msg = f"{label(cls)} can't be made: its constructor raised {type(error).__name__}: {error}. "
+        msg += "See the traceback of that error."
         raise ListenerCreationError(msg) from error
 
 

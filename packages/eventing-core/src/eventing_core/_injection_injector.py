@@ -66,7 +66,8 @@ def create_by_injector(injector: Injector, cls: type[T]) -> T:
     try:
         return cls(*_take_positional(cls, arguments), **arguments)
     except Exception as error:
-        msg = f"{label(cls)} can't be made: its constructor raised {type(error).__name__}: {error}"
+        msg = f"{label(cls)} can't be made: its constructor raised {type(error).__name__}: {error}. "
+        msg += "See the traceback of that error."
         raise ListenerCreationError(msg) from error
 
 

@@ -321,14 +321,14 @@ def describe_listeners(cls: type[Any]) -> tuple[EventListenerDescriptor, ...]:
     """
     label = _name_of(cls) if isinstance(cls, type) else f"an object of type {type(cls).__name__}"
     if not (isinstance(cls, type) and issubclass(cls, EventListener)):
-        msg = f"{label} is no EventListener. Derive it from EventListener[<its event>]."
+        msg = f"{label} is not an EventListener. Derive it from EventListener[<its event>]."
         raise DeclarationError(msg)
     mark: _Mark | None = vars(cls).get(_MARK)
     if mark is None:
-        msg = f"{label} is no declared listener. Put @event_listener(<its event>) on it."
+        msg = f"{label} is not declared as a listener. Put @event_listener(<its event>) on it."
         raise DeclarationError(msg)
     if inspect.isabstract(cls):
-        msg = f"{label} doesn't define {', '.join(sorted(cls.__abstractmethods__))}."
+        msg = f"{label} doesn't define {', '.join(sorted(cls.__abstractmethods__))}. Write def on(self, event)."
         raise DeclarationError(msg)
     kinds = _members(mark.event_type)
     events = tuple(describe_event(kind) for kind in kinds)
@@ -341,7 +341,7 @@ def describe_listeners(cls: type[Any]) -> tuple[EventListenerDescriptor, ...]:
         )
         raise DeclarationError(msg)
     if inspect.isgeneratorfunction(cls.on) or inspect.isasyncgenfunction(cls.on):
-        msg = f"{label}: its 'on' is a generator, which nobody would run. Take out the yield."
+        msg = f"{label}: its 'on' is a generator function, which would never run. Remove the yield."
         raise DeclarationError(msg)
     _check_on(label, cls)
     _check_types(label, mark)
@@ -402,7 +402,7 @@ def _check_settings(label: str, mark: _Mark) -> None:
         msg = f"{label}: prefetch={mark.prefetch} must be at least its concurrency, {mark.concurrency}."
         raise DeclarationError(msg)
     if mark.ordered and mark.concurrency != 1:
-        msg = f"{label}: ordered=True means one at a time; leave out concurrency={mark.concurrency}."
+        msg = f"{label}: ordered=True runs one event at a time. Remove concurrency={mark.concurrency}."
         raise DeclarationError(msg)
 
 

@@ -117,6 +117,7 @@ class EventManager:
         self._opening = Opening(lambda: self._provider.health().connected)
         self._connecting = False
         self._observed: deque[tuple[bool, Exception | None]] = deque()
+        self._was_connected = False
         self._lock = threading.RLock()
         self._stopped = threading.Event()
         self._signals: SignalWaiter | None = None
@@ -293,7 +294,7 @@ class EventManager:
     def _refuse_unless_new(self) -> None:
         if self._state is not _State.NEW:
             stopped = self._state in {_State.STOPPING, _State.STOPPED}
-            msg = f"the event manager is {self._state.value}; a manager has one life, make a new one"
+            msg = f"the event manager is {self._state.value} and cannot be started a second time; make a new one"
             raise (ManagerStoppedError if stopped else ManagerStateError)(msg)
 
     def _begin(self) -> None:
@@ -548,9 +549,12 @@ class EventManager:
                 return
             with contextlib.suppress(Exception):  # a logging handler's must not reach the provider
                 if connected:
-                    _log.info("%s: connected", self._provider.name)
+                    place = self._provider.health().place
+                    again = " again" if self._was_connected else ""
+                    _log.info("%s: connected%s%s", self._provider.name, again, f" to {place}" if place else "")
                 else:
-                    _log.warning("%s: connection lost, reconnecting: %s", self._provider.name, error)
+                    _log.warning("%s: connection lost: %s; reconnecting", self._provider.name, error)
+                self._was_connected = True
 
     def _get_pipelines(self) -> Sequence[EnvelopePipeline]:
         return self._made_pipelines.get(self._plugin_pipelines)

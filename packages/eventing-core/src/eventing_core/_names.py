@@ -34,6 +34,6 @@ def check_name(what: str, name: str, mend: str) -> str:
     """Return the name, or raise `DeclarationError` with ``what`` it names and the ``mend``."""
     flaw = flaw_in_name(name)
     if flaw:
-        msg = f"{what}: {name!r} can't be a name, {flaw}. {mend}"
+        msg = f"{what}: {name!r} is not a valid name: {flaw}. {mend}"
         raise DeclarationError(msg)
     return name

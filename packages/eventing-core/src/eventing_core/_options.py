@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from eventing_core._keys import hint
 from eventing_core.errors import ConfigError
 
 #: A year; longer waits overflow the timers of some platforms.
@@ -59,8 +60,11 @@ class Options(BaseModel):
             try:
                 super().__init__(**settings)
             except ValidationError as error:
-                flaws = [
-                    f"{'.'.join(map(str, flaw['loc']))}: {flaw['msg']}" for flaw in error.errors(include_url=False)
-                ]
+                flaws = [_flaw(type(self), flaw["loc"], flaw["msg"]) for flaw in error.errors(include_url=False)]
                 msg = "Options: " + "; ".join(flaws)
                 raise ConfigError(msg) from None
+
+
+def _flaw(cls: type[BaseModel], location: tuple[int | str, ...], text: str) -> str:
+    key = ".".join(map(str, location))
+    return f"{key}: {text}" if key in cls.model_fields else f"unknown key {key!r}; {hint(key, cls.model_fields)}"

@@ -94,7 +94,7 @@ def describe_pipeline(cls: type[Any]) -> PipelineDeclaration:
     """
     if not (isinstance(cls, type) and issubclass(cls, EnvelopePipeline)):
         name = f"{cls.__module__}.{cls.__qualname__}" if isinstance(cls, type) else f"a {type(cls).__name__}"
-        msg = f"{name} is no EnvelopePipeline. Derive the class from it."
+        msg = f"{name} is not an EnvelopePipeline. Derive the class from it."
         raise DeclarationError(msg)
     mark: _Mark | None = vars(cls).get(_MARK)
     return PipelineDeclaration(cls, mark.order if mark is not None else 0)

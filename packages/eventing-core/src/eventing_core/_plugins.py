@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points, version
 from typing import cast
 
 import pluggy
 
 from eventing_core import hookspecs
+from eventing_core._known_providers import offer, shown
 from eventing_core._pipeline import EnvelopePipeline
 from eventing_core.errors import ProviderLoadError, ProviderNotFoundError
 from eventing_core.provider import SPI_VERSION, ProviderConfig, ProviderSpec
@@ -54,11 +54,11 @@ class Plugins:
                 was written for another version of the SPI, or two distributions offer the name.
         """
         if not is_provider_name(name):
-            msg = f"{name!r} can't be a provider's name: lower-case letters and digits, a letter first. {_offer(name)}"
+            msg = f"provider = {shown(name)}: this can't be a provider's name. {offer(name, installed_providers())}"
             raise ProviderNotFoundError(msg)
         found = tuple(entry_points(group=PROVIDER_GROUP, name=name))
         if not found:
-            msg = f"no provider {name!r} is installed. {_offer(name)} To install it: pip install eventing-{name}"
+            msg = f"no provider {name!r} is installed. {offer(name, installed_providers())}"
             raise ProviderNotFoundError(msg)
         entry = _only(found)
         plugin = self._register(entry)
@@ -138,12 +138,6 @@ def _label(entry: EntryPoint) -> str:
     kind = "provider" if entry.group == PROVIDER_GROUP else "plugin"
     origin = f" of {entry.dist.name} {entry.dist.version}" if entry.dist else ""
     return f"the {kind} {entry.name!r}{origin} ({entry.value})"
-
-
-def _offer(name: str) -> str:
-    names = installed_providers()
-    near = get_close_matches(name.lower(), names, n=1)
-    return f"Installed: {', '.join(names) or 'none'}." + (f" Did you mean {near[0]!r}?" if near else "")
 
 
 def _only(found: Sequence[EntryPoint]) -> EntryPoint:

@@ -42,6 +42,12 @@ from eventing_core.provider import Destination, Done, Message, Producer, Provide
 
 _log = logging.getLogger("eventing")
 
+#: For an event that no queue takes.
+_UNROUTED = (
+    "the event %s has no queue on this broker: no listener of it has ever started, or its queue is gone, and what is "
+    'sent now is lost. Start one first; the setting unrouted = "error" makes this an error, and "ignore" silences it'
+)
+
 #: How long beyond its deadline a provider may take to tell of a send, in seconds.
 _GRACE = 5.0
 
@@ -352,7 +358,7 @@ class Sender:
 
     def _refuse_if_stopped(self) -> None:
         if self._refusing and not self._is_allowed():
-            msg = "the event manager was stopped; a manager has one life, make a new one"
+            msg = "the event manager was stopped and cannot be used again; make a new one"
             raise ManagerStoppedError(msg)
 
     def refuse_others(self, is_allowed: Callable[[], bool]) -> None:
@@ -480,8 +486,7 @@ class _UnderWay:
             self._end()
         if warn:  # at last: a logging handler may take its time, or hold a lock that the sending thread has
             with suppress(Exception):  # a logging handler's: the event is sent
-                name = self._descriptor.name
-                _log.warning("no queue for the event %s yet: nobody will get what is sent now", name)
+                _log.warning(_UNROUTED, self._descriptor.name)
 
     def _judge(self, index: int, error: Exception | None) -> bool:
         error, warn = self._sender.judge(self._descriptor, error)

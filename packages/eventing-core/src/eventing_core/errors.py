@@ -79,7 +79,7 @@ class ManagerStateError(EventingError, RuntimeError):
 
 
 class ManagerStoppedError(ManagerStateError):
-    """The manager was stopped; a manager has one life."""
+    """The manager was stopped; it cannot be restarted."""
 
 
 class PipelineError(EventingError, RuntimeError):
@@ -94,7 +94,7 @@ class HeaderNotFoundError(EventingError, KeyError):
     """The envelope has no header of that key."""
 
     def __str__(self) -> str:
-        return f"no header {self.args[0]!r}" if self.args else "no such header"
+        return f"no header {self.args[0]!r}: pass a default where it may be missing" if self.args else "no such header"
 
 
 class SerializationError(EventingError, ValueError):

@@ -80,7 +80,7 @@ class EventingModule(injector.Module):
 
 def _check_ready(path: object, overrides: Mapping[str, object]) -> None:
     if path is not None:
-        msg = "EventingModule takes a configuration file or a ready provider, not both"
+        msg = "EventingModule takes a configuration file or a ready provider, not both. Remove one of them."
         raise ConfigError(msg)
     unknown = sorted(set(overrides) - {"retry", "options"})
     if unknown:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
@@ -20,6 +20,8 @@ class StompConfig(SocketConfig):
             Messages larger than this divided by the listener's concurrency don't make use of all of that.
     """
 
+    protocol: ClassVar[str] = "STOMP 1.2"
+
     port: int = Field(default=61613, ge=1, le=65535)
     broker: Literal["artemis", "rabbitmq"] = "artemis"
     virtual_host: str = ""
@@ -33,7 +35,7 @@ class StompConfig(SocketConfig):
     @model_validator(mode="after")
     def _names_can_be_had(self) -> Self:
         if self.broker == "rabbitmq" and "queue_name" in self.model_fields_set and "{event}" not in self.queue_name:
-            msg = "queue_name has to hold {event} on RabbitMQ, which binds a queue to a second event unnoticed"
+            msg = 'queue_name has to hold {event} on RabbitMQ, or events would share a queue: set "{event}.{listener}"'
             raise ValueError(msg)
         return self
 

@@ -10,11 +10,16 @@ from eventing_stomp._generation import StompGeneration
 from eventing_stomp._link import StompLink
 from eventing_stomp._management import Access, StompManagement
 from eventing_stomp._producer import StompProducer
+from eventing_stomp._rights import Rights
 from eventing_stomp._session import StompSession
 
 
 class StompConnection(StompLink[ArtemisSession]):
-    """One life of a `StompProvider` on Artemis."""
+    """One life of a `StompProvider` on Artemis.
+
+    Attributes:
+        rights: the user's, as far as they are known.
+    """
 
     product = "ActiveMQ-Artemis"
 
@@ -23,6 +28,7 @@ class StompConnection(StompLink[ArtemisSession]):
         self.model = Artemis(config.queue_name, config.member_expiry or None)
         self._warned = Warned()
         self._access = Access()
+        self.rights = Rights(config.user)
 
     def make_known_session(self, generation: StompGeneration) -> ArtemisSession:
         """Queues and addresses of the broker."""
@@ -41,6 +47,7 @@ class StompConnection(StompLink[ArtemisSession]):
                 self.place,
             )
         management = StompManagement(generation, self.loop, self._access)
+        self.rights.ask(management)
         return StompSession(generation, management, self.model, self._warned)
 
     def make_producer(self, destination: Destination) -> StompProducer:

@@ -44,6 +44,7 @@ class StompConsumer(FrameConsumer[ArtemisSession]):
     def __init__(self, connection: StompConnection, subscription: Subscription, subscriber: Subscriber) -> None:
         super().__init__(connection, subscription, subscriber)
         self._limit = connection.settings.prefetch_bytes
+        self._rights = connection.rights
         #: Of bytes, for a window of more than one.
         self._most = max(_LEAST, self._limit)
         #: Nobody else may have what waits here; given back, an exclusive queue's would go to another consumer.
@@ -117,8 +118,9 @@ class StompConsumer(FrameConsumer[ArtemisSession]):
             self._raced = True
             self.in_use(queue.name)
         else:
-            more = "; Artemis says no more: the user may lack the right to consume" if subscription_of(error) else ""
-            self.refused(of_refusal(queue, "", error + more))
+            # It names the subscription alone, and no reason.
+            why = self._rights.why("consume", queue.address, error) if subscription_of(error) else ""
+            self.refused(of_refusal(queue, "", error, why=why))
 
     def _subscribe(self, generation: StompGeneration, size: int) -> None:
         """Subscribe, with that many bytes on their way; 0: one message at a time."""

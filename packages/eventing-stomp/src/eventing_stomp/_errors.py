@@ -9,7 +9,6 @@ from eventing_core.provider.sockets import of_mismatch, of_silence
 from eventing_stomp._config import StompConfig
 
 VERSION = "1.2"
-PROTOCOL = f"STOMP {VERSION}"
 
 _ANSWERS = (b"CONNECTED", b"ERROR")
 
@@ -40,7 +39,7 @@ def is_spoken(heard: bytes) -> bool:
 
 def of_unanswered(place: str, heard: bytes, *, tls: bool) -> BrokerConnectionError:
     """For a handshake that was not done in time."""
-    return of_silence(place, PROTOCOL, heard, spoken=bool(heard) and is_spoken(heard), tls=tls)
+    return of_silence(place, StompConfig.protocol, heard, spoken=bool(heard) and is_spoken(heard), tls=tls)
 
 
 def of_handshake(config: StompConfig, heard: bytes, text: str) -> BrokerConnectionError:
@@ -50,7 +49,7 @@ def of_handshake(config: StompConfig, heard: bytes, text: str) -> BrokerConnecti
         return of_refusal(config, text)
     if heard and is_spoken(heard):
         return BrokerConnectionError(f"{place}: the connection ended in the handshake")
-    return of_mismatch(place, PROTOCOL, heard, tls=config.tls)
+    return of_mismatch(place, StompConfig.protocol, heard, tls=config.tls)
 
 
 def of_refusal(config: StompConfig, text: str) -> BrokerConnectionError:
@@ -61,9 +60,9 @@ def of_refusal(config: StompConfig, text: str) -> BrokerConnectionError:
         return BrokerConnectionError(f"{config.place}: the broker refuses the virtual host: {mend} ({text})")
     if "security" in lower or "access refused" in lower or "password" in lower or "bad connect" in lower:
         if config.user:
-            why = "the broker refuses user or password"
+            why = "the broker refuses user or password: check both"
         elif config.cert_file:
-            why = "the broker refuses the client certificate; or set user and password"
+            why = "the broker refuses the client certificate: check cert_file, or set user and password"
         else:
             why = "the broker lets no guests in: set user and password"
         return AuthenticationError(f"{config.place}: {why} ({text})")

@@ -70,6 +70,10 @@ class Sender(Protocol):
     def confirmed(self, send: Send) -> None:
         """The receipt has come."""
 
+    def why_refused(self, text: str) -> str:
+        """Why the broker refused a send, by what it said."""
+        ...
+
     def hold_back(self, reason: str) -> None:
         """The broker refused a send of it, and ends the connection for it."""
 
@@ -128,7 +132,6 @@ class StompGeneration(Generation):
         self._tls = config.tls
         self._place = config.place
         self._closing = False
-        self._heard = b""
         self._error = ""
         #: What to fail with once the broker has closed the connection, as it does after an ERROR frame.
         self._loss: BrokerConnectionError | None = None
@@ -179,10 +182,10 @@ class StompGeneration(Generation):
 
     def _take(self, data: bytes) -> None:
         self._pulse.heard_at = time.monotonic()
-        if not self.is_open and len(self._heard) < _HEARD_LIMIT:
-            self._heard += data[:_HEARD_LIMIT]
-            if not _errors.is_spoken(self._heard):
-                self.fail(_errors.of_handshake(self._config, self._heard, ""))
+        if not self.is_open and len(self.heard) < _HEARD_LIMIT:
+            self.heard += data[:_HEARD_LIMIT]
+            if not _errors.is_spoken(self.heard):
+                self.fail(_errors.of_handshake(self._config, self.heard, ""))
                 return
         try:
             self._frames += self._splitter.feed(data)
@@ -200,8 +203,8 @@ class StompGeneration(Generation):
             self.fail(self._loss)
         elif self.is_open:
             self.fail(of_socket(problem, self._place) if problem else _errors.of_loss(self._place, ""))
-        elif problem is None or self._heard or is_hangup(problem):
-            self.fail(_errors.of_handshake(self._config, self._heard, self._error))
+        elif problem is None or self.heard or is_hangup(problem):
+            self.fail(_errors.of_handshake(self._config, self.heard, self._error))
         else:
             self.fail(of_socket(problem, self._place))
 
@@ -363,7 +366,7 @@ class StompGeneration(Generation):
         if not self.is_open and self._loss is None:
             # Where a broker names versions here, it names all that it speaks.
             mismatch = _errors.of_version(self._place, error.headers.get("version", _errors.VERSION))
-            self.fail(mismatch or _errors.of_handshake(self._config, self._heard, text))
+            self.fail(mismatch or _errors.of_handshake(self._config, self.heard, text))
             return
         if not _errors.is_loss(text):
             self._blame(error.headers.get("receipt-id", ""), text)
@@ -387,12 +390,13 @@ class StompGeneration(Generation):
             sends += more
         self.refused = self.refused or bool(sends or asked)
         refused = [self.sends.pop(key) for key in dict.fromkeys(sends)]
+        reasons = {producer: cast("Sender", producer).why_refused(text) for producer in {s.producer for s in refused}}
         for send in refused:
-            where = send.producer.destination
-            reason, permanent = f"{where}: refused by the broker ({text})", is_too_large(send.data, text)
+            producer = send.producer
+            reason, permanent = f"{producer.destination}: {reasons[producer]}", is_too_large(send.data, text)
             send.tell(SendRejectedError(reason, in_doubt=send.in_doubt, permanent=permanent))
-        for producer in {send.producer for send in refused}:
-            cast("Sender", producer).hold_back(f"refused by the broker ({text})")
+        for producer, reason in reasons.items():
+            cast("Sender", producer).hold_back(reason)
         for waiting in asked:
             self._answer(waiting, text)
 
@@ -418,7 +422,7 @@ class StompGeneration(Generation):
 
     def silent(self) -> None:
         """The handshake took too long."""
-        self.fail(_errors.of_unanswered(self._place, self._heard, tls=self._tls))
+        self.fail(_errors.of_unanswered(self._place, self.heard, tls=self._tls))
 
     def close(self) -> None:
         """Unsubscribe, so that what is unsettled goes back uncounted; then disconnect."""

@@ -46,9 +46,9 @@ class StompLink(Connection[StompGeneration, S]):
         if generation.product.startswith(self.product):
             return self.make_known_session(generation)
         name = generation.product or "it doesn't tell its name"
-        msg = (
-            f"{self.place}: the broker speaks STOMP, and is another one than {self.product} ({name}); the "
-            'setting broker says which one it is: "artemis" or "rabbitmq"'
-        )
+        known = {"ActiveMQ-Artemis": "artemis", "RabbitMQ": "rabbitmq"}
+        right = next((broker for product, broker in known.items() if name.startswith(product)), "")
+        fix = f'set broker = "{right}"' if right else "connect to Apache Artemis or RabbitMQ"
+        msg = f"{self.place}: the broker speaks STOMP, and is not the {self.product} that is expected ({name}): {fix}"
         generation.fail(UnsupportedBrokerError(msg))
         return None

@@ -27,12 +27,17 @@ class StompProducer(ArtemisProducer[StompGeneration]):
 
     def __init__(self, connection: StompConnection, destination: Destination) -> None:
         super().__init__(connection, destination)
+        self._rights = connection.rights
         self._where = lines(routing(connection.model.node(destination), "destination-type"))
 
     @property
     def names(self) -> frozenset[str]:
         """Its address."""
         return frozenset((self._node.address.partition("::")[0],))
+
+    def why_refused(self, text: str) -> str:
+        """With the right that is missing, or probably missing."""
+        return self._rights.why("send", self._node.address.partition("::")[0], text)
 
     def encode(self, message: Message, delay: float) -> bytes:
         """The message as a SEND frame."""

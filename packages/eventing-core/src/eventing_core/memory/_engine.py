@@ -508,7 +508,9 @@ def _refused(address: Address) -> SendRejectedError:
 
 
 def _unrouted(address: Address) -> UnroutedError:
-    return UnroutedError(f"{address.destination} has no queue: nobody listens there, or ever has")
+    return UnroutedError(
+        f"{address.destination} has no queue: no listener of it has ever started. Start one before sending"
+    )
 
 
 def _timed_out(address: Address) -> SendTimeoutError:

@@ -25,15 +25,16 @@ must go without the id: sent again, it would be confirmed and not stored.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from enum import Enum
 from typing import Any, Literal, Protocol, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
+from eventing_core._keys import hint
 from eventing_core.errors import ConfigError
 
 __all__ = [
@@ -419,6 +420,28 @@ class ProviderConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _keep_nothing_of_the_input(cls, settings: Any, make: ModelWrapValidatorHandler[Self]) -> Self:
+        """Pydantic's errors hold what was put in, a password among it: hand on what is wrong without that."""
+        try:
+            return make(settings)
+        except ValidationError as error:
+            flaws = error.errors(include_input=False, include_url=False, include_context=False)
+        raise cls._refusal([(flaw["loc"], flaw["type"], flaw["msg"]) for flaw in flaws])
+
+    @classmethod
+    def _refusal(cls, flaws: Iterable[tuple[tuple[int | str, ...], str, str]]) -> ValidationError:
+        """An error of pydantic that holds nothing of what was put in: for each flaw where it is, its type and text."""
+        return ValidationError.from_exception_data(
+            cls.__name__,
+            [
+                {"type": PydanticCustomError(kind, "{text}", {"text": text}), "loc": location, "input": None}
+                for location, kind, text in flaws
+            ],
+            hide_input=True,
+        )
+
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Self:
         """The settings that a constructor was given.
@@ -437,9 +460,7 @@ class ProviderConfig(BaseModel):
     def _flaw(cls, location: tuple[int | str, ...], text: str) -> str:
         key = ".".join(map(str, location))
         if key and key not in cls.model_fields:
-            near = get_close_matches(key.lower(), cls.model_fields, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"the keys are: {', '.join(sorted(cls.model_fields))}"
-            return f"unknown key {key!r}; {hint}"
+            return f"unknown key {key!r}; {hint(key, cls.model_fields)}"
         text = text.removeprefix("Value error, ")
         return f"{key}: {text}" if key else text
 

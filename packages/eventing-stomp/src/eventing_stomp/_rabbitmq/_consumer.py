@@ -85,12 +85,14 @@ class RabbitConsumer(FrameConsumer[RabbitSession]):
 
     def denied(self, error: str) -> None:
         """It can't be had."""
-        mend = ""
+        fix = ""
         if "inequivalent arg 'x-expires'" in error:
-            mend = "; it was made with another member_expiry: set that one, or delete it, so that it is made anew"
+            fix = "; it was made with another member_expiry: set that one, or delete it, so that it is made anew"
         elif "inequivalent arg" in error:
-            mend = "; it is there with other settings: give it these, or delete it, so that it is made anew"
-        self.refused(SubscriptionError(f"queue {self.queue.name!r}: refused ({error}){mend}"))
+            fix = "; it is there with other settings: give it these, or delete it, so that it is made anew"
+        elif "ACCESS_REFUSED" in error:
+            fix = ": give the user that permission (rabbitmqctl set_permissions)"
+        self.refused(SubscriptionError(f"queue {self.queue.name!r}: refused ({error}){fix}"))
 
     def detach_now(self, generation: StompGeneration) -> bool:  # noqa: ARG002 (the interface)
         """End the subscriptions, and give everything back."""

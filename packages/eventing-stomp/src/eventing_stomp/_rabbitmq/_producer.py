@@ -32,6 +32,11 @@ class RabbitProducer(SocketProducer[StompGeneration, RabbitSession]):
             {"destination": connection.model.target(destination), **dict(queue.settings if queue else ())}
         )
 
+    def why_refused(self, text: str) -> str:
+        """What RabbitMQ says, which names the right."""
+        fix = ": give the user that permission (rabbitmqctl set_permissions)" if "ACCESS_REFUSED" in text else ""
+        return f"refused by the broker ({text}){fix}"
+
     def encode(self, message: Message, delay: float) -> bytes:
         """The message as a SEND frame."""
         if delay > 0:

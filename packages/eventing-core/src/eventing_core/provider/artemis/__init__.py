@@ -1,7 +1,13 @@
 """What providers for Apache Artemis have in common, whatever protocol they speak: addresses, queues, management."""
 
 from eventing_core.provider.artemis._address import Artemis, Node, Queue
-from eventing_core.provider.artemis._errors import is_consumer_limit, is_permanent, of_refusal
+from eventing_core.provider.artemis._errors import (
+    is_consumer_limit,
+    is_permanent,
+    missing_right,
+    of_refusal,
+    of_right,
+)
 from eventing_core.provider.artemis._inspection import Ready, Warned
 from eventing_core.provider.artemis._management import (
     ADDRESS,
@@ -36,5 +42,7 @@ __all__ = [
     "equals",
     "is_consumer_limit",
     "is_permanent",
+    "missing_right",
     "of_refusal",
+    "of_right",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 
 from eventing_core.errors import QueueNameConflictError, SubscriptionError
@@ -10,6 +11,40 @@ from eventing_core.provider.artemis._attributes import Difference
 
 #: So many queues are named in one warning.
 _NAMED = 20
+
+#: How Artemis says that the user lacks a right (AMQ229032, AMQ229213).
+_LACKING = re.compile(
+    r"User:? (?P<user>.+?) does not have permission='(?P<right>\w+)'(?: for queue (?P<queue>\S+))? on address "
+    r"(?P<address>[^\s)]+)"
+)
+
+#: Rights as broker.xml names them, by how errors name them, where that isn't the same in lower case.
+_RIGHTS = {
+    "CREATE_ADDRESS": "createAddress",
+    "DELETE_ADDRESS": "deleteAddress",
+    "CREATE_DURABLE_QUEUE": "createDurableQueue",
+    "DELETE_DURABLE_QUEUE": "deleteDurableQueue",
+    "CREATE_NON_DURABLE_QUEUE": "createNonDurableQueue",
+    "DELETE_NON_DURABLE_QUEUE": "deleteNonDurableQueue",
+}
+
+
+def missing_right(description: str) -> str:
+    """What the broker says of a right that the user lacks, and how to give it; empty where it is about none."""
+    found = _LACKING.search(description)
+    if found is None:
+        return ""
+    right = _RIGHTS.get(found["right"], found["right"].lower())
+    return of_right(found["user"], right, found["address"], found["queue"] or "")
+
+
+def of_right(user: str, right: str, address: str, queue: str = "") -> str:
+    """That a user lacks a right, and how to give it."""
+    on = f"{address!r}, for the queue {queue!r}" if queue and queue != address else repr(address)
+    return (
+        f"the user {user!r} lacks the right {right!r} on {on}: give it to one of the user's roles in the broker's "
+        "security-settings"
+    )
 
 
 def of_conflict(queue: Queue, owner: str) -> QueueNameConflictError:
@@ -80,14 +115,13 @@ def of_unseen(queue: Queue, why: str) -> SubscriptionError:
     )
 
 
-def of_refusal(queue: Queue, name: str, description: str) -> SubscriptionError:
-    """For a consumer that the broker refused, or took away."""
+def of_refusal(queue: Queue, name: str, description: str, *, why: str = "") -> SubscriptionError:
+    """For a consumer that the broker refused, or took away; ``why``: where more is known than it says."""
     if "does not exist for address" in description:
         return of_conflict(queue, "another address")
-    denied = name == "amqp:unauthorized-access" or "AMQ229032" in description
-    what = "the broker denies the right" if denied else "refused"
     text = ": ".join(part for part in (name, description) if part)
-    return SubscriptionError(f"queue {queue.name!r} of address {queue.address!r}: {what} ({text or 'no reason given'})")
+    what = why or missing_right(description) or f"refused ({text or 'no reason given'}): see the broker's log"
+    return SubscriptionError(f"the queue {queue.name!r} of {queue.address!r} can't be had: {what}")
 
 
 def is_permanent(description: str) -> bool:

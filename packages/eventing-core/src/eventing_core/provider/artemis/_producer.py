@@ -154,7 +154,10 @@ class ArtemisProducer(SocketProducer[G, ArtemisSession]):
             self._look_for(send)
         elif send.unrouted:
             self._refusals = 0
-            text = f"{self.destination}: the broker had no queue for it; nobody will get the message"
+            text = (
+                f"{self.destination}: the broker has no queue for it: no listener of it has ever started there. Start "
+                "one before sending"
+            )
             send.tell(UnroutedError(text))
         else:
             super().confirmed(send)

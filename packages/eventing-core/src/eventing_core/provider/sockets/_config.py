@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, ClassVar, Self, cast
 
 from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, SecretStr, field_validator, model_validator
 
@@ -12,14 +12,17 @@ from eventing_core.errors import AuthenticationError, ConfigError
 from eventing_core.provider._interface import ProviderConfig
 from eventing_core.provider.sockets._naming import QUEUE_NAME, check_queue_name
 from eventing_core.provider.sockets._password import ask_for_password, read_password
-from eventing_core.provider.sockets._places import place_of, read_place
+from eventing_core.provider.sockets._places import flaw_in_host, place_of, read_place
+
+#: See `SocketConfig.soon`, in seconds.
+_SOON = 1.0
 
 
 class SocketConfig(ProviderConfig):
     """The table of a provider that reaches a broker over a socket. All times are in seconds.
 
     Attributes:
-        host: name or address of the broker.
+        host: name or address of the broker, alone: without a scheme, user, port or brackets.
         port: of its protocol; the provider sets the default.
         failover: further brokers that have the same queues, as ``host`` or ``host:port`` (an IPv6 address in brackets;
             without a port it is ``port``), with the same credentials and TLS. They are tried in that order.
@@ -47,9 +50,12 @@ class SocketConfig(ProviderConfig):
             messages are dead-lettered.
         server_name_timeout: how long to wait for the queue of a predecessor of the same server name that
             the broker has not yet taken for dead.
+        protocol: what the provider speaks, for messages. Not a setting.
     """
 
-    host: str = Field(default="localhost", min_length=1)
+    protocol: ClassVar[str] = "the provider's protocol"
+
+    host: str = "localhost"
     port: int = Field(ge=1, le=65535)
     failover: tuple[str, ...] = ()
     user: str = ""
@@ -80,8 +86,18 @@ class SocketConfig(ProviderConfig):
             made._password_source = cast("Callable[[], str]", source)  # noqa: SLF001 (its own)
         else:
             made = make(settings)
-        made._check_password()  # noqa: SLF001 (its own)
+        flaw = made._flaw_in_password()  # noqa: SLF001 (its own)
+        if flaw:
+            raise cls._refusal([((), "value_error", flaw)])
         return made
+
+    @field_validator("host")
+    @classmethod
+    def _is_host(cls, value: str) -> str:
+        flaw = flaw_in_host(value)
+        if flaw:
+            raise ValueError(flaw)
+        return value
 
     @field_validator("failover")
     @classmethod
@@ -101,33 +117,37 @@ class SocketConfig(ProviderConfig):
         text = value.get_secret_value() if isinstance(value, SecretStr) else value
         if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
             # Without the value, and without its traceback: it may be the password.
-            msg = "holds NUL or a lone surrogate, which no protocol can carry"
+            msg = "holds NUL or a lone surrogate, which no protocol can carry: choose another one"
             raise ValueError(msg)
         return value
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if not self.tls and (self.ca_file or self.cert_file or self.key_file):
-            msg = "ca_file, cert_file and key_file need tls = true"
+            msg = "ca_file, cert_file and key_file need TLS: set tls = true"
             raise ValueError(msg)
         if self.key_file and not self.cert_file:
-            msg = "key_file needs cert_file"
+            msg = "key_file needs a certificate: set cert_file as well"
             raise ValueError(msg)
         return self
 
-    def _check_password(self) -> None:
+    def _flaw_in_password(self) -> str:
         key = "password_file" if self.password_file else "password"
         if self.password_file and (self.password.get_secret_value() or self._password_source):
-            msg = "password and password_file are set: one says what it is"
-            raise ValueError(msg)
+            return "password and password_file are both set: remove one of them"
         if self.has_password and not self.user:
-            msg = f"{key} is set, and user is not"
-            raise ValueError(msg)
+            return f"{key} is set, and user is not: set user as well"
+        return ""
 
     @property
     def place(self) -> str:
         """Host and port, for messages."""
         return place_of(self.host, self.port)
+
+    @property
+    def soon(self) -> float:
+        """When a peer that answers at all has answered, mostly: then it is asked whether it speaks something else."""
+        return min(_SOON, self.connect_timeout / 4)
 
     @property
     def has_password(self) -> bool:

@@ -10,9 +10,12 @@ import threading
 import time
 from collections.abc import Callable
 
-from eventing_core.errors import BrokerConnectionError, TlsError
+from eventing_core.errors import BrokerConnectionError
 from eventing_core.provider.sockets import _errors
 from eventing_core.provider.sockets._config import SocketConfig
+from eventing_core.provider.sockets._probing import ask
+from eventing_core.provider.sockets._protocols import WireProtocol
+from eventing_core.provider.sockets._tls import tls_context
 
 
 class CancelledError(Exception):
@@ -29,6 +32,7 @@ class Connector:
         name: of its thread.
         deadline: of `time.monotonic`.
         done: called on the connector's thread with the non-blocking socket, or with the error.
+        is_curious: where nothing there speaks TLS, the port is asked what it speaks.
 
     Attributes:
         config: the settings; once there is a socket, with the password that holds for it.
@@ -40,10 +44,13 @@ class Connector:
         name: str,
         deadline: float,
         done: Callable[[tuple[Connector, socket.socket | None, BrokerConnectionError | None]], None],
+        *,
+        is_curious: bool = False,
     ) -> None:
         self.config = config
         self._deadline = deadline
         self._done = done
+        self._is_curious = is_curious
         self._cancel_out, self._cancel_in = socket.socketpair()
         self._sock: socket.socket | None = None
         self._thread = threading.Thread(target=self._run, name=f"{name}-connect", daemon=True)
@@ -85,7 +92,7 @@ class Connector:
 
     def _connect(self) -> socket.socket:
         # The context first: an unreadable file is no matter of the network.
-        context = _tls_context(self.config, self.config.place) if self.config.tls else None
+        context = tls_context(self.config) if self.config.tls else None
         addresses = socket.getaddrinfo(self.config.host, self.config.port, type=socket.SOCK_STREAM)
         for index, (family, kind, protocol, _, address) in enumerate(addresses):
             left = self._deadline - time.monotonic()
@@ -124,28 +131,54 @@ class Connector:
             sock.close()
             raise
         try:
+            self._shake_hands(secure)
+        except BaseException:
+            secure.close()
+            raise
+        return secure
+
+    def _shake_hands(self, secure: ssl.SSLSocket) -> None:
+        try:
             while True:
                 try:
                     secure.do_handshake()
                 except ssl.SSLWantReadError:
-                    self._wait(secure, select.POLLIN, self._deadline)
+                    self._wait_for_tls(secure)
                 except ssl.SSLWantWriteError:
                     self._wait(secure, select.POLLOUT, self._deadline)
                 else:
-                    return secure
-        except TimeoutError:
-            secure.close()
-            msg = f"{self.config.place}: no answer to the TLS handshake within the connect time limit; is TLS on there?"
-            raise TlsError(msg) from None
-        except OSError as error:
-            secure.close()
-            if isinstance(error, ssl.SSLError):
-                raise
-            msg = f"{self.config.place}: the connection ended in the TLS handshake ({error.strerror}); is TLS on there?"
-            raise TlsError(msg) from None
-        except BaseException:
-            secure.close()
+                    return
+        except BrokerConnectionError:
             raise
+        except TimeoutError:
+            reason = "no answer to the TLS handshake within the connect time limit"
+            raise _errors.of_no_tls(self.config.place, reason, None) from None
+        except OSError as error:
+            if isinstance(error, ssl.SSLError) and not _errors.speaks_no_tls(error):
+                raise
+            reason = getattr(error, "reason", None) or f"the connection ended in the TLS handshake: {error.strerror}"
+            raise _errors.of_no_tls(self.config.place, reason, self._ask()) from None
+
+    def _wait_for_tls(self, secure: ssl.SSLSocket) -> None:
+        """Wait for an answer; where none comes soon, ask whether the port speaks something else."""
+        if self._is_curious:
+            try:
+                self._wait(secure, select.POLLIN, min(self._deadline, time.monotonic() + self.config.soon))
+            except TimeoutError:
+                found = self._ask()
+                if found is not None:
+                    raise _errors.of_no_tls(self.config.place, "no answer to the TLS handshake", found) from None
+            else:
+                return
+        self._wait(secure, select.POLLIN, self._deadline)
+
+    def _ask(self) -> WireProtocol | None:
+        """What the port speaks without TLS. Once, and for a first connection only: later it was right before."""
+        if not self._is_curious:
+            return None
+        self._is_curious = False
+        config = self.config
+        return ask(config.host, config.port, wanted=config.protocol, until=self._deadline)
 
     def _wait(self, sock: socket.socket, event: int, until: float) -> None:
         poll = select.poll()
@@ -161,21 +194,6 @@ class Connector:
 def _raise_for(error: int) -> None:
     if error:
         raise OSError(error, "")
-
-
-def _tls_context(config: SocketConfig, place: str) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=str(config.ca_file) if config.ca_file else None)
-        context.check_hostname = config.verify_host_name
-        if config.cert_file:
-            # Without a password: OpenSSL would otherwise ask for one at the terminal.
-            context.load_cert_chain(config.cert_file, config.key_file, password="")
-    except (OSError, ValueError) as error:
-        files = ", ".join(str(file) for file in (config.ca_file, config.cert_file, config.key_file) if file)
-        reason = getattr(error, "strerror", None) or getattr(error, "reason", None) or type(error).__name__
-        msg = f"{place}: ca_file, cert_file or key_file can't be used ({files}): {reason}"
-        raise TlsError(msg) from None
-    return context
 
 
 def close_silently(sock: socket.socket | None) -> None:

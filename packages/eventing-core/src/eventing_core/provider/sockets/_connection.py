@@ -14,20 +14,26 @@ from concurrent.futures import Future
 from typing import Any, Generic, Protocol, TypeVar
 
 from eventing_core.errors import (
+    AuthenticationError,
     BrokerConnectionError,
     ConnectionLostError,
     ConnectTimeoutError,
+    ProtocolMismatchError,
     SendTimeoutError,
+    TlsError,
+    UnsupportedBrokerError,
 )
 from eventing_core.provider._interface import Destination, Health, Observer, Subscriber, Subscription
 from eventing_core.provider.sockets._backoff import Backoff
 from eventing_core.provider.sockets._config import SocketConfig
 from eventing_core.provider.sockets._connecting import Connector, close_silently
 from eventing_core.provider.sockets._consumer import SocketConsumer
-from eventing_core.provider.sockets._errors import of_all
+from eventing_core.provider.sockets._errors import of_all, of_protocol
 from eventing_core.provider.sockets._generation import Generation
 from eventing_core.provider.sockets._loop import Loop, Timer, quietly
+from eventing_core.provider.sockets._probing import Look
 from eventing_core.provider.sockets._producer import SocketProducer
+from eventing_core.provider.sockets._protocols import WireProtocol
 from eventing_core.provider.sockets._send import Send
 
 _log = logging.getLogger("eventing.sockets")
@@ -43,6 +49,9 @@ _STABLE = 5.0
 
 #: How much longer than its time limit a connector may take, in seconds, before it is left alone.
 _CONNECTOR_GRACE = 0.5
+
+#: What keeps a connection from coming back until somebody changes something.
+_LASTING = (AuthenticationError, TlsError, ProtocolMismatchError, UnsupportedBrokerError)
 
 
 class Session(Protocol):
@@ -108,6 +117,10 @@ class Connection(ABC, Generic[G, S]):
         self._session: S | None = None
         self._connector: Connector | None = None
         self._handshake: Timer | None = None
+        #: Asks the port of this attempt what it speaks, since it doesn't answer as it should.
+        self._look: Look | None = None
+        #: What the attempt ended with meanwhile, unless the look knows better.
+        self._unlooked: Exception | None = None
         self._deadline = 0.0
         self._opened_at = 0.0
         self._backoff = Backoff(config.backoff_initial, config.backoff_max)
@@ -116,6 +129,8 @@ class Connection(ABC, Generic[G, S]):
         self._broker = 0
         #: Why those that were tried in this round failed.
         self._failures: list[Exception] = []
+        #: What kept it from connecting again, since it was connected.
+        self._reported: set[type[Exception]] = set()
         self._connected_to = ""
         self._producers: list[SocketProducer[G, S]] = []
         self._consumers: list[SocketConsumer[G, S]] = []
@@ -173,7 +188,9 @@ class Connection(ABC, Generic[G, S]):
         for config in self._brokers:
             if config.has_password and not config.tls and not _is_loopback(config.host):
                 with quietly:
-                    _log.warning("%s: the password travels in clear; tls = true encrypts the connection", config.place)
+                    _log.warning(
+                        "%s: the password is sent in clear text: set tls = true to encrypt the connection", config.place
+                    )
 
     def hand_over(self, take: Callable[[list[Send]], None], sends: list[Send]) -> None:
         """Give sends to the I/O thread.
@@ -323,9 +340,14 @@ class Connection(ABC, Generic[G, S]):
             return
         config = self._brokers[self._broker]
         self.place = config.place
+        self._look = self._unlooked = None
         deadline = time.monotonic() + config.connect_timeout
         self._connector = connector = Connector(
-            config, self._name, deadline, lambda result: self.hand_over_or(self._came, result, lambda: None)
+            config,
+            self._name,
+            deadline,
+            lambda result: self.hand_over_or(self._came, result, lambda: None),
+            is_curious=not self._was_open,
         )
         self._handshake = self.loop.call_at(deadline + _CONNECTOR_GRACE, self._connector_late)
         self._deadline = deadline
@@ -363,6 +385,46 @@ class Connection(ABC, Generic[G, S]):
                 _log.exception("%s: the connection can't be used", self.place)
             return
         self._handshake = self.loop.call_at(self._deadline, generation.silent)
+        if not self._was_open:
+            self.loop.call_in(connector.config.soon, lambda: self._look_at(generation))
+
+    def _look_at(self, generation: Generation) -> None:
+        """Nothing came soon: see whether the port speaks something else."""
+        if generation is self._generation and not (generation.heard or generation.is_open or generation.failure):
+            self._begin_look()
+
+    def _begin_look(self) -> None:
+        if self._look is None:
+            config = self._brokers[self._broker]
+            until = max(self._deadline, time.monotonic() + config.soon)
+            self._look = Look(config, until, lambda *found: self.hand_over_or(self._looked, found, lambda: None))
+            self._look.start()
+
+    def _waits_for_look(self, error: Exception) -> bool:
+        """It ended without a word: whether the look, which goes on or begins now, is to say why."""
+        if self._was_open or self._said_goodbye or not isinstance(error, ProtocolMismatchError):
+            return False
+        if self._unlooked is not None or (self._look is not None and not self._look.is_alive()):
+            return False
+        self._unlooked = error
+        self._begin_look()
+        return True
+
+    def _looked(self, found: tuple[Look, WireProtocol | None]) -> None:
+        look, protocol = found
+        if look is not self._look or self._finished:
+            return
+        # It is about to end.
+        look.join(_CONNECTOR_GRACE)
+        generation, error = self._generation, self._unlooked
+        wanted = self.config.protocol
+        better = (
+            of_protocol(self.place, wanted, protocol) if protocol and not wanted.startswith(protocol.name) else None
+        )
+        if error is not None:
+            self._lose(better or error)
+        elif better is not None and generation is not None and not (generation.heard or generation.is_open):
+            generation.fail(better)
 
     def session_open(self) -> None:
         """The generation is open: tell everyone."""
@@ -376,6 +438,7 @@ class Connection(ABC, Generic[G, S]):
         self._session = session
         self._error = None
         self._failures = []
+        self._reported.clear()
         before, self._connected_to = self._connected_to, self.place
         self._connected = self._was_open = True
         self._opened_at = time.monotonic()
@@ -399,7 +462,10 @@ class Connection(ABC, Generic[G, S]):
         was_connected, self._connected = self._connected, False
         refused = self._generation is not None and self._generation.refused
         self._error = error
+        heard = self._generation.heard if self._generation is not None else b""
         self._drop()
+        if not heard and self._waits_for_look(error):
+            return
         if was_connected:
             if time.monotonic() - self._opened_at > _STABLE:
                 self._backoff.reset()
@@ -415,13 +481,22 @@ class Connection(ABC, Generic[G, S]):
             self._finish()
             self._opening.set_exception(self._error)
             return
+        else:
+            self._report(self._error)
         if self._said_goodbye:
             self._finish()
         else:
             self.loop.call_in(self.config.backoff_initial if refused else self._backoff.next(), self._connect)
-        if was_connected:
-            with quietly:
-                _log.warning("%s; connecting again", error)
+
+    def _report(self, error: Exception) -> None:
+        """A round of attempts to connect again failed: say so aloud, once, where waiting alone won't help."""
+        kind = type(error)
+        with quietly:
+            if kind in self._reported or not isinstance(error, _LASTING):
+                _log.debug("%s; trying again", error)
+            else:
+                _log.error("%s; trying again, until the broker or the settings are changed", error)
+        self._reported.add(kind)
 
     def _round_goes_on(self, error: Exception) -> bool:
         """Note why a broker could not be had. True: there is another one to try at once."""
@@ -564,6 +639,9 @@ class Connection(ABC, Generic[G, S]):
         if connector is not None:
             connector.cancel()
             connector.join(_CONNECTOR_GRACE)
+        if self._look is not None:
+            self._look.end()
+            self._look.join(_CONNECTOR_GRACE)
         self.loop.run_posted()
         self._drop()
         for producer in self._producers:

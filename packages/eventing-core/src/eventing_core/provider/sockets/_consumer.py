@@ -19,6 +19,7 @@ from eventing_core.provider._interface import Delivery, Handle, Outcome, Subscri
 from eventing_core.provider.sockets._backoff import Backoff
 from eventing_core.provider.sockets._generation import Generation
 from eventing_core.provider.sockets._loop import quietly
+from eventing_core.provider.sockets._said import Said
 
 if TYPE_CHECKING:
     from eventing_core.provider.sockets._connection import Connection, Session
@@ -65,6 +66,7 @@ class SocketConsumer(Handle, Generic[G, S]):
         self._not_before = 0.0
         self._size = 0
         self._closing: Future[None] | None = None
+        self._said = Said(subscription.destination)
 
     # -- what a transport is -------------------------------------------------------------------------------------------
 
@@ -182,6 +184,7 @@ class SocketConsumer(Handle, Generic[G, S]):
         self._in_use_since = 0.0
         self._retry.reset()
         self._tell(SubscriptionState.ACTIVE, None)
+        self._said.consumes()
 
     def refused(self, error: SubscriptionError) -> None:
         """It can't be had: final before it was first active, tried again afterwards."""
@@ -191,7 +194,12 @@ class SocketConsumer(Handle, Generic[G, S]):
             self._tell(SubscriptionState.FAILED, error)
             return
         final = isinstance(error, QueueNameConflictError)
-        self._tell(SubscriptionState.FAILED if final else SubscriptionState.INACTIVE, error)
+        if not final:
+            self._tell(SubscriptionState.INACTIVE, error)
+        elif not self._failed:
+            self._failed = True
+            self._tell(SubscriptionState.FAILED, error)
+        self._said.refused(error, is_told=final)
         self._again(self._retry.next())
 
     def detached(self, error: SubscriptionError) -> None:
@@ -207,9 +215,8 @@ class SocketConsumer(Handle, Generic[G, S]):
             if self._session is not None:
                 self._session.forget(self.subscription)
             self._tell(SubscriptionState.INACTIVE, error)
+            self._said.interrupted(error)
             self._again(self._retry.next())
-            with quietly:
-                _log.warning("%s; attaching again", error)
 
     def in_use(self, queue: str) -> None:
         """Someone has the queue: a second process of that name, or what the broker takes for a living predecessor."""
@@ -217,17 +224,21 @@ class SocketConsumer(Handle, Generic[G, S]):
         now = time.monotonic()
         self._in_use_since = self._in_use_since or now
         limit = self._connection.config.server_name_timeout
+        member = self.subscription.destination.member
         if now - self._in_use_since < limit:
+            self._said.waits(queue, member, limit)
             self._again(_KNOCK)
             return
         if not self._failed:
             self._failed = True
-            member = self.subscription.destination.member
             text = (
-                f"another live process consumes from {queue!r} under the server name {member!r} (waited {limit:g} s). "
-                "Give each process a server_name of its own."
+                f"another process consumes from the queue {queue!r} under the server_name {member!r} (waited "
+                f"{limit:g} s). Give each process its own server_name (EVENTING_SERVER_NAME); it is the host's name "
+                "where none is set."
             )
-            self._tell(SubscriptionState.FAILED, ServerNameInUseError(text))
+            error = ServerNameInUseError(text)
+            self._tell(SubscriptionState.FAILED, error)
+            self._said.refused(error, is_told=True)
         if self._was_active:
             self._again(self._retry.next())
 

@@ -18,14 +18,10 @@ from eventing_core.errors import (
     TlsError,
 )
 from eventing_core.provider._interface import Destination, Message
+from eventing_core.provider.sockets._protocols import WireProtocol, protocol_of
 
 #: Why the way to the host is barred, beside the refusal itself.
 _BARRED = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES, errno.EPERM, errno.EHOSTDOWN)
-
-#: What TLS answers to a client that doesn't speak it: an alert, or a handshake of its own.
-_TLS = (b"\x15\x03", b"\x16\x03")
-
-_PERHAPS_TLS = "; if the port is for TLS, set tls = true"
 
 
 def of_socket(error: Exception, place: str) -> BrokerConnectionError:
@@ -33,13 +29,16 @@ def of_socket(error: Exception, place: str) -> BrokerConnectionError:
     if isinstance(error, BrokerConnectionError):
         return error
     if isinstance(error, socket.gaierror | UnicodeError):
-        return HostNotFoundError(f"{place}: the host name can't be resolved ({_reason(error)})")
+        return HostNotFoundError(f"{place}: the host name can't be resolved ({_reason(error)}): check host")
     if isinstance(error, ssl.SSLError | ssl.CertificateError):
         return TlsError(f"{place}: TLS failed: {_tls_reason(error)}")
     if isinstance(error, TimeoutError):
-        return ConnectTimeoutError(f"{place}: no answer within the connect time limit")
+        return ConnectTimeoutError(
+            f"{place}: no answer within the connect time limit: check host and port, and whether a firewall drops "
+            "connections"
+        )
     if isinstance(error, OSError) and error.errno in _BARRED:
-        return ConnectionRefusedByHostError(f"{place}: {_reason(error)}")
+        return ConnectionRefusedByHostError(f"{place}: {_reason(error)}: is the broker running? Check host and port")
     return BrokerConnectionError(f"{place}: {_reason(error)}")
 
 
@@ -60,12 +59,16 @@ def _reason(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error or type(error).__name__)
 
 
+def speaks_no_tls(error: Exception) -> bool:
+    """Whether the other side doesn't seem to know TLS."""
+    known = {"WRONG_VERSION_NUMBER", "UNEXPECTED_EOF_WHILE_READING", "RECORD_LAYER_FAILURE"}
+    return isinstance(error, ssl.SSLError) and error.reason in known
+
+
 def _tls_reason(error: Exception) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return error.verify_message or str(error)
     reason = str(getattr(error, "reason", None) or error)
-    if reason in {"WRONG_VERSION_NUMBER", "UNEXPECTED_EOF_WHILE_READING", "RECORD_LAYER_FAILURE"}:
-        return f"{reason}; is this port one without TLS?"
     if "_ALERT_" in reason and ("CERTIFICATE" in reason or "UNKNOWN_CA" in reason):
         # That there is none is a bad one to some brokers.
         return f"{reason}: the broker asks for a client certificate that it trusts (cert_file)"
@@ -78,17 +81,35 @@ def _tls_reason(error: Exception) -> str:
 def of_silence(place: str, protocol: str, heard: bytes, *, spoken: bool, tls: bool) -> BrokerConnectionError:
     """For a handshake that was not done in time; ``spoken``: what was heard is the protocol."""
     if spoken:
-        return ConnectTimeoutError(f"{place}: the broker did not finish the handshake within the connect time limit")
+        return ConnectTimeoutError(
+            f"{place}: the broker began the handshake and did not finish it within the connect time limit: see the "
+            "broker's log, or raise connect_timeout"
+        )
+    return of_mismatch(place, protocol, heard, tls=tls, when=" within the connect time limit")
+
+
+def of_mismatch(place: str, protocol: str, heard: bytes, *, tls: bool = True, when: str = "") -> ProtocolMismatchError:
+    """For a peer that says nothing of the protocol; ``tls``: the connection was encrypted; ``when``: until when."""
+    found = protocol_of(heard)
+    if found is not None and not protocol.startswith(found.name):
+        return of_protocol(place, protocol, found, heard)
+    came = f"{heard[:16]!r} came" if heard else f"nothing came{when}"
+    fix = "check host and port" if heard or tls else "check host and port, and set tls = true if the port is for TLS"
+    return ProtocolMismatchError(f"{place}: the port does not speak {protocol}: {came}; {fix}")
+
+
+def of_protocol(place: str, wanted: str, found: WireProtocol, heard: bytes = b"") -> ProtocolMismatchError:
+    """For a port that speaks another protocol."""
+    came = f" ({heard[:16]!r} came)" if heard else ""
     return ProtocolMismatchError(
-        f"{place}: connected, but nothing there speaks {protocol}: {_came(heard)} within the connect time limit"
-        + ("" if tls else _PERHAPS_TLS)
+        f"{place}: the port speaks {found.name}, not {wanted}{came}: {found.fix.format(wanted=wanted)}"
     )
 
 
-def of_mismatch(place: str, protocol: str, heard: bytes, *, tls: bool = True) -> ProtocolMismatchError:
-    """For a connection that ended before anything of the protocol was heard; ``tls``: it was encrypted."""
-    mend = "; this looks like TLS: set tls = true" if heard[:2] in _TLS else "" if heard or tls else _PERHAPS_TLS
-    return ProtocolMismatchError(f"{place}: nothing there speaks {protocol}: {_came(heard)}{mend}")
+def of_no_tls(place: str, reason: str, found: WireProtocol | None) -> TlsError:
+    """For a port that does not answer to TLS; ``found``: what it speaks without."""
+    what = f"the port speaks {found.name} without TLS" if found is not None else "the port does not speak TLS"
+    return TlsError(f"{place}: {what} ({reason}): set tls = false, or set port to one that is for TLS")
 
 
 def of_size(place: str, limit: int) -> BrokerConnectionError:
@@ -115,7 +136,3 @@ def is_encodable(text: str) -> bool:
 def is_hangup(error: Exception) -> bool:
     """Whether the peer has ended the connection; one that doesn't read what came ends it by a reset."""
     return isinstance(error, ConnectionResetError | BrokenPipeError) and not isinstance(error, ssl.SSLError)
-
-
-def _came(heard: bytes) -> str:
-    return f"{heard[:16]!r} came" if heard else "nothing came"

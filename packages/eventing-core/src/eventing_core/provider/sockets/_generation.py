@@ -23,6 +23,7 @@ class Generation(ABC):
         blocked: the socket takes no more for now.
         is_open: the peer has agreed; set before ``opened`` is called.
         product: what the peer calls itself.
+        heard: the first bytes that came, before it was open.
         failure: why it is over; None while it isn't.
         refused: it is over since the broker refused something, which is told: the next one may be had at once.
         closed: it ended as we wanted.
@@ -38,6 +39,7 @@ class Generation(ABC):
         self.blocked = False
         self.is_open = False
         self.product = ""
+        self.heard = b""
         self.failure: BrokerConnectionError | None = None
         self.refused = False
         self.closed = False

@@ -17,15 +17,15 @@ def read_password(file: Path, place: str) -> str:
     try:
         text = file.read_bytes().decode()
     except OSError as error:
-        flaw = f"can't be read: {error.strerror or type(error).__name__}"
+        flaw = f"can't be read: {error.strerror or type(error).__name__}. Check its path and permissions"
     except ValueError:
-        flaw = "isn't UTF-8"
+        flaw = "isn't UTF-8: save it as that"
     else:
         # One, as editors and `echo` write it: what else is there belongs to the password.
         text = text.removesuffix("\r\n" if text.endswith("\r\n") else "\n")
         if text:
             return text
-        flaw = "is empty"
+        flaw = "is empty: write the password into it"
     # Outside: the error of a decoder holds what it could not decode.
     msg = f"{place}: password_file {str(file)!r} {flaw}"
     raise AuthenticationError(msg)
