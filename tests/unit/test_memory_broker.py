@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 
@@ -14,9 +15,11 @@ from eventing_core.errors import (
 )
 from eventing_core.memory import MemoryProvider
 from eventing_core.memory._outbox import Outbox
+from eventing_core.memory._shield import Shield
 from eventing_core.provider import Destination, Outcome, SubscriptionState
 from eventing_core.testing import Recorder
 from tests.support.memory_bench import DURABLE, Bench, open_bench
+from tests.support.waiting import until
 
 ACTIVE, INACTIVE, FAILED = SubscriptionState.ACTIVE, SubscriptionState.INACTIVE, SubscriptionState.FAILED
 
@@ -288,3 +291,25 @@ def test_sends_are_refused_for_a_while(bench: Bench) -> None:
         assert bench.send(provider, "q", to=DURABLE).errors == [None]
     assert bench.send(provider, "c").errors == [None]
     assert bench.stored() == ["q", "c"]
+
+
+def test_a_thread_whose_call_was_made_by_the_one_before_it_ends() -> None:
+    over, made = threading.Event(), threading.Event()
+    shield = Shield(lambda: None, over.is_set)
+    ensure = shield._ensure_thread
+
+    def late() -> bool:
+        # The thread that there is makes the call, and ends, before this one looks whether there is one.
+        made.wait(5)
+        until(lambda: shield._thread is None, "it ends", 5)
+        return ensure()
+
+    shield.call(lambda: None)
+    shield._ensure_thread = late  # type: ignore[method-assign]
+
+    def last() -> None:
+        over.set()
+        made.set()
+
+    shield.call(last)
+    until(lambda: not [one for one in threading.enumerate() if one.name == "eventing-memory"], "no thread stays", 5)

@@ -341,9 +341,9 @@ def test_decorator_and_base_have_to_name_the_same_events(kinds: Any, base: Any) 
 
 
 def test_a_member_that_is_no_event_is_named() -> None:
-    with pytest.raises(DeclarationError, match=r"int is no event"):
+    with pytest.raises(DeclarationError, match=r"int is not an event class"):
         describe_listeners(listener_of(Ping | int, EventListener[Any]))
-    with pytest.raises(DeclarationError, match="NoneType is no event"):
+    with pytest.raises(DeclarationError, match="NoneType is not an event class"):
         describe_listeners(listener_of(Ping | None, EventListener[Any]))
 
 

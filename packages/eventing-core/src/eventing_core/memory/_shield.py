@@ -112,11 +112,12 @@ class Shield:
 
     def _run(self) -> None:
         while True:
-            call = self._calls.get()
-            if call is not None:
-                call.make()
-                self._after()
+            # Before the first call, too: the thread before this one may have made it, and ended.
             with self._lock:
                 if self._calls.empty() and self._is_over():
                     self._thread = None
                     return
+            call = self._calls.get()
+            if call is not None:
+                call.make()
+                self._after()
