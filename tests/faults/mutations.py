@@ -36,8 +36,7 @@ def run(terms: Terms) -> Figures:
                 told = [plain.queue(name) or {} for name in names]
             return [sum(int(each.get(key, 0)) for each in told) for key in keys]
 
-        # Almost everything fails here, which is no reason to pause.
-        listener = stage.listen(retry={"pause_after": 0, "max_attempts": 2, "initial": 0.01})
+        listener = stage.listen()
         with closing(RawAmqp(stage.broker, EVENT)) as over_amqp, closing(RawStomp(stage.broker)) as over_stomp:
             while tried < messages * 3:
                 if (
