@@ -87,7 +87,7 @@ def run(terms: Terms) -> Figures:
                 stage.broker.restart()
             sends.wait_for_change("failed")
         sender.end()
-        lost = sender.log.count("connecting again")
+        lost = sender.log.count("connection lost")
     assert lost == restarts, f"only restarts end the connection: {lost} losses; the log:\n{sender.log}"
     return {
         "deletions of the last queue": deletions,
