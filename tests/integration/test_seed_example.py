@@ -54,6 +54,7 @@ def test_on_memory():
 def test_on_artemis(artemis: Artemis):
     settings = {
         "EVENTING_PROVIDER": "amqp",
+        "EVENTING_WARN_NOT_DURABLE": "false",
         "EVENTING_AMQP__HOST": artemis.host,
         "EVENTING_AMQP__PORT": str(artemis.port),
         "EVENTING_AMQP__USER": artemis.user,
