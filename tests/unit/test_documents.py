@@ -86,15 +86,32 @@ def test_the_keys_and_defaults_of_the_stomp_table():
     assert fields["port"].default == 61613
 
 
-@pytest.mark.parametrize(
-    "document",
-    [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("packages/*/*.md"), *ROOT.glob("examples/*/*.md")],
-    ids=lambda path: str(path.relative_to(ROOT)),
-)
+PAGES = [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("packages/*/*.md"), *ROOT.glob("examples/*/*.md")]
+
+
+@pytest.mark.parametrize("document", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(document: Path):
-    links = re.findall(r"\]\((?!https?://)([^)#]+)", document.read_text(encoding="utf-8"))
-    missing = [link for link in links if not (document.parent / link).exists()]
-    assert not missing
+    links = re.findall(r"\]\((?!https?://)([^)#]*)(?:#([^)]+))?\)", document.read_text(encoding="utf-8"))
+    assert not [link for link, _ in links if not (document.parent / link).exists()]
+    headings = [(link, anchor) for link, anchor in links if anchor]
+    assert not [
+        f"{link}#{anchor}"
+        for link, anchor in headings
+        if anchor not in anchors(document if not link else document.parent / link)
+    ]
+
+
+def anchors(document: Path) -> set[str]:
+    """What GitHub calls the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+def test_the_start_page_leads_to_every_page():
+    folder = ROOT / "docs"
+    linked = set(re.findall(r"\]\(([^)#]+)", (folder / "index.md").read_text(encoding="utf-8")))
+    pages = {path.relative_to(folder).as_posix() for path in folder.glob("**/*.md") if path.name[0].isalpha()}
+    assert pages - {"index.md"} <= linked
 
 
 def test_every_decision_is_listed():
