@@ -30,7 +30,7 @@ event_manager.send_event(HelloEvent("world"))
 
 
 def readme_example() -> str:
-    programs = re.findall(
+    programs: list[str] = re.findall(
         r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
     )
     (found,) = (program for program in programs if "EventingModule" in program)

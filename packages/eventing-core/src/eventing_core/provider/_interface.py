@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, LiteralString, Protocol, Self, cast
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -436,7 +436,11 @@ class ProviderConfig(BaseModel):
         return ValidationError.from_exception_data(
             cls.__name__,
             [
-                {"type": PydanticCustomError(kind, "{text}", {"text": text}), "loc": location, "input": None}
+                {
+                    "type": PydanticCustomError(cast("LiteralString", kind), "{text}", {"text": text}),
+                    "loc": location,
+                    "input": None,
+                }
                 for location, kind, text in flaws
             ],
             hide_input=True,

@@ -75,7 +75,8 @@ class ArtemisSession(ABC):
         """Make the queues of a subscription, the dead letters' first."""
         _, queue = self.source(subscription)
         self._wanted[queue.name] = queue
-        self.routes.listen(queue.address)
+        if not queue.anycast:
+            self.routes.listen(queue.address)
         dead = self.node(subscription.dead_letter).queue if subscription.dead_letter else None
         if dead is None:
             self._ensure(queue, ready, attaching=True)
