@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Literal, LiteralString, Protocol, Self, cast
+from typing import Any, Literal, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -431,16 +431,12 @@ class ProviderConfig(BaseModel):
         raise cls._refusal([(flaw["loc"], flaw["type"], flaw["msg"]) for flaw in flaws])
 
     @classmethod
-    def _refusal(cls, flaws: Iterable[tuple[tuple[int | str, ...], str, str]]) -> ValidationError:
+    def _refusal(cls, flaws: Iterable[tuple[tuple[int | str, ...], Any, str]]) -> ValidationError:
         """An error of pydantic that holds nothing of what was put in: for each flaw where it is, its type and text."""
         return ValidationError.from_exception_data(
             cls.__name__,
             [
-                {
-                    "type": PydanticCustomError(cast("LiteralString", kind), "{text}", {"text": text}),
-                    "loc": location,
-                    "input": None,
-                }
+                {"type": PydanticCustomError(kind, "{text}", {"text": text}), "loc": location, "input": None}
                 for location, kind, text in flaws
             ],
             hide_input=True,
