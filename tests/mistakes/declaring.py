@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import decimal
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import InitVar, dataclass
+from typing import Annotated, Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, SecretStr
 
 from eventing_core import (
     Envelope,
@@ -321,3 +321,76 @@ def _(stage: Stage) -> None:
             pass
 
     stage.manager(OnBroken).start()
+
+
+@DECLARING.add("two decorators on one class", "OnBoth", fix="@event_listener(Paid | Placed)")
+def _(_: Stage) -> None:
+    @event_listener(Placed)
+    @event_listener(Paid)
+    class OnBoth(EventListener[Any]):
+        def on(self, event: Any) -> None: ...
+
+
+@DECLARING.add("a union with a member that is no event", "int", fix="Put @event() on it")
+def _(stage: Stage) -> None:
+    @event_listener(Placed | int)
+    class OnMany(EventListener[Any]):
+        def on(self, event: Any) -> None: ...
+
+    stage.manager(OnMany).start()
+
+
+@DECLARING.add("a function that takes two parameters", "on_placed", fix="Write def on_placed(event)")
+def _(stage: Stage) -> None:
+    @event_listener(Placed)  # type: ignore[arg-type]
+    def on_placed(event: Placed, context: object) -> None: ...
+
+    stage.manager(on_placed).start()
+
+
+@DECLARING.add("a generator function as a listener", "on_placed", fix="Take out the yield")
+def _(stage: Stage) -> None:
+    @event_listener(Placed)
+    def on_placed(event: Placed) -> Any:
+        yield event
+
+    stage.manager(on_placed).start()
+
+
+@DECLARING.add("a field that is a secret", "Login", "token", fix="Give it a serializer")
+def _(stage: Stage) -> None:
+    @event()
+    class Login(BaseModel):
+        token: SecretStr
+
+    @event_listener(Login)
+    class OnLogin(EventListener[Login]):
+        def on(self, event: Login) -> None: ...
+
+    stage.manager(OnLogin).start()
+
+
+@DECLARING.add(
+    "a field that is only for the constructor", "Placed", "code", fix="Give it a default, or make it a field"
+)
+def _(stage: Stage) -> None:
+    @event()
+    @dataclass
+    class Placed:
+        code: InitVar[str]
+
+    @event_listener(Placed)
+    class OnPlaced(EventListener[Placed]):
+        def on(self, event: Placed) -> None: ...
+
+    stage.manager(OnPlaced).start()
+
+
+@DECLARING.add("a value that its own bound refuses", "Bounded", "number", fix="should be greater than 0")
+def _(stage: Stage) -> None:
+    @event()
+    @dataclass
+    class Bounded:
+        number: Annotated[int, Field(gt=0)]
+
+    stage.manager().send_event(Bounded(-1))

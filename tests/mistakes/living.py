@@ -20,6 +20,7 @@ from eventing_core import (
 from eventing_core.errors import EventingError
 from eventing_core.memory import MemoryBroker, MemoryProvider
 from eventing_core.provider import Destination, Message
+from eventing_core.testing import isolated_declarations
 from tests.mistakes.declaring import OnPlaced, Paid, Placed
 from tests.mistakes.table import Group, Stage
 from tests.support.waiting import until
@@ -219,4 +220,36 @@ def _(stage: Stage) -> None:
     manager.send_event(Placed())
     begun.wait(_SOON)
     manager.stop()
+    over.set()
+
+
+@LIVING.add("no listener is declared where it starts", "listeners", fix="Import", by_log=True)
+def _(_: Stage) -> None:
+    with isolated_declarations(empty=True), EventManager(MemoryProvider("server", MemoryBroker()), pipelines=[]):
+        pass
+
+
+@LIVING.add("a blocking send in a coroutine", "living.py", fix="await send_event_async(", by_log=True)
+def _(stage: Stage) -> None:
+    manager = stage.manager()
+
+    async def main() -> None:
+        manager.send_event(Placed())
+
+    asyncio.run(main())
+
+
+@LIVING.add("an async listener that blocks its loop", "OnBlocking", "living.py", fix="asyncio.to_thread", by_log=True)
+def _(stage: Stage) -> None:
+    over = threading.Event()
+
+    @event_listener(Placed)
+    class OnBlocking(EventListener[Placed]):
+        async def on(self, event: Placed) -> None:
+            over.wait(_SOON)
+
+    manager = stage.manager(OnBlocking)
+    manager.start()
+    manager.send_event(Placed())
+    until(lambda: "OnBlocking" in str(stage.logged()), "it is said", _SOON)
     over.set()

@@ -27,7 +27,8 @@ def test_each_is_told_what_where_and_how_to_fix_it(mistake: Mistake, broker: Art
         assert name in told.message
     assert mistake.fix in told.message
     # Without the stack that follows.
-    assert told.message.partition("\neventing-")[0].count("\n") < LINES
+    text = told.message.partition("\neventing-")[0].partition('\n  File "')[0]
+    assert text.count("\n") < LINES
     assert SECRET not in told.shown
 
 
