@@ -138,7 +138,7 @@ def test_a_cancelled_start_leaves_nothing_behind() -> None:
 
     asyncio.run(run())
     assert provider.closing.is_set()
-    assert not any(thread.name == "eventing-life" for thread in threading.enumerate())
+    until(lambda: not any(thread.name == "eventing-life" for thread in threading.enumerate()), "its thread ends")
 
 
 def test_a_timeout_around_the_start() -> None:

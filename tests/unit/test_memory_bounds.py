@@ -240,7 +240,10 @@ def test_a_callback_that_raises_fails_neither_the_send_nor_the_next_callback(
         raise RuntimeError("broken subscriber")
 
     bad.react = react
-    assert bench.send(provider, *"ab").errors == [None, None]
+    done = bench.send(provider, *"ab")
+    good.wait(2)
+    done.wait(2)
+    assert done.errors == [None, None]
     assert good.bodies() == ["a", "b"]
     assert "broken subscriber" in caplog.text
 
