@@ -23,36 +23,37 @@ _BOTH = (FaultKind.FAILED, FaultKind.REJECTED)
 #: By name: the scope, and how deep it is explored.
 SCOPES: dict[str, tuple[Scope, int]] = {
     "one slot": (Scope(rules=rules()), 7),
-    "two slots": (Scope(rules=rules(concurrency=2), refusals=0), 7),
-    "copies only": (Scope(rules=rules(exact_window=False), counts=(0, 0), losses=1, refusals=2), 9),
+    "two slots": (Scope(rules=rules(concurrency=2), refusals=0), 6),
+    "copies only": (Scope(rules=rules(exact_window=False), counts=(0, 0), losses=1, refusals=2), 8),
     "no delay": (Scope(rules=rules(can_delay=False), losses=0), 8),
     "ordered": (Scope(rules=rules(ordered=True), faults=_BOTH), 8),
     "ordered, undecodable": (Scope(rules=rules(ordered=True), undecodable=(0,), refusals=2), 9),
     "ordered, crash loop": (Scope(rules=rules(ordered=True), counts=(0, 8, 3), refusals=1), 8),
     "ordered, internal errors": (Scope(rules=rules(ordered=True), faults=(FaultKind.INTERNAL,), stops=False), 8),
     "internal errors": (Scope(rules=rules(), faults=(FaultKind.INTERNAL, FaultKind.STOPPED)), 7),
-    "suspects": (Scope(rules=rules(concurrency=2), counts=(0, 3, 3), refusals=0), 8),
+    "suspects": (Scope(rules=rules(concurrency=2), counts=(0, 3, 3), refusals=0), 7),
     "a suspect and a crash loop": (Scope(rules=rules(concurrency=2), counts=(3, 0, 8), losses=0), 8),
-    "a suspect among failures": (Scope(rules=rules(concurrency=2), counts=(0, 0, 3), losses=0, refusals=0, wide=True), 9),
-    "flags": (Scope(rules=rules(concurrency=2, flags=True), counts=(0, 3, 0), flagged=(0,), losses=1), 7),
-    "flags and a suspect": (Scope(rules=rules(concurrency=1, flags=True), counts=(0, 7, 2), flagged=(1, 2), losses=1), 8),
+    "a suspect among failures": (Scope(rules=rules(concurrency=2), counts=(0, 0, 3), losses=0, refusals=0, wide=True), 8),
+    "flags": (Scope(rules=rules(concurrency=2, flags=True), counts=(0, 3, 0), flagged=(0,), losses=1), 6),
+    "flags and a suspect": (Scope(rules=rules(concurrency=1, flags=True), counts=(0, 7, 2), flagged=(1, 2), losses=1), 7),
     "undecodable": (Scope(rules=rules(), undecodable=(0, 1), losses=0, refusals=2), 9),
     "refused forever": (Scope(rules=rules(prefetch=1), counts=(0, 0, 0, 0), undecodable=(0, 1, 2), refused=(0, 1, 2), stops=False), 8),
     "refused forever, ordered": (Scope(rules=rules(ordered=True), undecodable=(1,), refused=(1,)), 8),
     "refused and paused": (Scope(rules=rules(), counts=(0,) * 4, undecodable=(0,), refused=(0,), refusals=0, losses=1), 8),
-    "leases": (Scope(rules=rules(pause_after=3), counts=(0,) * 4, refusals=0, wide=True), 8),
+    "leases": (Scope(rules=rules(pause_after=3), counts=(0,) * 4, refusals=0, wide=True), 6),
     "leases and a suspect": (
-        Scope(rules=rules(concurrency=2, flush_count=4, prefetch=6), counts=(0, 0, 0, 0, 0, 3), losses=0, refusals=0, wide=True), 8,
+        Scope(rules=rules(concurrency=2, flush_count=4, prefetch=6), counts=(0, 0, 0, 0, 0, 3), losses=0, refusals=0, wide=True), 5,
     ),
     "leases and flags": (
-        Scope(rules=rules(concurrency=2, prefetch=6, flags=True), counts=(0, 0, 0, 0, 2, 0), flagged=(4,), losses=0, wide=True), 8,
+        Scope(rules=rules(concurrency=2, prefetch=6, flags=True), counts=(0, 0, 0, 0, 2, 0), flagged=(4,), losses=0, wide=True), 5,
     ),
     "paused": (Scope(rules=rules(pause_after=1), counts=(0, 0, 0), losses=1, refusals=0), 9),
     "paused, and flags": (
-        Scope(rules=rules(pause_after=1, flags=True, concurrency=2), counts=(0, 0, 2), flagged=(2,), losses=0, refusals=0, wide=True), 9,
+        Scope(rules=rules(pause_after=1, flags=True, concurrency=2), counts=(0, 0, 2), flagged=(2,), losses=0, refusals=0, wide=True), 7,
     ),
     "paused, and a suspect": (Scope(rules=rules(pause_after=1, concurrency=2), counts=(0, 0, 3), losses=0, refusals=0), 9),
     "poison": (Scope(rules=rules(), counts=(0,) * 4, poison=(0, 1), losses=0, refusals=0, stops=False, wide=True), 12),
+    "not begun": (Scope(rules=rules(), counts=(0, 3), begins=False), 8),
     "no ids": (Scope(rules=rules(), counts=(0, 2, 3), anonymous=True), 7),
 }  # fmt: skip
 
@@ -91,4 +92,5 @@ def wide(rng: random.Random) -> Scope:
         flagged=some(0.15) if settings["flags"] else (),
         wide=rng.random() < 0.5,
         anonymous=rng.random() < 0.1,
+        begins=rng.random() < 0.8,
     )

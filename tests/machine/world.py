@@ -1,6 +1,6 @@
 """A machine in a world of its own: a broker, runs and copies as a model, and the invariants.
 
-What may happen next is a list of choices; `World.act` lets one happen. So a test can try all of them, or walk at random.
+What may happen next is a list of choices; `World.act` lets one happen. A test can try all of them, or walk at random.
 """
 
 from __future__ import annotations
@@ -30,7 +30,14 @@ from eventing_core.receive._cases import Case, Cases
 from eventing_core.receive._core import FLUSH_SECONDS
 from eventing_core.receive._gate import PATIENCE
 from eventing_core.receive._machine import Machine
-from eventing_core.receive._states import STOPPING, DeliveryState, Input, ListenerState
+from eventing_core.receive._states import (
+    DELIVERY_TRANSITIONS,
+    LISTENER_TRANSITIONS,
+    STOPPING,
+    DeliveryState,
+    Input,
+    ListenerState,
+)
 from eventing_core.receive._window import REFUSED_LIMIT
 
 D, L = DeliveryState, ListenerState
@@ -88,6 +95,7 @@ class Scope:
         flagged: these come with a flag that no copy has counted.
         wide: the window begins at ``prefetch``, so that a lease can be had early.
         anonymous: events have no id.
+        begins: it is consuming from the start.
     """
 
     rules: Rules
@@ -102,6 +110,7 @@ class Scope:
     flagged: Collection[int] = ()
     wide: bool = False
     anonymous: bool = False
+    begins: bool = True
 
 
 @dataclass
@@ -109,14 +118,13 @@ class Seen:
     """The transitions that were observed, and the inputs that brought them about."""
 
     listener: set[tuple[ListenerState, ListenerState, Input]] = field(default_factory=set)
-    delivery: set[tuple[DeliveryState | None, DeliveryState, Input]] = field(default_factory=set)
-    plain: set[tuple[DeliveryState, DeliveryState]] = field(default_factory=set)
+    delivery: set[tuple[DeliveryState, DeliveryState, Input]] = field(default_factory=set)
 
 
 class WatchedCases(Cases[Delivery]):
     """Notes each change of state."""
 
-    def __init__(self, note: Callable[[DeliveryState | None, DeliveryState], None]) -> None:
+    def __init__(self, note: Callable[[DeliveryState, DeliveryState], None]) -> None:
         super().__init__()
         self._note = note
 
@@ -138,12 +146,20 @@ class WatchedMachine(Machine[Delivery]):
         self.slots.cases = self.cases = WatchedCases(world.note_delivery)
 
     def _enter(self, state: ListenerState) -> None:
-        self._world.seen.listener.add((self.state, state, self._world.input))
+        told = self._world.input
+        if told not in LISTENER_TRANSITIONS.get((self.state, state), ()):
+            raise BrokenError(f"{self.state} to {state} on {told}")
+        self._world.seen.listener.add((self.state, state, told))
+        if state is L.ISOLATING:
+            self._world.isolating_since = self._world.now
         super()._enter(state)
 
     def _run(self, delivery: Delivery, case: Case[Delivery] | None = None) -> Run[Delivery]:
         if self.state not in {L.CONSUMING, L.PROBING, L.ISOLATED}:
             raise BrokenError(f"{delivery} begins while {self.state}")
+        patient = self._world.now < self._world.isolating_since + PATIENCE
+        if self.state is L.ISOLATED and patient and self.cases.count[D.COPYING]:
+            raise BrokenError(f"the suspect {delivery} begins beside copies")
         return super()._run(delivery, case)
 
 
@@ -167,8 +183,12 @@ class World:
         self.stale: Delivery | None = None
         self.losses, self.refusals, self.stops = scope.losses, scope.refusals, scope.stops
         self.probes = Counter[int]()
+        self.probed: set[tuple[int, int]] = set()  # rounds, and the numbers of deliveries that they tried
+        self.unstored: set[int] = set()  # numbers of messages whose copy was under way when a generation ended
+        self.isolating_since = 0.0
         self.begun: dict[int, float] = {}  # when each run began, by its identity
-        self._tell(Input.BEGIN, self.now)
+        if scope.begins:
+            self._begin()
         self._attach()
 
     def _original(self, event: int, count: int) -> Instance:
@@ -179,7 +199,7 @@ class World:
 
     # -- what may happen ----------------------------------------------------------------------------------------------
 
-    def choices(self) -> list[Choice]:
+    def choices(self) -> list[Choice]:  # noqa: C901, PLR0912
         """All that may happen next."""
         found: list[Choice] = []
         attached = self.machine.generation > 0
@@ -206,6 +226,8 @@ class World:
             found.append(("attach",))
         if self.stale is not None:
             found.append(("stale",))
+        if self.machine.state is L.NEW:
+            found.append(("begin",))
         if self.stops and self.machine.state not in STOPPING:
             found.append(("drain",))
         if self.machine.state is L.DRAINING and self.runs:
@@ -229,6 +251,9 @@ class World:
     def repeat(self, choice: Choice) -> None:
         """Let it happen, as it did once before."""
         getattr(self, f"_{choice[0]}")(*choice[1:])
+
+    def _begin(self) -> None:
+        self._tell(Input.BEGIN, self.now)
 
     def _deliver(self, count: int) -> None:
         batch: list[Delivery] = []
@@ -263,8 +288,11 @@ class World:
             self.probes[run.round] -= 1
         if alive and kind is not FaultKind.INTERNAL:
             self.failed.add(run.delivery.number)
+        was_cut, stores = machine.state is L.CUT, len(self.stores)
         self._tell(Input.RAISED, run, Fault(kind), self.now, facts)
         case = machine.cases.of(run.delivery)
+        if was_cut and len(self.stores) > stores:
+            raise BrokenError(f"{run.delivery} fails after the cut, and is copied")
         if alive and case is not None and kind is FaultKind.FAILED:
             counts = counts and not machine.breaker.is_open
             if case.attempts != before + counts:
@@ -312,6 +340,12 @@ class World:
 
     def _connection_lost(self) -> None:
         self.losses -= 1
+        self.unstored |= {
+            case.delivery.message.number
+            for case in self.machine.cases
+            if case.store is not None and case.store.kind in {CopyKind.RETRY, CopyKind.DEAD_LETTER}
+            if case.facts.event is not None and case.state in {D.COPYING, D.REFUSED}
+        }
         back = [replace(each.message, facts=self._redelivered(each.message.facts)) for each in self.out]
         self.ready = sorted([*back, *self.ready], key=lambda each: (each.event, each.number))
         running = {id(run.delivery) for run in self.runs}
@@ -343,12 +377,13 @@ class World:
 
     # -- what the machine has done ------------------------------------------------------------------------------------
 
-    def note_delivery(self, source: DeliveryState | None, target: DeliveryState) -> None:
+    def note_delivery(self, source: DeliveryState, target: DeliveryState) -> None:
+        if self.input not in DELIVERY_TRANSITIONS.get((source, target), ()):
+            raise BrokenError(f"{source} to {target} on {self.input}")
         self.seen.delivery.add((source, target, self.input))
 
     def _tell(self, what: Input, *args: Any) -> None:
         self.input = what
-        before = self._states()
         actions: list[Action[Delivery]] = getattr(self.machine, what.value.replace(" ", "_"))(*args)
         for action in actions:
             if isinstance(action, Run):
@@ -360,17 +395,20 @@ class World:
             elif isinstance(action, Store):
                 if not self._is_out(action.delivery):
                     raise BrokenError(f"a copy of {action.delivery}, which is void or settled")
+                known, told = action.delivery.message.facts, (action.attempts, action.uncounted)
+                if action.kind is CopyKind.RETRY and told == (known.attempts, known.uncounted):
+                    raise BrokenError(f"a copy that says no more than {action.delivery}")
                 self.stores.append(action)
             elif isinstance(action, Window):
                 self.late = int(self.window > len(self.out) and action.size < self.window)  # it is on its way
                 self.window = action.size
             else:
                 self._reported(action)
-        self._note_plain(before)
 
     def _reported(self, report: Report[Delivery]) -> None:
         if report.notice is Notice.PAUSED:
             self.probes.clear()
+            self.probed.clear()
         if report.notice is Notice.RESUMED and self.machine.window.size > 2 * self.machine.window._start:
             raise BrokenError("resumes with a wide window")
 
@@ -398,7 +436,7 @@ class World:
         return any(each is delivery for each in self.out)
 
     def _began(self, run: Run[Delivery]) -> None:
-        machine, delivery = self.machine, run.delivery
+        delivery = run.delivery
         self.begun[id(run)] = self.now
         if len(self.runs) > self.rules.concurrency:
             raise BrokenError("more than concurrency run")
@@ -414,23 +452,15 @@ class World:
             ]
             if earlier:
                 raise BrokenError(f"{delivery} overtakes {earlier}")
-        if any(each.store.delivery.message.number == delivery.message.number for each in machine.failing._refusals.values()):
+        if delivery.message.number in self.unstored:
             raise BrokenError(f"{delivery} runs, and its copy was not stored before the connection was lost")
         if run.round:
             self.probes[run.round] += 1
+            if (run.round, delivery.number) in self.probed:
+                raise BrokenError(f"{delivery} is tried twice in round {run.round}")
+            self.probed.add((run.round, delivery.number))
             if self.probes[run.round] > (1 if self.rules.ordered else 2 ** (run.round - 1)):
                 raise BrokenError(f"round {run.round} has {self.probes[run.round]} probes")
-
-    def _states(self) -> list[tuple[Delivery, DeliveryState | None]]:
-        return [(each, self.machine.slots.state_of(each)) for each in self.out if self.machine.cases.of(each) is None]
-
-    def _note_plain(self, before: list[tuple[Delivery, DeliveryState | None]]) -> None:
-        """Note what became of deliveries without a story, where it was one step."""
-        slots = self.machine.slots
-        for delivery, state in before:
-            now = slots.state_of(delivery) if self._is_out(delivery) else None
-            if state is not None and now is not None and state is not now:
-                self.seen.plain.add((state, now))
 
     # -- invariants ---------------------------------------------------------------------------------------------------
 
@@ -451,6 +481,8 @@ class World:
             raise BrokenError("a wide window beside a suspect")
         if state is L.ISOLATED and sum(self.begun[id(run)] > self.now - PATIENCE for run in self.runs) > 1:
             raise BrokenError("the suspect does not run alone")
+        if state is L.PAUSED and not all(isinstance(each, Case) and each.has_news for each in slots.queue):
+            raise BrokenError("paused, and keeps what another process could have")
         held = slots.returned or any(run.returned or run.further for run in self.runs if run in slots.runs)
         flushes = [when for when, due, _ in machine.agenda.entries() if due is Due.FLUSH]
         if held and not any(when <= self.now + FLUSH_SECONDS for when in flushes):
@@ -498,7 +530,16 @@ class World:
         for _ in range(limit):
             if self._is_over():
                 break
-            kinds = {"attach": 0, "stored": 1, "refuse": 1, "return": 2, "raise": 3, "deliver": 4, "time": 5}
+            kinds = {
+                "begin": 0,
+                "attach": 0,
+                "stored": 1,
+                "refuse": 1,
+                "return": 2,
+                "raise": 3,
+                "deliver": 4,
+                "time": 5,
+            }
             choices = [each for each in self.choices() if each[0] in kinds and self._goes_well(each)]
             if not choices:
                 raise BrokenError(f"stands still: {self}")
@@ -574,7 +615,14 @@ class World:
 
         def run_of(run: Run[Delivery]) -> object:
             further, returned = [*map(name, run.further)], [*map(name, run.returned)]
-            return name(run.delivery), case_of(run.case), run.round, run in machine.slots.runs, str(further), str(returned)
+            return (
+                name(run.delivery),
+                case_of(run.case),
+                run.round,
+                run in machine.slots.runs,
+                str(further),
+                str(returned),
+            )
 
         timers = [
             (rest(when), due, name(subject.delivery) if isinstance(subject, Case) else subject)

@@ -26,9 +26,9 @@ class Retry:
             only where it can't be decoded or its error is fatal. For an ordered listener 3 is the most. 0: never.
     """
 
-    max_attempts: int = 5
+    max_attempts: int = 8
     initial: float = 0.2
-    factor: float = 2.0
+    factor: float = 3.0
     max_delay: float = 60.0
     jitter: float = 0.5
     fatal: tuple[type[BaseException], ...] = ()

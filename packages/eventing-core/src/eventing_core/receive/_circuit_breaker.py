@@ -119,12 +119,6 @@ class CircuitBreaker:
         self.due = now + self.wait()
         self.budget = self.attempted = 0
 
-    def interrupt(self, now: float) -> None:
-        """The generation is lost, and what it probed is void: the next round may begin with the next generation."""
-        if self.budget or self.attempted:
-            self.due = now
-            self.budget = self.attempted = 0
-
     def close(self) -> None:
         """A probe has succeeded."""
         self.rounds = None

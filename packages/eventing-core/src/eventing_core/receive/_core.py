@@ -59,6 +59,9 @@ class Core(Generic[D]):
 
     def _resume(self) -> None:
         """What held everything up is over."""
+        if self.state is ListenerState.ISOLATED:
+            self._flush()  # before there is room for others
+            self.window.restart()
         self._enter(ListenerState.PROBING if self.breaker.is_open else CONSUMING)
 
     def _recall(self) -> None:

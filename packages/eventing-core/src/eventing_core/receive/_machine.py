@@ -175,7 +175,10 @@ class Machine(Isolating[D]):
     @property
     def blocking(self) -> Case[D] | None:
         """What an ordered listener waits for."""
-        return next((case for case in self.cases if case.state in _BLOCKING), None) if self.rules.ordered else None
+        if not self.rules.ordered:
+            return None
+        in_pause = self.state is ListenerState.PAUSED
+        return next((case for case in self.cases if case.state in _BLOCKING or (in_pause and case.has_news)), None)
 
     def wanted_window(self) -> int:
         """How many deliveries may be unsettled."""
@@ -245,7 +248,6 @@ class Machine(Isolating[D]):
             self.cases.close(case, DeliveryState.VOID)
         self.gate.wait(None)
         self.window.restart()
-        self.breaker.interrupt(now)
         self.generation = self._announced = 0
         if self.state not in {ListenerState.NEW, ListenerState.DETACHED, *STOPPING}:
             self._enter(ListenerState.DETACHED)

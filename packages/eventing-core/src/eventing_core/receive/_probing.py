@@ -66,7 +66,6 @@ class Probing(Core[D]):
     def _probe_returned(self, run: Run[D]) -> None:
         """Something returned while not everything was as usual: it may have been a probe, or the suspect."""
         if self.state is ListenerState.ISOLATED:
-            self._flush()  # before it makes room
             self._resume()
         if run.round and self.breaker.is_open and self.state not in STOPPING:
             self.breaker.close()

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 
 
@@ -82,3 +83,92 @@ class Input(Enum):
 
 
 STOPPING = frozenset({ListenerState.DRAINING, ListenerState.CUT})
+
+
+def _on(*inputs: Input) -> frozenset[Input]:
+    return frozenset(inputs)
+
+
+_L, _D, _I = ListenerState, DeliveryState, Input
+_LOST = _on(_I.GENERATION_ACTIVE, _I.GENERATION_LOST)
+
+#: From a state to another, and the inputs on which a listener goes there.
+LISTENER_TRANSITIONS: Mapping[tuple[ListenerState, ListenerState], frozenset[Input]] = {
+    (_L.NEW, _L.DETACHED): _on(_I.BEGIN),
+    (_L.NEW, _L.CONSUMING): _on(_I.BEGIN),
+    (_L.NEW, _L.DRAINING): _on(_I.DRAIN),
+    (_L.DETACHED, _L.CONSUMING): _on(_I.GENERATION_ACTIVE),
+    (_L.DETACHED, _L.PAUSED): _on(_I.GENERATION_ACTIVE),
+    (_L.DETACHED, _L.DRAINING): _on(_I.DRAIN),
+    (_L.CONSUMING, _L.DETACHED): _LOST,
+    (_L.CONSUMING, _L.BLOCKED): _on(_I.DELIVERED, _I.RETURNED, _I.RAISED, _I.COPY_STORED),
+    (_L.CONSUMING, _L.CLEARING): _on(_I.DELIVERED),
+    (_L.CONSUMING, _L.ISOLATING): _on(_I.DELIVERED, _I.RETURNED, _I.RAISED, _I.COPY_STORED, _I.TIMER),
+    (_L.CONSUMING, _L.PAUSED): _on(_I.RAISED),
+    (_L.CONSUMING, _L.DRAINING): _on(_I.DRAIN),
+    (_L.BLOCKED, _L.DETACHED): _LOST,
+    (_L.BLOCKED, _L.CONSUMING): _on(_I.COPY_STORED, _I.TIMER),
+    (_L.BLOCKED, _L.PROBING): _on(_I.COPY_STORED),
+    (_L.BLOCKED, _L.DRAINING): _on(_I.DRAIN),
+    (_L.CLEARING, _L.DETACHED): _LOST,
+    (_L.CLEARING, _L.CONSUMING): _on(_I.TIMER),
+    (_L.CLEARING, _L.PAUSED): _on(_I.RAISED),
+    (_L.CLEARING, _L.PROBING): _on(_I.TIMER),
+    (_L.CLEARING, _L.DRAINING): _on(_I.DRAIN),
+    (_L.ISOLATING, _L.DETACHED): _LOST,
+    (_L.ISOLATING, _L.ISOLATED): _on(_I.TIMER),
+    (_L.ISOLATING, _L.PAUSED): _on(_I.RAISED),
+    (_L.ISOLATING, _L.DRAINING): _on(_I.DRAIN),
+    (_L.ISOLATED, _L.DETACHED): _LOST,
+    (_L.ISOLATED, _L.CONSUMING): _on(_I.RETURNED, _I.RAISED),
+    (_L.ISOLATED, _L.PROBING): _on(_I.RETURNED, _I.RAISED),
+    (_L.ISOLATED, _L.DRAINING): _on(_I.DRAIN),
+    (_L.PAUSED, _L.DETACHED): _LOST,
+    (_L.PAUSED, _L.CLEARING): _on(_I.TIMER),
+    (_L.PAUSED, _L.PROBING): _on(_I.TIMER),
+    (_L.PAUSED, _L.DRAINING): _on(_I.DRAIN),
+    (_L.PROBING, _L.DETACHED): _LOST,
+    (_L.PROBING, _L.CONSUMING): _on(_I.RETURNED),
+    (_L.PROBING, _L.BLOCKED): _on(_I.DELIVERED, _I.RAISED, _I.COPY_STORED),
+    (_L.PROBING, _L.CLEARING): _on(_I.DELIVERED),
+    (_L.PROBING, _L.ISOLATING): _on(_I.DELIVERED, _I.RAISED, _I.COPY_STORED, _I.TIMER),
+    (_L.PROBING, _L.PAUSED): _on(_I.RAISED, _I.TIMER),
+    (_L.PROBING, _L.DRAINING): _on(_I.DRAIN),
+    (_L.DRAINING, _L.CUT): _on(_I.CUT),
+}
+
+#: From a state to another, and the inputs on which a delivery goes there.
+DELIVERY_TRANSITIONS: Mapping[tuple[DeliveryState, DeliveryState], frozenset[Input]] = {
+    (_D.QUEUED, _D.RUNNING): _on(_I.DELIVERED, _I.RETURNED, _I.RAISED, _I.COPY_STORED, _I.TIMER),
+    (_D.QUEUED, _D.SUSPECT): _on(_I.DELIVERED, _I.RETURNED, _I.RAISED, _I.COPY_STORED, _I.TIMER),
+    (_D.QUEUED, _D.COPYING): _on(_I.DELIVERED, _I.RETURNED, _I.RAISED, _I.COPY_STORED, _I.TIMER, _I.DRAIN),
+    (_D.QUEUED, _D.REFUSED): _on(_I.DELIVERED),
+    (_D.QUEUED, _D.RELEASED): _on(_I.DELIVERED, _I.RETURNED, _I.RAISED, _I.COPY_STORED, _I.TIMER, _I.DRAIN),
+    (_D.QUEUED, _D.VOID): _LOST,
+    (_D.RUNNING, _D.QUEUED): _on(_I.RAISED),
+    (_D.RUNNING, _D.RETURNED): _on(_I.RETURNED),
+    (_D.RUNNING, _D.WAITING): _on(_I.RAISED),
+    (_D.RUNNING, _D.COPYING): _on(_I.RAISED),
+    (_D.RUNNING, _D.STUCK): _on(_I.RAISED),
+    (_D.RUNNING, _D.RELEASED): _on(_I.RAISED),
+    (_D.RUNNING, _D.LEFT): _on(_I.RAISED),
+    (_D.RUNNING, _D.VOID): _LOST,
+    (_D.RETURNED, _D.ACCEPTED): _on(_I.DELIVERED, _I.RETURNED, _I.RAISED, _I.TIMER, _I.DRAIN),
+    (_D.RETURNED, _D.VOID): _LOST,
+    (_D.WAITING, _D.QUEUED): _on(_I.TIMER),
+    (_D.WAITING, _D.COPYING): _on(_I.DRAIN),
+    (_D.WAITING, _D.RELEASED): _on(_I.DRAIN),
+    (_D.WAITING, _D.VOID): _LOST,
+    (_D.SUSPECT, _D.RUNNING): _on(_I.TIMER),
+    (_D.SUSPECT, _D.RELEASED): _on(_I.RAISED, _I.DRAIN),
+    (_D.SUSPECT, _D.VOID): _LOST,
+    (_D.COPYING, _D.REFUSED): _on(_I.COPY_REFUSED),
+    (_D.COPYING, _D.ACCEPTED): _on(_I.COPY_STORED),
+    (_D.COPYING, _D.LEFT): _on(_I.COPY_REFUSED),
+    (_D.COPYING, _D.VOID): _LOST,
+    (_D.REFUSED, _D.COPYING): _on(_I.TIMER),
+    (_D.REFUSED, _D.LEFT): _on(_I.DRAIN),
+    (_D.REFUSED, _D.VOID): _LOST,
+    (_D.STUCK, _D.LEFT): _on(_I.DRAIN),
+    (_D.STUCK, _D.VOID): _LOST,
+}
