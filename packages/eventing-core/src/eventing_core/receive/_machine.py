@@ -10,7 +10,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from eventing_core.provider import Outcome
-from eventing_core.receive._actions import Action, D, Facts, Fault, Notice, Report, Rules, Run, Settle, Store, Window
+from eventing_core.receive._actions import (
+    Action,
+    CopyKind,
+    D,
+    Facts,
+    Fault,
+    Notice,
+    Report,
+    Rules,
+    Run,
+    Settle,
+    Store,
+    Window,
+)
 from eventing_core.receive._agenda import Due
 from eventing_core.receive._cases import Case
 from eventing_core.receive._core import CONSUMING
@@ -103,11 +116,13 @@ class Machine(Isolating[D]):
                 self._resume()
         return self._go_on(now)
 
-    def copy_refused(self, store: Store[D], now: float) -> list[Action[D]]:
-        """A copy is not stored, or it is not known whether it is."""
+    def copy_refused(self, store: Store[D], now: float, *, forever: bool = False) -> list[Action[D]]:
+        """A copy is not stored, or it is not known whether it is; or the broker can never store it."""
         case = self._copied(store)
         if case is None:
             self.failing.late_refusal(store, now)
+        elif forever and store.kind in {CopyKind.RETRY, CopyKind.ASIDE}:
+            self._do_without(case, store, now)
         elif self.state in STOPPING:
             self._close(case, DeliveryState.LEFT)
         else:

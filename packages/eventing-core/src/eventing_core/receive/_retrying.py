@@ -83,6 +83,17 @@ class Retrying(Probing[D]):
             self._queue(case)
         self._out.append(Report(Notice.RETRY, case.delivery, fault, attempts=case.attempts, wait=wait))
 
+    def _do_without(self, case: Case[D], store: Store[D], now: float) -> None:
+        """The broker can never store that copy: the next attempt waits in this process, or in the broker's own queue."""
+        if store.kind is CopyKind.ASIDE or self.state in STOPPING:
+            self._close(case, DeliveryState.RELEASED)
+            self._release([case.delivery])
+        elif self.breaker.is_open:
+            self._queue(case)
+        else:
+            self.cases.move(case, DeliveryState.WAITING)
+            self.agenda.add(now + store.delay, Due.ATTEMPT, case)
+
     def _attempt(self, case: Case[D]) -> None:
         """The wait for its next attempt is over."""
         self._queue(case)
