@@ -108,6 +108,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def against(session: nox.Session) -> None:
+    """Processor time per event against another commit: `-- COMMIT`. On an Artemis of its own; wants an idle machine."""
+    install(session, *PACKAGES, more=nox.project.dependency_groups(PROJECT, "bench"))
+    session.run("python", "-m", "benchmarks.against", *session.posargs)
+
+
+@nox.session(default=False)
 def lowest(session: nox.Session) -> None:
     """Unit tests with the lowest versions that the packages allow."""
     install(session, *PACKAGES, more=nox.project.dependency_groups(PROJECT, "test"))

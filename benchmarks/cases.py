@@ -109,6 +109,15 @@ def _amqp(rounds: int) -> list[Case]:
             _both_ways(shape, "amqp", counts, "--shape", shape, goals=goals)
             for shape in ("headers", "unicode", "nested")
         ),
+        *(
+            Case(
+                f"{size:,} bytes of headers",
+                "amqp",
+                {"Eventing": pair("eventing", 40_000, "--headers", str(size)), "none": pair("eventing", 40_000)},
+                (Line(SEND), Line(RECEIVE, 1, goal=goal)),
+            )
+            for size, goal in ((50, None), (300, 0.85), (3_000, None))
+        ),
         Case(
             "with a pipeline",
             "amqp",

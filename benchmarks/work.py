@@ -23,6 +23,12 @@ PATIENCE = 120.0
 #: What travels beside an event of the shape "headers".
 HEADERS = {"tenant": "north", "trace": "00-4bf92f3577b34da6a3ce929d0e0e4736-01", "session": "b7ad6b7169203331"}
 
+#: The figure that is the process's own processor time per event, in microseconds.
+PROCESSOR = "processor"
+
+#: Characters of one header's value, where headers are asked for by their size.
+_VALUE = 40
+
 _NOTES = {"flat": "the gate is left of the house", "unicode": "Grüße über 東京, прямо \N{GRINNING FACE}"}
 
 
@@ -68,6 +74,13 @@ def fields_of(shape: str, size: int) -> dict[str, Any]:
         lines = [{"sku": f"sku-{at}", "quantity": at, "price": at * 1.5} for at in range(3)]
         return {"customer": "customer-0001", "lines": lines, "note": note}
     return {"customer": "customer-0001", "amount": 12.5, "note": note}
+
+
+def headers_of(shape: str, size: int) -> dict[str, str] | None:
+    """What travels along: the shape's headers, or of some ``size`` bytes, in pieces of one length."""
+    if size:
+        return {f"header-{at}": "x" * min(_VALUE, size - at * _VALUE) for at in range(-(-size // _VALUE))}
+    return HEADERS if shape == "headers" else None
 
 
 def compute(rounds: int) -> int:
@@ -123,28 +136,36 @@ class Meter:
         self._count = count
         self._numbers: list[int] = []
         self._times = [0.0, 0.0]
+        self._processor = [0.0, 0.0]
 
     def tick(self, number: int) -> bool:
         """That one is there; whether it was the last."""
         numbers = self._numbers
         if not numbers:
-            self._times[0] = time.perf_counter()
+            self._times[0], self._processor[0] = time.perf_counter(), time.process_time()
         numbers.append(number)
         if len(numbers) < self._count or len({*numbers}) < self._count:
             return False
-        self._times[1] = time.perf_counter()
+        self._times[1], self._processor[1] = time.perf_counter(), time.process_time()
         self.ended.set()
         return True
 
     def figures(self) -> dict[str, float]:
-        """The rate, per second, from the first to the last; what never came; what came twice."""
+        """From the first to the last: rate per second, processor time per event; what never came, what came twice."""
         came = {*self._numbers}
         seconds = (self._times[1] or time.perf_counter()) - self._times[0]
+        processor = (self._processor[1] or time.process_time()) - self._processor[0]
         return {
             "rate": (len(came) - 1) / seconds if came else 0.0,
+            PROCESSOR: per_event(processor, len(came) - 1),
             "lost": self._count - len(came),
             "twice": len(self._numbers) - len(came),
         }
+
+
+def per_event(seconds: float, count: int) -> float:
+    """Microseconds per event."""
+    return seconds / count * 1e6 if count > 0 else 0.0
 
 
 def resident() -> float:
@@ -184,6 +205,7 @@ def options(doc: str | None, *whats: str) -> argparse.Namespace:
     parser.add_argument("count", type=int, help="events; over all listeners")
     parser.add_argument("--shape", choices=("flat", "headers", "unicode", "nested"), default="flat")
     parser.add_argument("--size", type=int, default=100, help="of a body, in bytes, more or less")
+    parser.add_argument("--headers", type=int, default=0, help="bytes of headers that travel with each event")
     parser.add_argument("--loose", action="store_true", help="not durable")
     parser.add_argument("--threads", type=int, default=1, help="that send one by one, or run `on`")
     parser.add_argument("--listeners", type=int, default=1, help="that share the events")

@@ -11,8 +11,8 @@ from itertools import cycle
 from typing import Any
 
 from benchmarks.work import (
-    HEADERS,
     PATIENCE,
+    PROCESSOR,
     Line,
     Meter,
     Pace,
@@ -20,9 +20,11 @@ from benchmarks.work import (
     beside_computing,
     compute,
     fields_of,
+    headers_of,
     listener_on,
     options,
     order_type,
+    per_event,
     percentiles,
     resident,
     tell,
@@ -56,7 +58,7 @@ class Contender:
 
     def __init__(self, asked: Any) -> None:
         self._asked = asked
-        self._headers = HEADERS if asked.shape == "headers" else None
+        self._headers = headers_of(asked.shape, asked.headers)
         #: With many listeners each has an event of its own.
         names = [asked.address] if asked.listeners == 1 else [f"{asked.address}{at}" for at in range(asked.listeners)]
         order = order_type(asked.shape)
@@ -120,9 +122,13 @@ class Contender:
         """Many, pipelined: confirmed per second."""
         with self.manager() as manager:
             manager.send_event(next(self.events()), headers=self._headers)
-            begun = time.perf_counter()
+            begun, processor = time.perf_counter(), time.process_time()
             manager.send_events(self.events(1), headers=self._headers)
-            return {"rate": (self._asked.count - 1) / (time.perf_counter() - begun)}
+            count = self._asked.count - 1
+            return {
+                "rate": count / (time.perf_counter() - begun),
+                PROCESSOR: per_event(time.process_time() - processor, count),
+            }
 
     def send_each(self) -> dict[str, float]:
         """One by one, from some threads: confirmed per second."""

@@ -16,6 +16,7 @@ from eventing_core._copies import Copies
 from eventing_core._dispatch import Dispatcher, Incoming
 from eventing_core._dispatch_kinds import LoopDispatcher, ThreadDispatcher
 from eventing_core._listener import describe_listener
+from eventing_core._loop_watch import LoopWatch
 from eventing_core._workers import LoopThread, Timer, Workers
 from eventing_core.memory import MemoryProvider
 from eventing_core.provider import (
@@ -145,7 +146,9 @@ class Bench:
             timer=self.timer,
         )
         self.dispatcher: Dispatcher = (
-            LoopDispatcher(incoming, self.loop) if descriptor.is_async else ThreadDispatcher(incoming, self.workers)
+            LoopDispatcher(incoming, self.loop, LoopWatch(self.timer, self.loop))
+            if descriptor.is_async
+            else ThreadDispatcher(incoming, self.workers)
         )
         self.workers.start()
         self.timer.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import uuid
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from eventing_amqp import _codec
 from eventing_amqp._codec import BrokenEncodingError, Decoder, Described
-from eventing_amqp._message import AmqpDelivery, body_of, decode, delivery_count, encode
+from eventing_amqp._message import AmqpDelivery, _decode_any, _decode_usual, body_of, decode, delivery_count, encode
 from eventing_core.provider import Message
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
@@ -78,6 +79,56 @@ def test_what_proton_writes_is_decoded(body: Any, properties: dict[str, Any], me
         for key, value in properties.items()
         if value is not None
     }
+
+
+FIELDS = st.fixed_dictionaries(
+    {"id": TEXT.filter(bool)},
+    optional={
+        "subject": TEXT,
+        "reply_to": TEXT,
+        "address": TEXT,
+        "correlation_id": TEXT | st.uuids() | st.integers(0, 2**63) | st.binary(max_size=300),
+        "user_id": st.binary(max_size=300),
+        "content_type": ASCII.map(proton.symbol),
+        "content_encoding": ASCII.map(proton.symbol),
+        "creation_time": st.floats(0, 2**32),
+        "expiry_time": st.floats(0, 2**32),
+        "group_id": TEXT,
+        "group_sequence": st.integers(0, 2**31 - 1),
+        "reply_to_group_id": TEXT,
+        "priority": st.integers(0, 9),
+        "ttl": st.floats(0, 2**20),
+        "delivery_count": st.integers(0, 300),
+        "durable": st.booleans(),
+        "annotations": st.just({proton.symbol("x-opt-x"): "y" * 300}),
+        "instructions": st.just({proton.symbol("x-opt-z"): 1}),
+        "properties": st.dictionaries(KEY, st.text("xyz", max_size=2) | st.just("ä" * 3000), max_size=150),
+    },
+)
+
+
+@given(FIELDS, st.binary(max_size=600))
+def test_whatever_metadata_there_is_the_fast_way_is_taken_and_reads_the_same(fields: dict[str, Any], body: bytes):
+    raw = bytes(proton.Message(body=body, inferred=True, **fields).encode())
+    read = _decode_usual(raw)
+    assert read == _decode_any(raw)
+    assert read is not None
+    assert read.message_id == fields["id"]
+    assert read.headers == fields.get("properties", {})
+    assert body_of(raw) == body
+
+
+@given(MESSAGES, st.data())
+def test_what_the_fast_way_takes_reads_the_same_where_it_can_be_read_in_full(message: Message, data: st.DataObject):
+    raw = bytearray(encode(message))
+    raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
+    fast = full = None
+    with contextlib.suppress(ValueError, IndexError):
+        fast = _decode_usual(bytes(raw))
+    with contextlib.suppress(ValueError, IndexError):
+        full = _decode_any(bytes(raw))
+    if fast is not None and full is not None:
+        assert fast == full
 
 
 VALUES = st.recursive(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -202,17 +204,44 @@ def test_copies_that_count_nothing_have_ids_of_their_own(bench: Callable[..., Be
     assert {destination.kind for destination, _, _ in it.broker.sent} == {"queue"}
 
 
-def test_what_can_never_succeed_is_dead_lettered_one_probe_at_a_time(bench: Callable[..., Bench]):
+def test_what_can_never_succeed_is_dead_lettered_at_once_and_pauses_nothing(bench: Callable[..., Bench]):
     retry = Retry(pause_after=3, initial=0.01, factor=1, jitter=0, fatal=(ValueError,))
-    it = bench(fail, retry=retry, prefetch=8)
-    it.deliver(*[Plain(number) for number in range(3)])
-    until(lambda: it.dispatcher.health().paused, "it pauses")
-    for number in range(3, 6):
-        until(lambda: it.broker.windows[-1] > 0, "a probe is due")
-        it.deliver(Plain(number))
-        it.broker.wait_for(lambda count=number + 1: len(it.broker.accepted()) == count)  # type: ignore[misc]
-    assert [message.headers["eventing-attempts"] for _, message, _ in it.broker.sent] == ["1"] * 6
+    it = bench(lambda number: fail(number) if number < 30 else None, retry=retry, prefetch=8)
+    it.deliver(*[Plain(number) for number in range(40)])
+    it.broker.wait_for(lambda: len(it.broker.accepted()) == 40)
+    assert not it.dispatcher.health().paused
+    assert 0 not in it.broker.windows
+    assert [message.headers["eventing-attempts"] for _, message, _ in it.broker.sent] == ["1"] * 30
     assert {destination.kind for destination, _, _ in it.broker.sent} == {"dead"}
+
+
+@pytest.mark.parametrize("kind", ["undecodable", "fatal"])
+def test_what_can_never_succeed_answers_no_probe(bench: Callable[..., Bench], kind: str):
+    """While its listener is paused, it is dead-lettered, and the next one is tried at once."""
+    needed = Dependency()
+    retry = Retry(pause_after=3, initial=0.3, jitter=0, fatal=(LookupError,))
+
+    def on(number: int) -> None:
+        if 100 <= number < 130:
+            raise LookupError
+        needed(number)
+
+    it = bench(on, retry=retry, prefetch=64, capabilities={"exact_window": False})  # so that it holds none itself
+    it.deliver(*[Plain(number) for number in range(3)])
+    it.broker.wait_for(lambda: len(it.broker.accepted()) == 3)
+    it.broker.wait_for(lambda: it.broker.windows[-2:] == [0, 1])
+    poison = [Plain(number) for number in range(100, 130)]
+    if kind == "undecodable":
+        for each in poison:
+            each._message = replace(each._message, body=b"no")
+    needed.is_up = True
+    begun = time.monotonic()
+    it.deliver(*poison, Plain(200))
+    it.broker.wait_for(lambda: 200 in it.broker.accepted())
+    assert time.monotonic() - begun < 4  # without a wait for each
+    until(lambda: not it.dispatcher.health().paused, "it consumes again")
+    dead = [message for destination, message, _ in it.broker.sent if destination.kind == "dead"]
+    assert [message.headers["eventing-reason"] for message in dead] == [kind] * 30
 
 
 def test_an_ordered_listener_waits_in_place(bench: Callable[..., Bench]):

@@ -737,7 +737,10 @@ def test_a_settlement_that_raises_ends_the_copying_all_the_same(
     it.deliver(Plain(1))
     it.broker.wait_for(lambda: len(it.broker.sent) == 1)
     assert it.dispatcher.wait_empty(threading.TIMEOUT_MAX)
-    assert it.dispatcher.health().error == "what was copied can't be settled: ValueError: no 0"
+    assert (
+        it.dispatcher.health().error
+        == "the copy of event id1 is stored, and the original can't be settled: ValueError: no 0"
+    )
     assert len(it.broker.sent) == 1
     assert not it.dispatcher._copying.busy
     assert it.dispatcher._copying._count == 0

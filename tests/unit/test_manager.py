@@ -679,7 +679,7 @@ def test_a_stop_sees_a_connect_that_is_about_to_begin(monkeypatch: pytest.Monkey
 
     def look(cause: Exception | None = None) -> None:
         refuse(cause)
-        if manager._open_lock.locked() and not stopping.ident:
+        if manager._opening.under_way and not stopping.ident:
             stopping.start()
             stopping.join(0.2)
 
@@ -1240,7 +1240,7 @@ def test_a_stop_waits_for_what_a_private_broker_has_not_delivered_yet(seen: Seen
     manager.start()
     manager.stop()
     seen.wait_for(1)
-    assert provider.looks > 3
+    assert provider.looks >= 3
 
 
 def test_a_stop_waits_for_a_private_broker_no_longer_than_it_may(
@@ -1312,7 +1312,7 @@ def test_a_forked_child_sends_anew_and_does_not_consume() -> None:
         """
     )
     assert code == 0, err
-    assert sorted(out.split("\n")) == ["", "begun 1", "child not started ['MainThread']", "ended 1"]
+    assert sorted(out.split("\n")) == ["", "begun 1", "child not started ['MainThread', 'eventing-memory']", "ended 1"]
 
 
 @pytest.mark.parametrize("kind", ["def", "async def"])

@@ -258,14 +258,14 @@ def test_an_interruption_of_a_send_leaves_nothing_taken(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(_WithholdingProducer, "send", interrupted)
-    places = manager._sender._room._value
+    places = len(manager._sender._room)
     with pytest.raises(KeyboardInterrupt):
         getattr(manager, way)(Note("b"))
     assert manager._sender._pending == 0
-    assert manager._sender._room._value == places
+    assert len(manager._sender._room) == places
     provider.confirm()  # late, and once too often
     assert manager._sender._pending == 0
-    assert manager._sender._room._value == places
+    assert len(manager._sender._room) == places
 
 
 def test_an_interruption_before_the_hand_over_gives_the_place_back(provider: Withholding) -> None:
@@ -288,13 +288,12 @@ def test_an_interruption_after_the_hand_over_gives_one_place_back_once(provider:
 
     manager = EventManager(provider, listeners=[], pipelines=[Interrupted], options=Options(max_in_flight=2))
     room = manager._sender._room
-    assert room.acquire(timeout=1)  # of another send
+    assert room.take("another send's", timeout=1)
     with pytest.raises(KeyboardInterrupt):
         manager.submit_event(Note("a"), timeout=1)
-    assert room._value == 0  # it is under way
+    assert len(room) == 2  # it is under way
     provider.confirm()
-    assert room._value == 1
-    room.release()
+    assert len(room) == 1
     manager.stop()
 
 

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
@@ -30,8 +31,8 @@ def test_posting_wakes_a_sleeper(loop: Loop):
 
 
 def test_posting_writes_one_byte_to_a_sleeper_and_none_to_others(loop: Loop, monkeypatch: pytest.MonkeyPatch):
-    wakes: list[int] = []
-    monkeypatch.setattr(loop, "_wake", lambda: wakes.append(1))
+    wakes: list[bytes] = []
+    monkeypatch.setattr(loop, "_wake_in", SimpleNamespace(send=wakes.append))
     for number in range(100):
         loop.post(wakes.extend, [number][:0])
     assert wakes == []
@@ -39,7 +40,7 @@ def test_posting_writes_one_byte_to_a_sleeper_and_none_to_others(loop: Loop, mon
     loop._sleeping = True
     for _ in range(100):
         loop.post(wakes.extend, ())
-    assert wakes == [1]
+    assert wakes == [b"\0"]
 
 
 def test_with_something_posted_it_does_not_sleep(loop: Loop):

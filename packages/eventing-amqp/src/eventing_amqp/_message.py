@@ -26,6 +26,7 @@ from eventing_amqp._codec import (
     symbol,
     ulong,
 )
+from eventing_amqp._usual import body_at, id_and_content_type, places_in, strings_of
 from eventing_core.provider import Delivery, Message
 
 HEADER, DELIVERY_ANNOTATIONS, MESSAGE_ANNOTATIONS, PROPERTIES, APPLICATION_PROPERTIES = range(0x70, 0x75)
@@ -44,7 +45,7 @@ _STOMP = frozenset({"content-length", "destination", "destination-type", "receip
 _STOMP_CONTENT_TYPE = "_AMQ_CONTENT_TYPE"
 
 _MESSAGE_ID, _CONTENT_TYPE = 0, 6
-_STR8, _TRUE = 0xA1, 0x41
+_TRUE = 0x41
 _UNKNOWN = "application/octet-stream"
 
 #: A header section is shorter than this: five fields of at most five bytes.
@@ -60,10 +61,6 @@ _PROPERTIES = _section(PROPERTIES, b"")
 _APPLICATION_PROPERTIES = _section(APPLICATION_PROPERTIES, b"")
 _DATA = _section(DATA, b"")
 _DEDUP_KEY = string(DEDUP_ID)
-
-#: How sections begin that have at most 255 bytes: header, message annotations, properties, application properties.
-_BEFORE_BODY = (b"\x00\x53\x70\xc0", b"\x00\x53\x72\xc1", b"\x00\x53\x73\xc0", b"\x00\x53\x74\xc1")
-_SHORT_DATA, _LONG_DATA = b"\x00\x53\x75\xa0", b"\x00\x53\x75\xb0"
 
 
 @functools.lru_cache(maxsize=64)
@@ -188,77 +185,29 @@ def decode(raw: bytes) -> Message:
 
 
 def _decode_usual(raw: bytes) -> Message | None:
-    """What `encode` mostly makes: short strings only, and one data section. None for everything else."""
-    at = 0
-    if raw[:4] == b"\x00\x53\x70\xc0":
-        at = 5 + raw[4]
-    if raw[at : at + 4] == b"\x00\x53\x72\xc1":
-        at += 5 + raw[at + 4]
-    if raw[at : at + 4] != b"\x00\x53\x73\xc0" or raw[at + 6] != _STR8:
+    """What most clients write: texts where they are expected, and one data section. None for everything else."""
+    places = places_in(raw)
+    if places is None:
         return None
-    end = at + 5 + raw[at + 4]
-    start = at + 8
-    at = start + raw[at + 7]
-    message_id = raw[start:at].decode()
-    content_type = _content_type(raw[at:end])
-    headers: dict[str, str] = {}
-    if raw[end : end + 4] == b"\x00\x53\x74\xc1":
-        at = end + 6
-        end += 5 + raw[end + 4]
-        if not _read_strings(raw, at, end, headers):
-            return None
-    if raw[end : end + 4] == b"\x00\x53\x75\xa0":
-        at = end + 5
-    elif raw[end : end + 4] == b"\x00\x53\x75\xb0":
-        at = end + 8
-    else:
+    properties, application, body = places
+    texts = id_and_content_type(raw, properties) if properties > 0 else ("", "")
+    headers = strings_of(raw, application) if application > 0 else {}
+    if texts is None or headers is None:
         return None
-    body = raw[at:]
-    if content_type is None or len(body) != int.from_bytes(raw[end + 4 : at]):
-        return None
-    is_durable = raw[:3] == b"\x00\x53\x70" and raw[5] > 0 and raw[6] == _TRUE
-    return Message(body, headers, message_id, headers.pop(DEDUP_ID, ""), content_type, is_durable)
-
-
-@functools.lru_cache(maxsize=256)
-def _content_type(fields: bytes) -> str | None:
-    """The content type in the properties after the message id; None where it takes more than that to tell."""
-    if fields[:6] == b"\x40\x40\x40\x40\x40\xa3" and fields[6] == len(fields) - 7:
-        return fields[7:].decode("ascii")
-    return None
-
-
-def _read_strings(raw: bytes, at: int, end: int, headers: dict[str, str]) -> bool:
-    """Read a map of short strings into ``headers``; False when it holds something else."""
-    count = raw[at - 1]
-    while at < end:
-        middle = at + 2 + raw[at + 1]
-        after = middle + 2 + raw[middle + 1]
-        if raw[at] != _STR8 or raw[middle] != _STR8:
-            return False
-        key = raw[at + 2 : middle].decode()
-        if key in _STOMP or (key != DEDUP_ID and key.startswith(_INTERNAL)):
-            count -= 2
-        else:
-            headers[key] = raw[middle + 2 : after].decode()
-        at = after
-    return at == end and len(headers) * 2 == count
+    message_id, content_type = texts
+    dedup_id = headers.pop(DEDUP_ID, "")
+    own = [key for key in headers if key in _STOMP or key.startswith(_INTERNAL)] if headers else ()
+    if own:
+        content_type = content_type or headers.get(_STOMP_CONTENT_TYPE, "")
+        for key in own:
+            del headers[key]
+    return Message(raw[body:], headers, message_id, dedup_id, content_type, _is_durable(raw))
 
 
 def body_of(raw: bytes) -> bytes:
-    """The body of `decode`; where `encode` or Artemis wrote the sections, without a look into the others."""
-    try:
-        at = 0
-        for start in _BEFORE_BODY:
-            if raw[at : at + 4] == start:
-                at += 5 + raw[at + 4]
-        if raw[at : at + 4] == _SHORT_DATA and len(raw) - at - 5 == raw[at + 4]:
-            return raw[at + 5 :]
-        if raw[at : at + 4] == _LONG_DATA and len(raw) - at - 8 == int.from_bytes(raw[at + 4 : at + 8]):
-            return raw[at + 8 :]
-    except IndexError:  # it ends within one of them
-        pass
-    return decode(raw).body
+    """The body of `decode`; where it is one data section, without a look into the others."""
+    at = body_at(raw)
+    return raw[at:] if at > 0 else decode(raw).body
 
 
 def _decode_any(raw: bytes) -> Message:
@@ -284,6 +233,8 @@ def _decode_any(raw: bytes) -> Message:
 
 
 def _is_durable(raw: bytes) -> bool:
+    if raw[:4] == b"\x00\x53\x70\xc0" and len(raw) > _HEADER_LIMIT:  # as clients write it, before a body
+        return raw[5] > 0 and raw[6] == _TRUE
     fields = _header(raw)
     return bool(fields) and fields[0] is True
 

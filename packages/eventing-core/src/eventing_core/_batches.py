@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Generic, TypeAlias, TypeVar
 
 from eventing_core._workers import Timer
-from eventing_core.errors import SendTimeoutError
+from eventing_core.errors import SendError, SendTimeoutError
 from eventing_core.provider import Message
 
 #: So many events are unconfirmed at most, those included that are not handed over yet. A batch counts for as many as it
@@ -31,6 +31,23 @@ Told: TypeAlias = Callable[[Mapping[int, Exception]], None]
 T = TypeVar("T")
 
 
+class _Batch(Generic[T]):
+    """Messages that go to the provider together.
+
+    Attributes:
+        to: for whom.
+        messages: they themselves.
+        first: the index of the first one's event.
+    """
+
+    __slots__ = ("first", "messages", "to")
+
+    def __init__(self, to: T, messages: Sequence[Message], first: int) -> None:
+        self.to = to
+        self.messages = messages
+        self.first = first
+
+
 class LateHand:
     """The thread that hands over what waits for company while the next event takes its time. Thread-safe.
 
@@ -46,11 +63,14 @@ class LateHand:
         """What calls later; None where there can be none: while the interpreter exits, Python 3.12 starts no thread."""
         with self._lock:
             if self._timer is None and not self._stopped:
-                timer = Timer("eventing-send")
-                with contextlib.suppress(RuntimeError):
+                self._timer = Timer("eventing-send")
+            timer = self._timer
+            if timer is not None and not timer.is_started:  # also after an interruption
+                try:
                     timer.start()
-                    self._timer = timer
-            return self._timer
+                except RuntimeError:
+                    self._timer = timer = None
+            return timer
 
     def stop(self) -> None:
         """End the thread."""
@@ -78,18 +98,23 @@ class Batches(Generic[T]):
         self._late = late
         self._patience = patience
         self._alarmed = False
-        #: Who has it hands over, so that the order holds; and what waits is for one destination.
-        self._handing = threading.Lock()
+        #: What is gathered is for one destination. The sending thread adds without a lock: a message that comes while
+        #: others are moved on waits.
         self._to: T | None = None
-        #: The sending thread adds without the lock: a message that comes while others are handed over waits.
         self._batch: list[Message] = []
         #: Of what was added since the sending thread handed over.
         self._bytes = 0
         self._handed_at = 0.0
+        #: What is to be handed over, by one thread at a time, so that the order holds: others leave it to that one.
+        self._line: deque[_Batch[T]] = deque()
+        self._handing = False
+        self._lock = threading.Lock()
         self._handed = 0
-        #: What was handed over, and what of it was told, as the window counts; the latter under the lock.
+        #: What was given to the line, and what of it was told, as the window counts; the latter under `_fell`.
         self._given = 0
         self._told = 0
+        #: What each batch counts for that isn't told, by the index of its first event.
+        self._out: dict[int, int] = {}
         self._wanted = 0
         self._fell = threading.Condition(threading.Lock())
 
@@ -138,27 +163,63 @@ class Batches(Generic[T]):
         self._hand_over()
 
     def _hand_over(self, next_to: T | None = None) -> None:
-        """Hand over what waits; what comes next is for ``next_to``, where that is given."""
-        with self._handing:
-            to, batch = self._to, self._batch[:]
-            if batch and to is not None:
-                count = len(batch)
-                units = max(count, -(-sum([len(message.body) for message in batch]) // _UNIT_BYTES))
-                try:
-                    self._send(to, batch, partial(self._done, self._handed, units))
-                finally:  # and not before: what interrupts until then leaves them here
-                    del self._batch[:count]
-                    self._handed += count
-                    self._given += units
+        """Hand over what waits, or leave it to who does; what comes next is for ``next_to``, where that is given."""
+        mine = False
+        try:
+            with self._lock:
+                self._move()
+                if next_to is not None:
+                    self._to = next_to
+                if self._handing:
+                    return
+                self._handing = mine = True
+            while True:
+                with self._lock:
+                    if not self._line:
+                        self._handing = mine = False
+                        return
+                    batch = self._line[0]
+                self._send(batch.to, batch.messages, partial(self._done, batch.first))
                 self._handed_at = time.monotonic()
-            if next_to is not None:
-                self._to = next_to
+                with self._lock:
+                    self._line.popleft()
+        except BaseException:
+            if mine:  # an interruption, of which nobody knows what it left undone
+                self._give_up()
+            raise
 
-    def _done(self, first: int, units: int, errors: Mapping[int, Exception]) -> None:
+    def _move(self) -> None:
+        """Move what waits to the line. Call it with the lock."""
+        messages, to = self._batch[:], self._to
+        if messages and to is not None:
+            count = len(messages)
+            units = max(count, -(-sum([len(message.body) for message in messages]) // _UNIT_BYTES))
+            batch = _Batch(to, messages, self._handed)
+            # At once: no call between these, after which an exception of a signal handler could come.
+            self._out[self._handed] = units
+            self._handed += count
+            self._given += units
+            del self._batch[:count]
+            self._line.append(batch)
+
+    def _give_up(self) -> None:
+        error = SendError("interrupted before the broker confirmed", in_doubt=True)
+        left = [*self._line]
+        self._line.clear()
+        self._handing = False
+        for batch in left:
+            self._done(batch.first, dict.fromkeys(range(len(batch.messages)), error))
+
+    def _done(self, first: int, errors: Mapping[int, Exception]) -> None:
         with self._fell:
+            units = self._out.get(first, 0)
+            if not units:
+                return  # an interruption came first
+            self._told += units
+            self._out[first] = 0
             for index, error in errors.items():
                 self.failures[first + index] = error
-            self._told += units
+            del self._out[first]
             if self._wanted and self._given - self._told < self._wanted:
                 self._wanted = 0
                 self._fell.notify()

@@ -40,11 +40,15 @@ class CallbackThread:
         While the interpreter exits, Python 3.12 starts none any more. Callbacks then run where they are due.
         """
         with self._lock:
-            if self._thread is None and not self._stopped:
-                thread = threading.Thread(target=self._run, name="eventing-callbacks", daemon=True)
-                with contextlib.suppress(RuntimeError):
-                    thread.start()
-                    self._thread = thread
+            if self._stopped:
+                return
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="eventing-callbacks", daemon=True)
+            if self._thread.ident is None:  # also after an interruption
+                try:
+                    self._thread.start()
+                except RuntimeError:
+                    self._thread = None
 
     def owns_current_thread(self) -> bool:
         """Whether the caller is a callback."""

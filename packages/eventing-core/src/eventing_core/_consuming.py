@@ -19,6 +19,7 @@ from eventing_core._dispatch_kinds import LoopDispatcher, ThreadDispatcher
 from eventing_core._health import ListenerHealth
 from eventing_core._injection import Environment, create
 from eventing_core._listener import EventListener, EventListenerDescriptor, describe_listener
+from eventing_core._loop_watch import LoopWatch
 from eventing_core._options import Options
 from eventing_core._pipeline import EnvelopePipeline
 from eventing_core._retry import Retry
@@ -66,6 +67,7 @@ class Consumers:
         self._timer = Timer(name)
         self._workers = Workers(options.workers, name) if any(not d.is_async for d in descriptors) else None
         self._loop = LoopThread(name) if any(d.is_async for d in descriptors) else None
+        self._watch = LoopWatch(self._timer, self._loop) if self._loop is not None else None
         try:
             self._dispatchers = [
                 self._dispatcher(
@@ -89,8 +91,8 @@ class Consumers:
             raise
 
     def _dispatcher(self, incoming: Incoming) -> Dispatcher:
-        if incoming.descriptor.is_async and self._loop is not None:
-            return LoopDispatcher(incoming, self._loop)
+        if incoming.descriptor.is_async and self._loop is not None and self._watch is not None:
+            return LoopDispatcher(incoming, self._loop, self._watch)
         if self._workers is None:  # pragma: no cover (a plain listener makes the pool)
             raise AssertionError
         return ThreadDispatcher(incoming, self._workers)

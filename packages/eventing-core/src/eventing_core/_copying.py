@@ -35,7 +35,8 @@ class Copying:
     """The copies of one listener that are on their way. Thread-safe.
 
     Attributes:
-        error: why the last try failed; empty when it didn't.
+        error: which copy can't be stored, and why; empty for none. Of several, the first: that others were stored
+            meanwhile changes nothing about it.
     """
 
     def __init__(self, copies: Copies, timer: Timer, label: str, owner: Owner) -> None:
@@ -45,6 +46,8 @@ class Copying:
         self._label = label
         self._owner = owner
         self._count = 0
+        #: By the copies that are not stored after a try, what is wrong.
+        self._flaws: dict[int, str] = {}
         self._lock = threading.Lock()
 
     @property
@@ -52,9 +55,21 @@ class Copying:
         """A copy was sent and is not answered; one that waits for another try doesn't count."""
         return self._count > 0
 
+    def forget(self) -> None:
+        """What can't be stored belongs to an older generation: the broker delivers it again."""
+        with self._lock:
+            self._flaws = {}
+            self.error = ""
+
+    def abandon(self) -> None:
+        """In a child after a fork: a thread that isn't there any more may have held the lock."""
+        self._lock = threading.Lock()
+
     def store(self, delivery: Delivery, copy: Copy) -> None:
         """Send a copy until it is confirmed, then have the original accepted; nothing is dropped meanwhile."""
         backoff = 0.0
+        #: Of this generation; the next one has others.
+        flaws = self._flaws
 
         def send() -> None:
             if self._owner.wants_copy(delivery, again=backoff > 0):
@@ -64,7 +79,8 @@ class Copying:
 
         def done(error: Exception | None) -> None:
             nonlocal backoff
-            flaw = f"a copy can't be stored: {error}" if error is not None else ""
+            event = f"event {copy.message.message_id}"
+            flaw = f"a copy of {event} can't be stored: {error}" if error is not None else ""
             try:
                 if error is None:
                     self._owner.copied(delivery)
@@ -72,10 +88,14 @@ class Copying:
                     backoff = min(backoff * 2, _BACKOFF[1]) or _BACKOFF[0]
                     self._timer.call_later(backoff, send)
             except Exception as problem:  # noqa: BLE001 (it is no business of the provider, which calls this)
-                flaw = f"what was copied can't be settled: {describe_error(problem)}"
+                flaw = f"the copy of {event} is stored, and the original can't be settled: {describe_error(problem)}"
             finally:
-                self.error = flaw
                 with self._lock:
+                    if flaw:
+                        flaws[id(copy)] = flaw
+                    else:
+                        flaws.pop(id(copy), None)
+                    self.error = next(iter(self._flaws.values()), "")
                     self._count -= 1
                 self._owner.copying_changed()
             if flaw:

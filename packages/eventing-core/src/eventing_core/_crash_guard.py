@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from eventing_core._copies import redeliveries_of
+from eventing_core._identity import IdentityDict
 from eventing_core._survived import Survived
 from eventing_core.provider import CRASH_LIMIT, Capabilities, Delivery
 
@@ -39,8 +40,25 @@ class Verdict:
         return self.runs and self.crashes >= SUSPECT
 
 
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What the message of a delivery says that was given out before, and those say that were lost since.
+
+    Attributes:
+        delivery: whose it is.
+        message_id: of the event.
+        redeliveries: what copies of it have counted.
+        lost: deliveries of older generations that had not been read, with their events.
+    """
+
+    delivery: Delivery
+    message_id: str
+    redeliveries: int
+    lost: Sequence[tuple[Delivery, str]]
+
+
 class CrashGuard:
-    """Of one listener. Not thread-safe, but for `rejects`, which only looks.
+    """Of one listener. Not thread-safe, but for `may_reject` and what calls `Delivery.message`: `read`, `read_lost`.
 
     Attributes:
         copies_count: the broker only flags what comes again, and copies keep the number. False in order, where a copy
@@ -55,44 +73,68 @@ class CrashGuard:
         self._flags = capabilities.delivery_count == "flag"
         self._ordered = ordered
         self.copies_count = self.counts_flags = self._flags and not ordered
-        #: What came back in this generation, and was begun; what earlier ones lost. For telling crashes from outages.
-        self._begun: set[Delivery] = set()
+        #: What came back in this generation and was begun, with its event; what earlier ones lost. For telling crashes
+        #: from outages.
+        self._begun: IdentityDict[Delivery, str] = IdentityDict()
         self._survived = Survived(SUSPECT - 1)
 
-    def judge(self, delivery: Delivery) -> Verdict:
+    def may_reject(self, delivery: Delivery) -> bool:
+        """Whether `rejects` may say so of one that was given out before. Doesn't decode it."""
+        return not self._ordered and (self.counts_flags or delivery.delivery_count >= CRASH_LIMIT)
+
+    def read(self, delivery: Delivery) -> Record:
+        """Decode what there is to judge by. Calls `Delivery.message`: hold no lock."""
+        message = delivery.message()
+        return Record(delivery, message.message_id, redeliveries_of(message), self._survived.read())
+
+    def read_lost(self) -> Sequence[tuple[Delivery, str]]:
+        """Decode what was lost, for `note_lost`. Calls `Delivery.message`: hold no lock."""
+        return self._survived.read()
+
+    def note_lost(self, read: Sequence[tuple[Delivery, str]]) -> None:
+        """Remember what was read."""
+        self._survived.note(read)
+
+    def judge(self, record: Record) -> Verdict:
         """Judge a delivery whose `Delivery.delivery_count` is not 0."""
+        self._survived.note(record.lost)
+        count = record.delivery.delivery_count
         counted = False
         if self._flags:
-            recorded = redeliveries_of(delivery.message())
-            counted = self.counts_flags and delivery.delivery_count > recorded
-            crashes = recorded + counted
+            counted = self.counts_flags and count > record.redeliveries
+            crashes = record.redeliveries + counted
         else:
-            crashes = self._survived.crashes(delivery)
+            crashes = self._survived.crashes(record.message_id, count)
         # The broker doesn't know what we survived, and would soon take it away.
-        too_often = crashes >= CRASH_LIMIT or (delivery.delivery_count >= CRASH_LIMIT and not self._ordered)
+        too_often = crashes >= CRASH_LIMIT or (count >= CRASH_LIMIT and not self._ordered)
         return Verdict(crashes, counted, runs=not (counted or too_often))
 
-    def rejects(self, delivery: Delivery) -> bool:
+    def rejects(self, record: Record) -> bool:
         """Whether it is certain that one which was given out before won't run, whatever this process has survived."""
         if self._ordered:
             return False
-        if delivery.delivery_count >= CRASH_LIMIT:
-            return True
-        return self.counts_flags and delivery.delivery_count > redeliveries_of(delivery.message())
+        count = record.delivery.delivery_count
+        return count >= CRASH_LIMIT or (self.counts_flags and count > record.redeliveries)
 
-    def begun(self, delivery: Delivery) -> None:
+    def begun(self, record: Record) -> None:
         """Note that one that was given out before is begun, or leaves or loops."""
-        self._begun.add(delivery)
+        self._begun[record.delivery] = record.message_id
 
     def settled(self, batch: Iterable[Delivery]) -> None:
         """They won't come again."""
         if self._begun:
-            settled = self._begun.intersection(batch)
-            self._begun -= settled
-            self._survived.forget(settled)
+            for delivery in batch:
+                message_id = self._begun.pop(delivery)
+                if message_id is not None:
+                    self._survived.forget(message_id)
 
-    def lost(self, queued: Iterable[Delivery], *, connection: bool) -> None:
-        """Remember what was begun and what wasn't, whose generation is over; whether with it a connection was lost."""
+    def lost(self, queued: Iterable[Delivery], *, connection: bool) -> bool:
+        """Remember what was begun and what wasn't, whose generation is over; whether with it a connection was lost.
+
+        True: some of it has to be read; see `read_lost`.
+        """
         self.counts_flags = self.counts_flags and not connection
-        self._survived.add([*self._begun, *queued])
+        for delivery in self._begun:
+            self._survived.add_known(self._begun[delivery], delivery.delivery_count)
         self._begun.clear()
+        return self._survived.add(queued)

@@ -36,26 +36,34 @@ class Credit:
 
         Where the provider raises, which it must not, the listener isn't consuming until it takes a window again.
         """
-        with self._lock:
-            self._changed = True
-            if self._giving:
-                return
-            self._giving = True
-        while True:
+        giving = False
+        try:
             with self._lock:
-                if not self._changed:
-                    self._giving = False
+                self._changed = True
+                if self._giving:
                     return
-                self._changed = False
-            size = self._wanted()
-            flaw = ""
-            try:
-                handle.window(size)
-            except Exception as error:  # noqa: BLE001 (whoever comes with news of the window has to do the rest)
-                flaw = f"the provider could not be told the window: {describe_error(error)}"
-                with contextlib.suppress(Exception):  # a logging handler that raises must cost no event
-                    _log.exception("%s: the provider could not be told the window", self._label)
-            self.flaw = flaw
+                self._giving = giving = True
+            while True:
+                with self._lock:
+                    if not self._changed:
+                        self._giving = giving = False
+                        return
+                    self._changed = False
+                self._tell(handle)
+        finally:
+            if giving:  # an interruption: the window is as good as not told, and whoever comes next tells it
+                self._changed = True
+                self._giving = False
+
+    def _tell(self, handle: Handle) -> None:
+        flaw = ""
+        try:
+            handle.window(self._wanted())
+        except Exception as error:  # noqa: BLE001 (whoever comes with news of the window has to do the rest)
+            flaw = f"the provider could not be told the window: {describe_error(error)}"
+            with contextlib.suppress(Exception):  # a logging handler that raises must cost no event
+                _log.exception("%s: the provider could not be told the window", self._label)
+        self.flaw = flaw
 
     def abandon(self) -> None:
         """In a child after a fork: a thread that isn't there any more may have held the lock."""

@@ -16,6 +16,7 @@ from typing import Any, cast
 from eventing_core._dispatch import Dispatcher, Incoming
 from eventing_core._envelope import Envelope
 from eventing_core._health import StuckRun
+from eventing_core._loop_watch import LoopWatch
 from eventing_core._workers import LoopThread, Workers
 from eventing_core.errors import HandlerTimeoutError
 from eventing_core.provider import Delivery
@@ -39,7 +40,7 @@ class ThreadDispatcher(Dispatcher):
 
     def stuck(self, since: float) -> tuple[StuckRun, ...]:
         """Each with the stack of its thread."""
-        late = [(ident, begun) for ident, begun in [*self._begun.items()] if begun < since]
+        late = [(ident, begun) for ident, begun in self._begun.copy().items() if begun < since]
         if not late:
             return ()
         names = {thread.ident: thread.name for thread in threading.enumerate()}
@@ -85,8 +86,10 @@ class ThreadDispatcher(Dispatcher):
 class LoopDispatcher(Dispatcher):
     """Runs an ``async def on`` on the manager's event loop, each attempt in a task of its own."""
 
-    def __init__(self, incoming: Incoming, loop: LoopThread) -> None:
+    def __init__(self, incoming: Incoming, loop: LoopThread, watch: LoopWatch) -> None:
         super().__init__(incoming)
+        self._watch = watch
+        watch.add(self)
         self._loop = loop.loop
         self._new_context = loop.new_context
         self._attempt = _async_attempt_of(incoming)
@@ -105,7 +108,7 @@ class LoopDispatcher(Dispatcher):
         now = time.monotonic()
         return tuple(
             StuckRun(seconds=now - begun, thread=self._thread, stack=_stack(_task_stack(task)))
-            for task, (_, begun) in [*self._tasks.items()]
+            for task, (_, begun) in self._tasks.copy().items()
             if begun < since
         )
 
@@ -114,8 +117,21 @@ class LoopDispatcher(Dispatcher):
         super().abandon()
         self._abandoned = True
 
+    @property
+    def label(self) -> str:
+        """The listener and its event."""
+        return self.descriptor.label
+
+    def has_tasks(self) -> bool:
+        """Whether a task runs or waits. Thread-safe."""
+        return bool(self._tasks)
+
+    def owns(self, task: asyncio.Task[Any]) -> bool:
+        """Whether a task is an attempt of this listener. Thread-safe."""
+        return task in self._tasks
+
     def _cancel(self) -> None:
-        for task in self._tasks:
+        for task in [*self._tasks]:
             task.cancel()
 
     def _start_token(self) -> None:
@@ -130,6 +146,8 @@ class LoopDispatcher(Dispatcher):
         if delivery is not None:
             task = self._loop.create_task(self._run(delivery), context=self._new_context())
             self._tasks[task] = delivery, time.monotonic()
+            if not self._watch.on:
+                self._watch.begin()
             task.add_done_callback(self._finished)
 
     async def _run(self, delivery: Delivery) -> None:

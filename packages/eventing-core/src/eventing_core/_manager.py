@@ -24,12 +24,14 @@ from eventing_core._checks import (
     check_provider,
     check_retry_and_options,
 )
+from eventing_core._closing import take_steps
 from eventing_core._consuming import Consumers
 from eventing_core._health import STARTED, ManagerHealth
 from eventing_core._injection import Environment
 from eventing_core._limits import seconds
 from eventing_core._listener import EventListener, declared_listeners
 from eventing_core._made_pipelines import MadePipelines
+from eventing_core._opening import Opening
 from eventing_core._options import Options
 from eventing_core._pipeline import EnvelopePipeline
 from eventing_core._process import forget, is_exiting, remember
@@ -104,11 +106,10 @@ class EventManager:
 
     def _set_up(self) -> None:
         self._state = _State.NEW
-        self._opened = False
+        self._opening = Opening(lambda: self._provider.health().connected)
         self._connecting = False
         self._observed: deque[tuple[bool, Exception | None]] = deque()
         self._lock = threading.RLock()
-        self._open_lock = threading.Lock()
         self._stopped = threading.Event()
         self._signals: SignalWaiter | None = None
         self._events = EventRegistry()
@@ -259,20 +260,25 @@ class EventManager:
             SubscriptionError: a listener's queue can't be had.
             ManagerStateError: it was started or stopped before.
         """
-        with self._lock:
-            if self._state is not _State.NEW:
-                stopped = self._state in {_State.STOPPING, _State.STOPPED}
-                msg = f"the event manager is {self._state.value}; a manager has one life, make a new one"
-                raise (ManagerStoppedError if stopped else ManagerStateError)(msg)
-            self._state = _State.STARTING
-        self._busy.add(threading.get_ident())
+        mine = False
         try:
+            with self._lock:
+                self._refuse_unless_new()
+                self._busy.add(threading.get_ident())
+                self._state, mine = _State.STARTING, True
             self._begin()
         except BaseException:
-            self._finish(time.monotonic())
+            if mine:
+                self._finish(time.monotonic())
             raise
         finally:
             self._busy.discard(threading.get_ident())
+
+    def _refuse_unless_new(self) -> None:
+        if self._state is not _State.NEW:
+            stopped = self._state in {_State.STOPPING, _State.STOPPED}
+            msg = f"the event manager is {self._state.value}; a manager has one life, make a new one"
+            raise (ManagerStoppedError if stopped else ManagerStateError)(msg)
 
     def _begin(self) -> None:
         listeners = declared_listeners() if self._listeners is None else self._listeners
@@ -325,7 +331,9 @@ class EventManager:
             state = self._state
             if state is not _State.STOPPED:
                 self._state = _State.STOPPING
-        if state in {_State.NEW, _State.STARTED}:
+        # One that was interrupted before it began to finish is gone on with.
+        left = state is _State.STOPPING and not self._finishing and not self._busy
+        if left or state in {_State.NEW, _State.STARTED}:
             self._finish(time.monotonic() + limit)
             return
         deadline = time.monotonic() + limit
@@ -355,35 +363,36 @@ class EventManager:
                 return
 
     def _finish(self, deadline: float) -> None:
-        """Close everything, in order; a step that fails doesn't keep the next ones from being done."""
-        with self._lock:
-            if self._finishing:
-                return
-            self._finishing = True
-            self._state = _State.STOPPING
-        self._busy.add(threading.get_ident())
+        """Close everything, in order, whatever fails or interrupts it; see `take_steps`."""
+        mine = False
         interruption: BaseException | None = None
-        steps = self._closing_steps(lambda: deadline)
         try:
-            for step in steps:
-                try:
-                    step()
-                except Exception:  # noqa: BLE001 (see above)
-                    with contextlib.suppress(Exception):
-                        _log.exception("an unexpected error while stopping")
-                except BaseException as error:  # noqa: BLE001 (KeyboardInterrupt: the rest gets no more time)
-                    interruption = interruption or error
-                    deadline = time.monotonic()
-        finally:
             with self._lock:
-                self._state = _State.STOPPED
-            self._stopped.set()
-            if self._signals is not None:
-                self._signals.wake()
-            forget(self)
-            self._busy.discard(threading.get_ident())
+                if self._finishing:
+                    return
+                self._state = _State.STOPPING
+                self._finishing = mine = True
+        except BaseException as error:  # Ctrl-C: it may have come just after that
+            if not mine:
+                raise
+            interruption, deadline = error, time.monotonic()
+        over = False
+        while not over:
+            try:
+                interruption = take_steps(self._closing_steps, deadline) or interruption
+                over = True
+            except BaseException as error:  # noqa: BLE001 (Ctrl-C, just before it or after it)
+                interruption, deadline = error, time.monotonic()
         if interruption is not None:
             raise interruption
+
+    def _be_stopped(self) -> None:
+        self._state = _State.STOPPED
+        self._stopped.set()
+        if self._signals is not None:
+            self._signals.wake()
+        forget(self)
+        self._busy.discard(threading.get_ident())
 
     def _closing_steps(self, deadline: Callable[[], float]) -> Sequence[Callable[[], object]]:
         def left(at_least: float) -> float:
@@ -394,20 +403,17 @@ class EventManager:
             lambda: self._sender.flush(left(0.0)),
             lambda: self._close_provider(left(1.0)),
             lambda: self._sender.close(1.0),
+            self._be_stopped,
         ]
         consumers = self._consumers
         if consumers is not None:
             steps.insert(0, lambda: consumers.drain(self._sender, deadline()))
             steps.insert(3, lambda: consumers.close(max(deadline(), time.monotonic() + 1.0)))
+        steps.insert(0, lambda: self._busy.add(threading.get_ident()))
         return steps
 
     def _close_provider(self, timeout: float) -> None:
-        if self._open_lock.acquire(timeout=timeout):  # else the thread that connects closes it
-            try:
-                if self._opened:
-                    self._provider.close(timeout)
-            finally:
-                self._open_lock.release()
+        self._opening.close(lambda: self._provider.close(timeout), timeout)
 
     def run(self) -> None:
         """Start, work until SIGINT or SIGTERM or a `stop`, then drain. Call it on the main thread.
@@ -474,19 +480,15 @@ class EventManager:
 
     def _open(self) -> None:
         try:
-            with self._open_lock:
-                if not self._opened:
-                    self._connect()
+            self._opening.open(self._connect)
         finally:
             self._tell_observed()
 
     def _connect(self) -> None:
-        """Call it with the lock."""
         try:
             self._connecting = True  # first: a stop that comes after the look has to see it
             self._refuse_if_stopping()
             self._provider.open(self._observe)
-            self._opened = True
         except BrokerConnectionError as error:
             self._refuse_if_stopping(error)
             raise
@@ -526,7 +528,7 @@ class EventManager:
 
     def at_exit(self) -> None:
         """Drain at the interpreter's exit. Not for users."""
-        if self._opened:
+        if self._opening.is_open:
             self.stop()
 
     def after_fork(self) -> None:

@@ -24,18 +24,27 @@ class Managed(Protocol):
         """This is a child: be as new."""
 
 
-_managers: weakref.WeakSet[Managed] = weakref.WeakSet()
+#: By their identity. A plain dictionary, as its copy is one step; a weak set can't be looked through while another
+#: thread adds to it, and a lock may be held, by a thread that a child doesn't have, when the process forks.
+_managers: dict[int, weakref.ref[Managed]] = {}
 _exiting = False
 
 
 def remember(manager: Managed) -> None:
     """Call the manager at exit and after a fork. Keeps nothing alive."""
-    _managers.add(manager)
+    key, forget_it = id(manager), _managers.pop  # a module's names are gone at the interpreter's very end
+    _managers[key] = weakref.ref(manager, lambda _: forget_it(key, None))
 
 
 def forget(manager: Managed) -> None:
     """Don't any more."""
-    _managers.discard(manager)
+    _managers.pop(id(manager), None)
+
+
+def remembered() -> list[Managed]:
+    """The managers that there are at this moment, also while other threads make more."""
+    managers = (reference() for reference in _managers.copy().values())
+    return [manager for manager in managers if manager is not None]
 
 
 def is_exiting() -> bool:
@@ -46,7 +55,7 @@ def is_exiting() -> bool:
 def _exit() -> None:
     global _exiting  # noqa: PLW0603 (a process ends once)
     _exiting = True
-    for manager in list(_managers):
+    for manager in remembered():
         try:
             manager.at_exit()
         except Exception:  # noqa: BLE001 (the others have to be drained as well)
@@ -54,7 +63,7 @@ def _exit() -> None:
 
 
 def _fork() -> None:
-    for manager in list(_managers):
+    for manager in remembered():
         try:
             manager.after_fork()
         except Exception:  # noqa: BLE001 (the others have to be reset as well)

@@ -9,7 +9,6 @@ import logging
 import threading
 import time
 import weakref
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import nullcontext, suppress
@@ -26,8 +25,10 @@ from eventing_core._envelope import Envelope, check_header
 from eventing_core._event import EventDescriptor, describe_event, is_event
 from eventing_core._health import SendingHealth
 from eventing_core._limits import seconds
+from eventing_core._mailbox import Mailbox
 from eventing_core._options import Options
 from eventing_core._pipeline import EnvelopePipeline
+from eventing_core._room import Room
 from eventing_core.errors import (
     DeclarationError,
     HeaderError,
@@ -86,43 +87,13 @@ class _Outgoing:
         self.producer = producer
 
 
-class _Mailbox:
-    """Carries results to one asyncio loop, with one wake-up for many of them."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = weakref.ref(loop)
-        self._results: deque[tuple[asyncio.Future[None], Exception | None]] = deque()
-        self._lock = threading.Lock()
-        self._scheduled = False
-
-    def put(self, future: asyncio.Future[None], error: Exception | None) -> None:
-        with self._lock:
-            self._results.append((future, error))
-            if self._scheduled:
-                return
-            self._scheduled = True
-        loop = self._loop()
-        if loop is not None:
-            try:
-                loop.call_soon_threadsafe(self._deliver)
-            except RuntimeError:  # the loop is closed: nobody waits any more
-                self._results.clear()
-
-    def _deliver(self) -> None:
-        with self._lock:
-            results, self._results = self._results, deque()
-            self._scheduled = False
-        for future, error in results:
-            if future.done():  # cancelled
-                continue
-            if error is None:
-                future.set_result(None)
-            else:
-                future.set_exception(error)
-
-
 class Sender:
-    """Sends the events of one manager. Thread-safe."""
+    """Sends the events of one manager. Thread-safe.
+
+    An exception out of a signal handler, Ctrl-C above all, may come between any two calls on the main thread. So what
+    has to change together here is changed by assignments alone, with no call between them, or is named, so that it can
+    be taken back without knowing how far it has come. No provider, pipeline or logging handler is called under a lock.
+    """
 
     def __init__(
         self,
@@ -142,12 +113,13 @@ class Sender:
         self._chain: Chain | None = None
         self._prefix = uuid4().hex
         self._next_number = itertools.count(1).__next__
-        self._room = threading.BoundedSemaphore(options.max_in_flight)
+        self._room = Room(options.max_in_flight)
         self._callbacks = CallbackThread()
         self._late = LateHand()
-        self._mailboxes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Mailbox] = weakref.WeakKeyDictionary()
+        self._mailboxes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Mailbox] = weakref.WeakKeyDictionary()
         self._unrouted: set[str] = set()
-        self._pending = 0
+        #: Messages that were ever counted, and those of which it is known what became of them.
+        self._begun = self._ended = 0
         #: Of the last send whose end is known.
         self.error: Exception | None = None
         self._pending_lock = threading.Lock()
@@ -212,18 +184,11 @@ class Sender:
         outgoing = self._outgoing_of(type(event))
         envelope = self._envelope(outgoing, event, headers)
         limit = self._timeout(timeout)
-        if not self._room.acquire(timeout=limit):
-            msg = f"{self._options.max_in_flight} submitted events are unconfirmed, and none was confirmed in {limit} s"
-            raise SendTimeoutError(msg)
         handed_over = False
-        place = [self._room]  # taken out by who gives it back
-
-        def give_back() -> None:
-            with suppress(IndexError):
-                place.pop().release()
+        place = object()
 
         def done(errors: Mapping[int, Exception]) -> None:
-            give_back()
+            self._room.give_back(place)
             if future.set_running_or_notify_cancel():
                 if errors:
                     future.set_exception(errors[0])
@@ -231,15 +196,21 @@ class Sender:
                     future.set_result(None)
 
         try:
+            self._take_room(place, limit)
             future = SendFuture(self._callbacks)
             with self._around(outgoing, envelope):
                 self._hand_over(outgoing, (self._message_of(outgoing, envelope),), done, time.monotonic() + limit)
                 handed_over = True
         except BaseException:
             if not handed_over:  # else the confirmation gives it back
-                give_back()
+                self._room.give_back(place)
             raise
         return future
+
+    def _take_room(self, place: object, limit: float) -> None:
+        if not self._room.take(place, limit):
+            msg = f"{self._options.max_in_flight} submitted events are unconfirmed, and none was confirmed in {limit} s"
+            raise SendTimeoutError(msg)
 
     async def send_event_async(self, event: object, headers: Mapping[str, str] | None, timeout: float | None) -> None:
         """Send and await the confirmation."""
@@ -251,7 +222,7 @@ class Sender:
         mailbox = self._mailboxes.get(loop)
         if mailbox is None:
             with self._lock:
-                mailbox = self._mailboxes.setdefault(loop, _Mailbox(loop))
+                mailbox = self._mailboxes.setdefault(loop, Mailbox(loop))
         future: asyncio.Future[None] = loop.create_future()
         put = mailbox.put
         with self._around(outgoing, envelope):
@@ -274,11 +245,10 @@ class Sender:
             self._connect()
             # Not under the lock: a pipeline's constructor is the user's code, and may send.
             chain = Chain(self._pipelines(), "send")
+            producer = self._provider.producer(Destination(descriptor.name, durable=descriptor.durable))
             with self._lock:
                 self._chain = chain or None
-                destination = Destination(descriptor.name, durable=descriptor.durable)
-                outgoing = _Outgoing(descriptor, codec, self._provider.producer(destination))
-                outgoing = self._outgoing.setdefault(event_type, outgoing)
+                outgoing = self._outgoing.setdefault(event_type, _Outgoing(descriptor, codec, producer))
         return outgoing
 
     def _envelope(self, outgoing: _Outgoing, event: object, headers: Mapping[str, str] | None) -> Envelope:
@@ -305,8 +275,8 @@ class Sender:
         under_way = _UnderWay(self, outgoing.descriptor, len(batch), done)
         try:
             with self._pending_lock:
-                self._pending += len(batch)
-                under_way.begin()
+                self._begun += under_way.count
+                under_way.counted = True
             self._refuse_if_stopped()
             self._send(outgoing.producer, batch, under_way, deadline)
         except Exception as error:  # noqa: BLE001 (it reaches the caller by way of done)
@@ -315,23 +285,30 @@ class Sender:
             under_way.fail(SendError("interrupted before the broker confirmed", in_doubt=True))
             raise
 
-    def told(self, count: int) -> None:
-        """So many messages are no longer under way."""
+    def told(self, under_way: _UnderWay) -> None:
+        """Those messages are no longer under way."""
         with self._pending_lock:
-            self._pending -= count
+            if under_way.counted:
+                self._ended += under_way.count
+                under_way.counted = False
             if self._refusing and not self._pending:
                 self._quiet.notify_all()
 
-    def judge(self, descriptor: EventDescriptor, error: Exception | None) -> Exception | None:
-        """What a provider's answer means: under the ``unrouted`` setting, and for the health."""
+    @property
+    def _pending(self) -> int:
+        """How many messages are under way."""
+        return self._begun - self._ended
+
+    def judge(self, descriptor: EventDescriptor, error: Exception | None) -> tuple[Exception | None, bool]:
+        """What a provider's answer means, under the ``unrouted`` setting and for the health; whether to warn of it."""
+        warn = False
         if isinstance(error, UnroutedError) and self._options.unrouted != "error":
-            if self._options.unrouted == "warn" and descriptor.name not in self._unrouted:
+            warn = self._options.unrouted == "warn" and descriptor.name not in self._unrouted
+            if warn:
                 self._unrouted.add(descriptor.name)
-                with suppress(Exception):  # a logging handler's: the event is sent
-                    _log.warning("no queue for the event %s yet: nobody will get what is sent now", descriptor.name)
             error = None
         self.error = error
-        return error
+        return error, warn
 
     @staticmethod
     def _send(producer: Producer, batch: Sequence[Message], finished: Done, deadline: float) -> None:
@@ -383,7 +360,11 @@ class Sender:
         No send begins between the look and the refusal.
         """
         with self._quiet:
-            if self._pending or not quiet():
+            begun, pending = self._begun, self._pending
+        if pending or not quiet():
+            return False
+        with self._quiet:
+            if self._pending or self._begun != begun:
                 return False
             self._is_allowed = _nobody
             self._refusing = True
@@ -440,45 +421,76 @@ def _check_events(events: object) -> None:
 
 
 class _UnderWay:
-    """Messages that were handed over together: tells once of all what became of them. It is their `Done`."""
+    """Messages that were handed over together: tells once of all what became of them. It is their `Done`.
 
-    __slots__ = ("_count", "_descriptor", "_done", "_ended", "_errors", "_sender", "_told")
+    Attributes:
+        count: of the messages.
+        counted: the sender counts them as under way.
+    """
+
+    __slots__ = (
+        "_by",
+        "_descriptor",
+        "_done",
+        "_ending",
+        "_errors",
+        "_finished",
+        "_sender",
+        "_told",
+        "count",
+        "counted",
+    )
 
     def __init__(self, sender: Sender, descriptor: EventDescriptor, count: int, done: Told) -> None:
         self._sender = sender
         self._descriptor = descriptor
-        self._count = count
         self._done = done
         self._errors: dict[int, Exception] = {}
-        #: Of each, 1 when it is known. All are at first: an interruption may come before they are counted.
-        self._told = bytearray(b"\1") * count
-        self._ended = threading.Lock()
-
-    def begin(self) -> None:
-        """They are counted."""
-        self._told[:] = bytes(self._count)
+        #: Of each, 1 when it is known.
+        self._told = bytearray(count)
+        self._ending = threading.Lock()
+        self._by = 0
+        self._finished = False
+        self.count = count
+        self.counted = False
 
     def __call__(self, index: int, error: Exception | None) -> None:
         told = self._told
         if told[index]:
             return  # an interruption came first
         told[index] = 1
-        sender = self._sender
-        if error is not None or sender.error is not None:  # else there is nothing to judge, and none to take back
-            error = sender.judge(self._descriptor, error)
-            if error is not None:
-                self._errors[index] = error
+        # Else there is nothing to judge, and none to take back.
+        warn = (error is not None or self._sender.error is not None) and self._judge(index, error)
         # Two threads may have told of the last two.
-        if 0 not in told and self._ended.acquire(blocking=False):
-            try:
-                self._done(self._errors)
-            finally:
-                sender.told(self._count)
+        if 0 not in told and self._ending.acquire(blocking=False):
+            self._end()
+        if warn:  # at last: a logging handler may take its time, or hold a lock that the sending thread has
+            with suppress(Exception):  # a logging handler's: the event is sent
+                name = self._descriptor.name
+                _log.warning("no queue for the event %s yet: nobody will get what is sent now", name)
+
+    def _judge(self, index: int, error: Exception | None) -> bool:
+        error, warn = self._sender.judge(self._descriptor, error)
+        if error is not None:
+            self._errors[index] = error
+        return warn
+
+    def _end(self) -> None:
+        self._by = threading.get_ident()
+        try:
+            self._done(self._errors)
+        finally:
+            self._sender.told(self)
+            self._finished = True
 
     def fail(self, error: Exception) -> None:
         """That became of all of which nothing is known."""
-        for index in range(self._count):
+        for index in range(self.count):
             self(index, error)
+        # What was interrupted may have been the end, where the provider tells on this thread.
+        if not self._finished and self._by in {0, threading.get_ident()}:
+            self._ending.acquire(blocking=False)
+            self._end()
 
 
 class _Waiter:
@@ -493,7 +505,10 @@ class _Waiter:
 
     def __call__(self, errors: Mapping[int, Exception]) -> None:
         self._error = errors.get(0)
-        self._lock.release()
+        try:
+            self._lock.release()
+        except RuntimeError:  # told twice, after an interruption
+            return
 
     def wait(self, until: float) -> None:
         if not self._lock.acquire(timeout=max(0.0, until - time.monotonic())):

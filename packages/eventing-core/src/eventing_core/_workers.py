@@ -80,15 +80,22 @@ class Timer:
         """Start the thread. Not with the first call: at the interpreter's exit no thread can be started any more."""
         self._thread.start()
 
+    @property
+    def is_started(self) -> bool:
+        """The thread was started."""
+        return self._thread.ident is not None
+
     def call_later(self, delay: float, task: Task) -> None:
         """Run ``task``, which has to return at once, in ``delay`` seconds. Thread-safe. Nothing once stopped."""
         with self._changed:
             if self._stopped:
                 return
             when = time.monotonic() + min(delay, LONGEST_WAIT)
-            heapq.heappush(self._heap, (when, next(self._numbers), task))
-            if self._heap[0][2] is task:
-                self._changed.notify()
+            try:
+                heapq.heappush(self._heap, (when, next(self._numbers), task))
+            finally:  # also after an interruption: nobody else would wake it up for this one
+                if self._heap and self._heap[0][0] >= when:
+                    self._changed.notify()
 
     def stop(self) -> None:
         """Forget what has not run."""
@@ -139,6 +146,11 @@ class LoopThread:
         """Start the thread."""
         self._thread.start()
 
+    @property
+    def ident(self) -> int:
+        """Of the thread; 0 before its start."""
+        return self._thread.ident or 0
+
     def silence(self) -> float:
         """For how many seconds the loop has not answered; asks it again when it has. Never blocks."""
         asked = self._asked
@@ -167,7 +179,8 @@ class LoopThread:
             self.loop.close()
             return
         self._stopping = True
-        self.loop.call_soon_threadsafe(self.loop.stop)
+        with contextlib.suppress(RuntimeError):  # it was stopped before
+            self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(timeout)
 
     def abandon(self) -> None:

@@ -8,7 +8,9 @@ callbacks along: nobody ever waits for a callback, so a callback may call the br
 callbacks come after it returned), and neither a cycle of brokers and managers nor a listener that
 sends to itself can deadlock. What this asks of the caller: to hold no lock that its callbacks take.
 
-It also makes a send cost no change of thread: the sender itself hands the message to the subscriber.
+It also makes a send cost no change of thread: the sender itself hands the message to the subscriber. The main thread
+is the exception: there a signal handler may raise between any two steps, and would leave half of a change behind. So
+what the main thread asks for is done by another thread; it waits for that, but not for callbacks. See `Shield`.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from eventing_core.memory._connection import Connection
 from eventing_core.memory._consumer import Consumer
 from eventing_core.memory._outbox import Outbox
 from eventing_core.memory._queue import Address, MemoryDelivery, Queue, Waiting
+from eventing_core.memory._shield import Shield
 from eventing_core.memory._timer import Timer
 from eventing_core.provider import (
     Delivery,
@@ -69,6 +72,7 @@ class Engine:
         self._sent = threading.Condition(self._lock)
         self._timer = Timer()
         self._outbox = Outbox()
+        self._shield = Shield(self._call_back, lambda: not self._connections)
         self._addresses: dict[Key, Address] = {}
         self._queues: dict[Key, Queue] = {}
         self._stalled: dict[Address, None] = {}
@@ -77,10 +81,16 @@ class Engine:
         #: Why it isn't; empty when it is.
         self.down = ""
 
+    def _call_back(self) -> None:
+        self._outbox.flush()
+
     # Connections
 
     def connect(self, observer: Observer) -> Connection:
         """Open a connection."""
+        return self._shield.call(partial(self._connect, observer))
+
+    def _connect(self, observer: Observer) -> Connection:
         with self._lock:
             if not self._running:
                 raise BrokerConnectionError(self.down)
@@ -88,32 +98,28 @@ class Engine:
             self._connections.append(connection)
             self._timer.start()
             self._outbox.put(observer, *_CONNECTED)
-        self._outbox.flush()
         return connection
 
     def reconnect(self, connection: Connection) -> None:
         """Lose a connection, with everything that is out counted as delivered, and make it anew."""
+        self._shield.call(partial(self._reconnect, connection))
+
+    def _reconnect(self, connection: Connection) -> None:
         with self._lock:
             if not self._running or connection not in self._connections:
                 return
             self._lose(connection, BrokerConnectionError("the in-memory broker dropped the connection"))
             self._regain(connection)
-        self._outbox.flush()
 
     def disconnect_for_good(self, connection: Connection, timeout: float) -> None:
         """Close a connection: let sends that wait finish for so long, then fail them, and give back what is out."""
         deadline = time.monotonic() + timeout
         with self._lock:
-            if not connection.open:
+            if connection not in self._connections:
                 return
             connection.open = False
             self._sent.wait_for(lambda: not connection.pending, timeout)
-            self._withdraw(connection)
-            closed = [self._detach(consumer) for consumer in tuple(connection.consumers)]
-            self._connections.remove(connection)
-            # Under the lock, as `connect` starts it; its thread may want the lock, so it is waited for without.
-            ending = None if self._connections else self._timer.stop()
-        self._outbox.flush()
+        closed, ending = self._shield.call(partial(self._disconnect, connection))
         if ending is not None and ending is not threading.current_thread():
             ending.join()
         for future in closed:
@@ -121,7 +127,18 @@ class Engine:
             try:
                 future.result(max(0.0, deadline - time.monotonic()))
             except TimeoutError:
-                return
+                break
+        self._shield.end()
+
+    def _disconnect(self, connection: Connection) -> tuple[list[Future[None]], threading.Thread | None]:
+        with self._lock:
+            if connection not in self._connections:  # another thread came first
+                return [], None
+            self._withdraw(connection)
+            closed = [self._detach(consumer) for consumer in tuple(connection.consumers)]
+            self._connections.remove(connection)
+            # Under the lock, as `connect` starts it; its thread may want the lock, so it is waited for without.
+            return closed, None if self._connections else self._timer.stop()
 
     def serves_others(self, connection: Connection | None) -> bool:
         """Whether another connection is open."""
@@ -136,12 +153,19 @@ class Engine:
 
     def cut(self) -> None:
         """Lose all connections; what is in the queues stays."""
+        self._shield.call(self._cut)
+        self._shield.end()
+
+    def _cut(self) -> None:
         with self._lock:
             self._go("can't be reached")
-        self._outbox.flush()
 
     def stop(self) -> None:
         """Go down: connections are lost, and with them what isn't durable."""
+        self._shield.call(self._stop)
+        self._shield.end()
+
+    def _stop(self) -> None:
         with self._lock:
             self._go("is stopped")
             for key, queue in tuple(self._queues.items()):
@@ -152,7 +176,6 @@ class Engine:
                     del self._queues[key]
             for address in self._addresses.values():
                 address.queues = [queue for queue in address.queues if queue.alive]
-        self._outbox.flush()
 
     def _go(self, why: str) -> None:
         """Lose all connections, once, until `start`."""
@@ -164,6 +187,10 @@ class Engine:
 
     def start(self) -> None:
         """Come up: connections and subscriptions are made anew, and sends that waited are carried out."""
+        self._shield.call(self._start)
+        self._shield.end()
+
+    def _start(self) -> None:
         with self._lock:
             if self._running:
                 return
@@ -172,7 +199,6 @@ class Engine:
             for connection in self._connections:
                 self._regain(connection)
             self._admit()
-        self._outbox.flush()
 
     def refuse(self, destination: Destination, *, refused: bool) -> None:
         """Refuse sends to a destination, or take them again."""
@@ -208,7 +234,18 @@ class Engine:
         delay: float,
     ) -> None:
         """Store messages, or let them wait for room."""
-        count = len(batch)
+
+        def tell(answers: Sequence[SendError | None]) -> None:
+            for index, answer in enumerate(answers):
+                done(index, answer)
+
+        self._shield.call(
+            partial(self._publish, connection, address, Waiting(connection, batch, done, deadline, delay)), tell
+        )
+
+    def _publish(self, connection: Connection, address: Address, waiting: Waiting) -> Sequence[SendError | None]:
+        """What became of the messages, if that is known at once."""
+        batch, count = waiting.batch, len(waiting.batch)
         with self._lock:
             if not connection.open:
                 msg = f"can't send to {address.destination}: the provider is closed"
@@ -218,16 +255,15 @@ class Engine:
                 self._running
                 and not address.waiting
                 and address.room(self._limit) >= count
-                and deadline > time.monotonic()
+                and waiting.deadline > time.monotonic()
             )
             if not at_once:
-                self._wait(address, Waiting(connection, batch, done, deadline, delay))
-            elif answer is None:
-                self._store(address, batch, delay)
-        if at_once:
-            for index in range(count):
-                done(index, answer and answer(address))
-        self._outbox.flush()
+                self._wait(address, waiting)
+                return ()
+            if answer is None:
+                self._store(address, batch, waiting.delay)
+                return [None] * count
+        return [answer(address) for _ in range(count)]
 
     def _store(self, address: Address, batch: Sequence[Message], delay: float) -> None:
         fresh = address.without_duplicates(batch)
@@ -314,6 +350,9 @@ class Engine:
 
     def subscribe(self, connection: Connection, subscription: Subscription, subscriber: Subscriber) -> Consumer:
         """Make the queues and attach to them."""
+        return self._shield.call(partial(self._subscribe, connection, subscription, subscriber))
+
+    def _subscribe(self, connection: Connection, subscription: Subscription, subscriber: Subscriber) -> Consumer:
         consumer = Consumer(self, connection, subscription, subscriber)
         with self._lock:
             if not connection.open:
@@ -333,18 +372,21 @@ class Engine:
                 connection.consumers.append(consumer)
                 if self._running:
                     self._attach(consumer)
-        self._outbox.flush()
         return consumer
 
     def unsubscribe(self, consumer: Consumer) -> Future[None]:
         """Detach for good."""
+        return self._shield.call(partial(self._unsubscribe, consumer))
+
+    def _unsubscribe(self, consumer: Consumer) -> Future[None]:
         with self._lock:
-            future = consumer.closed or self._detach(consumer)
-        self._outbox.flush()
-        return future
+            return consumer.closed or self._detach(consumer)
 
     def set_window(self, consumer: Consumer, size: int) -> None:
         """Change how many may be out."""
+        self._shield.call(partial(self._set_window, consumer, size))
+
+    def _set_window(self, consumer: Consumer, size: int) -> None:
         with self._lock:
             queue = consumer.queue
             if queue is None:
@@ -352,10 +394,12 @@ class Engine:
             consumer.size = size
             if queue.ready or queue.returned:
                 self._dispatch(queue)
-        self._outbox.flush()
 
     def settle(self, consumer: Consumer, batch: Iterable[Delivery], outcome: Outcome) -> None:
         """Take deliveries from what is out."""
+        self._shield.call(partial(self._settle, consumer, batch, outcome))
+
+    def _settle(self, consumer: Consumer, batch: Iterable[Delivery], outcome: Outcome) -> None:
         with self._lock:
             queue, out = consumer.queue, consumer.out
             if queue is None:
@@ -372,7 +416,6 @@ class Engine:
                 self._admit()
             if queue.ready or queue.returned:
                 self._dispatch(queue)
-        self._outbox.flush()
 
     def _attach(self, consumer: Consumer) -> None:
         subscription = consumer.subscription

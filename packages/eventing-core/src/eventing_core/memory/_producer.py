@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class MemoryProducer(Producer):
-    """Thread-safe. Where there is room, ``done`` is called before `send` returns."""
+    """Thread-safe. Where there is room, ``done`` is called before `send` returns, save on the main thread."""
 
     __slots__ = ("_address", "_connection", "_engine")
 

@@ -10,7 +10,8 @@ time, and never block except `Provider.open` and `Provider.close`. `Subscriber` 
 ``done`` and the observer given to `Provider.open` are called by the provider, on a thread of its own or
 on one that is inside one of its methods, possibly before that method returned: a subscriber may be active
 before `Provider.subscribe` has returned its handle. They return at once, never raise and never run user code.
-The provider calls them under no lock, and may be called by them; its caller holds no lock that they take.
+The provider calls them under no lock, and may be called by them; its caller holds no lock that they take: the core
+calls providers, and everything else that isn't its own, under no lock at all.
 
 **Generations.** A transport never revives a connection. Each (re)connect makes a new generation:
 fresh connection, session and links, numbered upwards from 1. Deliveries, settlements and windows of
@@ -116,6 +117,9 @@ class Message:
 class Delivery(ABC):
     """One message given to this process. Plain data, valid on any thread for any time.
 
+    The core compares deliveries by identity, whatever their class says of equality and hashes: give each message that
+    is delivered an object of its own, and expect that very object in `Handle.settle`.
+
     Attributes:
         generation: of the attachment that it came by, as told with `SubscriptionState.ACTIVE`.
         delivery_count: how often it was given out before and came back in a way that the broker
@@ -129,7 +133,11 @@ class Delivery(ABC):
 
     @abstractmethod
     def message(self) -> Message:
-        """Decode the message; called on a worker's thread. Equal results at each call; never raises.
+        """Decode the message. Equal results at each call; never raises.
+
+        Called on the core's threads (workers, event loop, timer) or on the one that stops the manager, by several of
+        them at a time; under no lock of the core's, and never within `Subscriber.deliver`, `Subscriber.state` or a
+        send's ``done``: so a provider's own thread never decodes.
 
         Headers that aren't strings arrive as their string form. A message whose transport encoding is
         broken comes as its raw bytes, with the content type ``application/octet-stream``.

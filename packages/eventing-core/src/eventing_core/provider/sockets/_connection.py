@@ -97,8 +97,11 @@ class Connection(ABC, Generic[G, S]):
         self._observer: Observer = lambda _connected, _error: None
         self._was_open = False
         self._ended = False
-        # What is called under it may come here again.
-        self._end_lock = threading.RLock()
+        #: Of who starts the thread, or ends this connection in place of one that never ran.
+        self._life = threading.Lock()
+        self._ending = False
+        #: Who carries out what was posted too late; others leave theirs to that one, so that nobody waits for it.
+        self._leftovers = threading.Lock()
         self._error: Exception | None = None
         self._connected = False
         self._generation: G | None = None
@@ -155,7 +158,7 @@ class Connection(ABC, Generic[G, S]):
         """
         self._observer = observer
         self._warn_of_clear_password()
-        with self._end_lock:
+        with self._life:
             self._thread.start()
         try:
             self._opening.result()
@@ -227,10 +230,13 @@ class Connection(ABC, Generic[G, S]):
     def close(self, timeout: float) -> None:
         """Close in order; returns when the thread has ended, or after ``timeout`` seconds."""
         if not self._thread.is_alive():
-            with self._end_lock:
-                if not self._thread.is_alive():  # still: it may have been about to start
-                    self._end()
-                    return
+            with self._life:
+                is_over = not self._thread.is_alive()  # still: it may have been about to start
+                mine = is_over and self._claim_end()
+            if mine:
+                self._end()
+            if is_over:
+                return
         self.refusing = True
         self.loop.post(self._begin_close, time.monotonic() + timeout)
         if self._thread is not threading.current_thread():
@@ -239,8 +245,8 @@ class Connection(ABC, Generic[G, S]):
     def abandon(self) -> None:
         """In a forked child: close the descriptors. The engine's memory is left: the parent may have been inside."""
         self.refusing = self._ended = True
-        # It may be held by a thread that isn't there any more.
-        self._end_lock = threading.RLock()
+        # They may be held by threads that aren't there any more.
+        self._life, self._leftovers = threading.Lock(), threading.Lock()
         self.loop.abandon()
         generation, self._generation = self._generation, None
         connector, self._connector = self._connector, None
@@ -262,7 +268,10 @@ class Connection(ABC, Generic[G, S]):
                     with quietly:
                         _log.exception("%s: the connection is given up after an internal error", self.place)
         finally:
-            self._end()
+            with self._life:
+                mine = self._claim_end()
+            if mine:
+                self._end()
 
     def _turn(self) -> None:
         loop, generation = self.loop, self._generation
@@ -542,34 +551,43 @@ class Connection(ABC, Generic[G, S]):
     def _finish(self) -> None:
         self._finished = True
 
+    def _claim_end(self) -> bool:
+        """Whether it is the caller's to `_end`. Call it with the lock."""
+        ending, self._ending = self._ending, True
+        return not ending
+
     def _end(self) -> None:
-        """Leave nothing behind. The last thing on the I/O thread; in place of it where it never ran."""
-        with self._end_lock:
-            if self._ended:
-                return
-            self._finished = self._closing = self.refusing = True
-            self._connected = False
-            connector, self._connector = self._connector, None
-            if connector is not None:
-                connector.cancel()
-                connector.join(_CONNECTOR_GRACE)
-            self.loop.run_posted()
-            self._drop()
-            for producer in self._producers:
-                producer.fail("the provider was closed before the broker confirmed")
-            for consumer in [*self._consumers]:
-                consumer.finish()
-            if not self._opening.done():
-                self._opening.set_exception(BrokerConnectionError(f"{self.place}: closed while it was connecting"))
-            self._error = self._error if not self._was_open else None
-            self.loop.close()
-            self._ended = True
+        """Leave nothing behind. The last thing on the I/O thread; in place of it where it never ran. Under no lock."""
+        self._finished = self._closing = self.refusing = True
+        self._connected = False
+        connector, self._connector = self._connector, None
+        if connector is not None:
+            connector.cancel()
+            connector.join(_CONNECTOR_GRACE)
+        self.loop.run_posted()
+        self._drop()
+        for producer in self._producers:
+            producer.fail("the provider was closed before the broker confirmed")
+        for consumer in [*self._consumers]:
+            consumer.finish()
+        if not self._opening.done():
+            self._opening.set_exception(BrokerConnectionError(f"{self.place}: closed while it was connecting"))
+        self._error = self._error if not self._was_open else None
+        self.loop.close()
+        self._ended = True
         self._run_leftovers()
 
     def _run_leftovers(self) -> None:
-        """Carry out what was posted while the thread ended: all of it fails."""
-        with self._end_lock:
-            self.loop.run_posted()
+        """Carry out what was posted while the thread ended, or after: all of it fails.
+
+        One thread at a time does. What is called may come here again, and a thread that finds another one at it leaves.
+        """
+        # Looked at again after it was given back: another thread may have posted and gone its way.
+        while self.loop.has_posted and self._leftovers.acquire(blocking=False):
+            try:
+                self.loop.run_posted()
+            finally:
+                self._leftovers.release()
 
 
 def _is_loopback(host: str) -> bool:

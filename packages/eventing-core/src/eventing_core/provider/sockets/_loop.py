@@ -64,17 +64,18 @@ class Loop:
 
     def post(self, call: Callable[[Any], None], argument: Any = None) -> None:
         """Call ``call(argument)`` on the I/O thread. Thread-safe; never blocks; in order."""
-        self._inbox.append((call, argument))
-        # The sleeper sets its flag before it looks into the inbox a last time, so one of the two sees the other. The
-        # flag is taken down here, so that one byte is written however many post.
-        if self._sleeping:
-            self._sleeping = False
-            self._wake()
-
-    def _wake(self) -> None:
-        # Full: it wakes up anyway. Closed: nobody is there.
-        with contextlib.suppress(OSError):
-            self._wake_in.send(b"\0")
+        try:
+            self._inbox.append((call, argument))
+        finally:  # also when a signal handler raises just now: nobody else might wake the sleeper up for a while
+            # The sleeper sets its flag before it looks into the inbox a last time, so one of the two sees the other.
+            # The flag is taken down here, so that one byte is written however many post: in one step with that, as
+            # there is no call between, after which a signal handler could run.
+            if self._sleeping:
+                try:
+                    self._sleeping = False
+                    self._wake_in.send(b"\0")
+                except OSError:  # full: it wakes up anyway; closed: nobody is there
+                    pass
 
     def call_at(self, when: float, call: Callable[[], None]) -> Timer:
         """Call at a time of `time.monotonic`."""
@@ -119,6 +120,11 @@ class Loop:
             else:
                 ready = True
         return ready
+
+    @property
+    def has_posted(self) -> bool:
+        """Something was posted and not carried out."""
+        return bool(self._inbox)
 
     def run_posted(self) -> None:
         """Carry out what was posted so far."""
