@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from tests.faults import broker_kills, cuts, fuzz, mutations, pair, process_kills, soak
+from tests.faults import broker_kills, cuts, fuzz, mutations, pair, process_kills, refused_copies, soak
 from tests.faults.terms import Figures, Terms
 
 
@@ -63,6 +63,7 @@ SHORTENED: dict[str, Part] = {
 #: By name.
 PARTS: dict[str, Part] = {
     **{name: Part(module.TITLE, module.run) for name, module in _KINDS.items()},
+    "refused-copies": Part(refused_copies.TITLE, refused_copies.run),
     "fuzz": Part(fuzz.TITLE, fuzz.run, over=("both",)),
     **SHORTENED,
 }

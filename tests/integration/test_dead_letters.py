@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -11,9 +12,11 @@ import pytest
 
 from eventing_core import EventListener, EventManager, Retry, event, event_listener
 from eventing_core.memory import MemoryBroker, MemoryProvider
-from eventing_core.provider import Delivery, Provider
+from eventing_core.provider import Delivery, Destination, Message, Provider, Subscription
+from eventing_core.testing import Confirmations, Recorder
 from examples.artemis import Artemis
-from examples.dead_letters import DeadLetters
+from examples.dead_letters import DeadLetters, TruncatedError
+from tests.support.commands import module, run
 
 TIMEOUT = 30.0
 
@@ -94,3 +97,71 @@ def test_read_replay_and_remove(make_provider: Callable[[str], Provider], unique
             assert letters.take(timeout=1.0) is None
         reader.close(10.0)
     assert handled.empty()
+
+
+def put_dead(provider: Provider, names: tuple[str, str], headers: dict[str, str], message_id: str) -> None:
+    own = {"eventing-reason": "failed", "eventing-attempts": "2", **headers}
+    done = Confirmations()
+    to = Destination(*names, kind="dead", durable=True)
+    message = Message(b'{"number":7}', own, message_id, message_id, durable=True)
+    provider.producer(to).send([message], done, deadline=time.monotonic() + TIMEOUT)
+    assert done.wait(1) == [(0, None)]
+
+
+def test_a_truncated_one_is_replayed_only_by_force(
+    make_provider: Callable[[str], Provider], unique: Callable[[str], str]
+):
+    names = unique("Event"), unique("Listener")
+    reader = make_provider("reader")
+    reader.open(lambda *_: None)
+    seen = Recorder(10)
+    queue = Destination(*names, kind="queue", durable=True)
+    dead = Destination(*names, kind="dead", durable=True)
+    seen.attach(reader.subscribe(Subscription(destination=queue, dead_letter=dead), seen))
+    seen.wait_active()
+    put_dead(reader, names, {"eventing_truncated": "large, larger", "small": "s"}, "truncated")
+    with DeadLetters(reader, *names, durable=True) as letters:
+        letter = letters.take(TIMEOUT)
+        assert letter is not None
+        with pytest.raises(TruncatedError, match="truncated lacks these headers: large, larger"):
+            letters.replay(letter, TIMEOUT)
+    # It is still there.
+    with DeadLetters(reader, *names, durable=True) as letters:
+        letter = letters.take(TIMEOUT)
+        assert letter is not None
+        letters.replay(letter, TIMEOUT, force=True)
+        (replayed,) = seen.wait(1)
+        assert replayed.message().headers == {"small": "s"}
+        assert letters.take(timeout=0.5) is None
+    reader.close(10.0)
+
+
+def test_the_program_lists_and_replays_and_needs_force(artemis: Artemis, unique: Callable[[str], str]):
+    from eventing_amqp import AMQProvider
+
+    names = unique("Event"), unique("Listener")
+    provider = AMQProvider("sender", artemis.host, artemis.port, artemis.user, artemis.password)
+    provider.open(lambda *_: None)
+    queue = Destination(*names, kind="queue", durable=True)
+    dead = Destination(*names, kind="dead", durable=True)
+    seen = Recorder(10)
+    seen.attach(provider.subscribe(Subscription(destination=queue, dead_letter=dead), seen))
+    seen.wait_active()
+    put_dead(provider, names, {"eventing_truncated": "large"}, "one")
+    put_dead(provider, names, {}, "two")
+
+    def program(*options: str) -> tuple[int, list[str]]:
+        words = ["--port", str(artemis.port), "--host", artemis.host, "--user", artemis.user, "--durable", *options]
+        done = run(*module("examples.dead_letters"), *words, *names, env={"EVENTING_PASSWORD": artemis.password})
+        return done.returncode, sorted(done.stdout.splitlines())
+
+    first, second = "one failed, without these headers: large", "two failed"
+    assert program() == (0, [first, second])
+    code, lines = program("--replay")
+    assert (code, {*lines} >= {first, second}) == (1, True)
+    assert any("replay it by force" in line for line in lines)
+    assert [each.message().message_id for each in seen.wait(1)] == ["two"]
+    assert program("--replay", "--force") == (0, [first])
+    assert [each.message().message_id for each in seen.wait(2)] == ["two", "one"]
+    assert program() == (0, [])
+    provider.close(10.0)

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from eventing_amqp import _codec
 from eventing_amqp._codec import BrokenEncodingError, Decoder, Described
 from eventing_amqp._message import AmqpDelivery, _decode_any, _decode_usual, body_of, decode, delivery_count, encode
-from eventing_core.provider import Message
+from eventing_core.provider import Destination, Message
+from eventing_core.provider.sockets import of_encoding
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
 ASCII = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=40)
@@ -331,3 +332,37 @@ def test_numbers_and_texts_beyond_one_byte_of_size():
 def test_a_described_body_is_its_value():
     assert decode(section(0x77, b"\x00\xa3\x01x\x54\x07")).body == b"7"
     assert isinstance(Decoder(b"\x00\xa3\x01x\x54\x07").value(), Described)
+
+
+def test_with_large_headers_there_is_no_id_to_be_taken_for_a_duplicate_by():
+    small, large = ({"x": "y" * size} for size in (60_000, 66_000))
+    assert decode(encode(Message(b"b", small, "id", "dedup"))).dedup_id == "dedup"
+    got = decode(encode(Message(b"b", large, "id", "dedup")))
+    assert (got.message_id, got.dedup_id, got.headers) == ("id", "", large)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Message(b"b", {"x\ud800": "y"}, "id", "dedup"),
+        Message(b"b", {"x": "y\udfff"}, "id", "dedup"),
+        Message(b"b", {}, "id\ud800", "dedup"),
+        Message(b"b", {}, "id", "dedup\ud800"),
+    ],
+)
+def test_lone_surrogates_are_refused(message: Message):
+    with pytest.raises(UnicodeEncodeError):
+        encode(message)
+    error = of_encoding(Destination("Event"), message, UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates"))
+    assert ("header" in str(error)) == bool(message.headers)
+    str(error).encode()
+
+
+def test_a_character_that_is_a_lone_surrogate_reaches_the_core_and_no_further():
+    # A char of AMQP may be any number of 32 bits.
+    pairs = b"\xa1\x01k\x73\x00\x00\xd8\x00"
+    raw = b"\x00\x53\x74\xc1" + bytes((len(pairs) + 1, 2)) + pairs + b"\x00\x53\x75\xa0\x01b"
+    message = decode(raw)
+    assert message.body == b"b"
+    for value in message.headers.values():
+        assert isinstance(value, str)

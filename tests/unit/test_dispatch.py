@@ -22,6 +22,7 @@ from eventing_core import (
     ManagerStoppedError,
     Retry,
     SendRejectedError,
+    SendTimeoutError,
     _copying,
     _dispatch,
     _dispatch_kinds,
@@ -138,7 +139,7 @@ def test_attempts_are_counted_and_the_last_one_leads_to_a_dead_letter(bench: Cal
 
 def test_a_copy_is_confirmed_before_the_original_is_accepted(bench: Callable[..., Bench]) -> None:
     it = bench(fail, retry=Retry(max_attempts=1))
-    it.broker.refusals = [TimeoutError("full"), TimeoutError("full")]
+    it.broker.refusals = [SendTimeoutError("full", in_doubt=True), SendTimeoutError("full", in_doubt=True)]
     it.deliver(Plain(1))
     it.broker.wait_for(lambda: len(it.broker.sent) == 1)
     assert it.broker.settled == []

@@ -42,8 +42,8 @@ class Described:
 
 
 def string(text: str) -> bytes:
-    """A string."""
-    raw = text.encode("utf-8", "surrogatepass")
+    """A string. Raises `UnicodeEncodeError` for lone surrogates, which UTF-8 can't carry."""
+    raw = text.encode()
     size = len(raw)
     return (b"\xa1" + size.to_bytes(1) if size < 256 else b"\xb1" + size.to_bytes(4)) + raw
 

@@ -28,12 +28,18 @@ from eventing_amqp._codec import (
 )
 from eventing_amqp._usual import body_at, id_and_content_type, places_in, strings_of
 from eventing_core.provider import Delivery, Message
+from eventing_core.provider.artemis import equals
 
 HEADER, DELIVERY_ANNOTATIONS, MESSAGE_ANNOTATIONS, PROPERTIES, APPLICATION_PROPERTIES = range(0x70, 0x75)
 DATA, SEQUENCE, VALUE, FOOTER = range(0x75, 0x79)
 
 #: Artemis drops a second message of one id to one address (user manual, "Duplicate Message Detection").
 DEDUP_ID = "_AMQ_DUPL_ID"
+
+#: Bytes of headers from which a message travels without such an id. Where headers are larger than a record of its
+#: journal (490 KiB by default), Artemis notes the id first, refuses the message then, and confirms whatever comes with
+#: that id afterwards. The answer may be lost with the connection, so an id is only safe far below that.
+_DEDUP_LIMIT = 1 << 16
 
 #: Application properties that are the broker's or JMS's own.
 _INTERNAL = ("_AMQ", "JMS")
@@ -70,7 +76,11 @@ def _after_id(content_type: str) -> bytes:
 
 
 def encode(message: Message, delay: float = 0.0) -> bytes:
-    """The message as bytes; ``delay`` in seconds."""
+    """The message as bytes; ``delay`` in seconds.
+
+    Raises:
+        UnicodeEncodeError: a lone surrogate, which UTF-8 can't carry.
+    """
     message_id, dedup_id, headers = message.message_id, message.dedup_id, message.headers
     encoded_id = string(message_id) if message_id else b"\x40"
     parts = [_DURABLE if message.durable else b""]
@@ -79,7 +89,7 @@ def encode(message: Message, delay: float = 0.0) -> bytes:
         parts.append(_section(MESSAGE_ANNOTATIONS, compound_map(wait, 2)))
     parts += (_PROPERTIES, compound_list(encoded_id + _after_id(message.content_type), 7))
     count, application = 2 * len(headers), strings(headers) if headers else b""
-    if dedup_id:
+    if dedup_id and len(application) < _DEDUP_LIMIT:
         count += 2
         application = _DEDUP_KEY + (encoded_id if dedup_id == message_id else string(dedup_id)) + application
     if count:
@@ -143,6 +153,12 @@ def _checked(value: Any, type_: type[Any]) -> Any:
     if not isinstance(value, type_):
         raise BrokenEncodingError
     return value
+
+
+def filter_of(data: bytes) -> str:
+    """What finds an encoded message in its queue, as a filter of Artemis's."""
+    message = decode(data)
+    return equals(DEDUP_ID, message.dedup_id) if message.dedup_id else equals("AMQUserID", f"ID:{message.message_id}")
 
 
 _NAMES = {

@@ -7,11 +7,11 @@ import logging
 
 from eventing_amqp._engine import State
 from eventing_amqp._generation import AmqpGeneration
-from eventing_amqp._message import encode
+from eventing_amqp._message import encode, filter_of
 from eventing_core.errors import MessageTooLargeError, SendRejectedError
 from eventing_core.provider import Message
-from eventing_core.provider.artemis import ArtemisProducer
-from eventing_core.provider.sockets import Send
+from eventing_core.provider.artemis import ArtemisProducer, is_permanent
+from eventing_core.provider.sockets import Send, of_encoding
 
 _log = logging.getLogger("eventing.amqp")
 
@@ -31,7 +31,14 @@ class AmqpProducer(ArtemisProducer[AmqpGeneration]):
 
     def encode(self, message: Message, delay: float) -> bytes:
         """The message as AMQP's sections."""
-        return encode(message, delay)
+        try:
+            return encode(message, delay)
+        except UnicodeEncodeError as error:
+            raise of_encoding(self.destination, message, error) from None
+
+    def filter_of(self, data: bytes) -> str:
+        """What finds a message in its queue."""
+        return filter_of(data)
 
     def reset(self) -> None:
         """There is no link."""
@@ -89,7 +96,10 @@ class AmqpProducer(ArtemisProducer[AmqpGeneration]):
             return
         reason = ": ".join(part for part in condition or () if part) or "no reason given"
         text = f"{self.destination}: {_OUTCOMES.get(outcome, 'not accepted')} by the broker ({reason})"
-        send.tell(SendRejectedError(text, in_doubt=send.in_doubt))
+        if self._node.queue is not None:
+            # It may have been deleted meanwhile.
+            self.prepare_again()
+        send.tell(SendRejectedError(text, in_doubt=send.in_doubt, permanent=is_permanent(reason)))
 
     # -- the link's handler -------------------------------------------------------------------------------------------
 

@@ -2,19 +2,22 @@
 
 No provider writes this part. A copy goes under a ``dedup_id`` of its own: sent under the original's, a
 broker that removes duplicates would confirm and not store it, and accepting the original would lose
-the event. The id is derived from the original's, so that a copy made twice is stored once.
+the event. The id is derived from the original's, so that a copy made twice is stored once. An id that was refused
+is used up, and the next try has one of its own: a broker may have noted it before it refused the message.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from eventing_core._truncation import Refused, is_permanent, truncate
+from eventing_core.errors import SendError
 from eventing_core.provider import REDELIVERIES, Destination, Message, Provider, count_in
 
 if TYPE_CHECKING:
@@ -30,8 +33,12 @@ LISTENER = "eventing-listener"
 EVENT = "eventing-event"
 SERVER = "eventing-server"
 
-#: Characters of an exception's text that a dead letter keeps.
-_MESSAGE_LIMIT = 1000
+#: Characters of an exception's text, and of its type's name, that a dead letter keeps.
+_MESSAGE_LIMIT, _TYPE_LIMIT = 1000, 200
+
+#: What a dead letter has in any case, and what may be cut short before a header of the user's is dropped.
+_ESSENTIAL = frozenset({REASON, LISTENER, EVENT, ATTEMPTS})
+_SHORTENED = frozenset({ERROR_TYPE, ERROR_MESSAGE, FIRST_FAILED_AT})
 
 _PACKAGE = __name__.partition(".")[0] + "."
 
@@ -71,11 +78,37 @@ def dead_letters_of(queue: Destination) -> Destination:
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A copy, and where it goes. Made once, however often it is sent: its ids stay the same."""
+    """A copy, and where it goes.
+
+    Attributes:
+        message: with an id for this try; the same as long as the broker may have stored it.
+        destination: the listener's own queue, or that of its dead letters.
+        original: what identifies the message that it is a copy of; empty where nothing does.
+        delay: in seconds.
+        whole: of a dead letter, all headers that it would have; of another copy None, since the next attempt must
+            see the same event.
+        step: how often less of them was left; see `eventing_core._truncation`.
+        tries: how many ids were used up before.
+    """
 
     message: Message
     destination: Destination
+    original: str = ""
     delay: float = 0.0
+    whole: Mapping[str, str] | None = None
+    step: int = 0
+    tries: int = 0
+
+    def numbered(self, tries: int) -> Copy:
+        """With the id of that try; the first, 0, has the plain one."""
+        plain = self.message.dedup_id.removesuffix(f"/try{self.tries}")
+        dedup_id = f"{plain}/try{tries}" if tries else plain
+        return replace(self, message=replace(self.message, dedup_id=dedup_id), tries=tries)
+
+    def smaller(self, step: int) -> Copy | None:
+        """With less in its headers; None where there is no more to leave out, or it has to stay whole."""
+        headers = truncate(self.whole, step, keep=_ESSENTIAL, shorten=_SHORTENED) if self.whole is not None else None
+        return replace(self, message=replace(self.message, headers=headers), step=step) if headers is not None else None
 
 
 class Copies:
@@ -87,13 +120,21 @@ class Copies:
         self._timeout = send_timeout
         self._queue = queue_of(descriptor, provider.server_name)
         self._dead = dead_letters_of(self._queue)
+        #: How much less copies of a message must have, by what identifies it; and used-up ids, by the plain one.
+        self._refused = Refused()
+        self._used = Refused()
 
     def retry(self, message: Message, failures: Failures, delay: float) -> Copy:
         """A copy for the listener's own queue."""
         # What didn't count makes an id of its own, too: under that of an earlier copy, this one would not be stored.
         number = f"{failures.attempts}.{failures.uncounted}" if failures.uncounted else f"{failures.attempts}"
         headers = self._headers(message, failures)
-        return Copy(self._copy(message, headers, f"retry{number}", durable=message.durable), self._queue, delay)
+        copy = self._copy(message, headers, f"retry{number}", durable=message.durable)
+        return self._numbered(Copy(copy, self._queue, _key_of(message), delay))
+
+    def can_retry(self, message: Message) -> bool:
+        """Whether the broker has not said lately that it can't store a retry copy of this message."""
+        return not self._refused.step(f"retry {_key_of(message)}")
 
     def anew(self, message: Message, count: int, crashes: int = 0) -> Copy:
         """A copy for the listener's own queue, whose deliveries the broker counts anew; no attempt has failed.
@@ -101,7 +142,7 @@ class Copies:
         With so many crashes counted by it, for a broker that doesn't count.
         """
         headers = {**message.headers, REDELIVERIES: str(crashes)} if crashes else {**message.headers}
-        return Copy(self._copy(message, headers, f"lost{count}", durable=message.durable), self._queue)
+        return self._numbered(Copy(self._copy(message, headers, f"lost{count}", durable=message.durable), self._queue))
 
     def beside(self, message: Message) -> Copy:
         """A copy for the listener's own queue, of one that was there beside another that is to run alone."""
@@ -118,7 +159,39 @@ class Copies:
         headers[LISTENER] = self._descriptor.name
         headers[EVENT] = self._descriptor.event.name
         headers[SERVER] = self._provider.server_name
-        return Copy(self._copy(message, headers, f"dead{failures.attempts}", durable=True), self._dead)
+        copy = self._copy(message, headers, f"dead{failures.attempts}", durable=True)
+        whole = self._numbered(Copy(copy, self._dead, _key_of(message), whole=headers))
+        known = self._refused.step(whole.original)
+        return (whole.smaller(known) if known else None) or whole
+
+    def smaller(self, copy: Copy, error: Exception) -> Copy | None:
+        """What to send after a refusal instead: a copy with less in its headers. None: there is none, or no need."""
+        if not is_permanent(error):
+            return None
+        step = copy.step + 1
+        # Where nothing could be shortened, the first step would change nothing.
+        smaller = copy.smaller(step)
+        if smaller is not None and smaller.message.headers == copy.message.headers:
+            step += 1
+            smaller = copy.smaller(step)
+        if smaller is not None:
+            self._refused.note(copy.original, step)
+            return self.after(smaller, error)
+        if copy.whole is None and copy.original:
+            self._refused.note(f"retry {copy.original}", 1)
+        return None
+
+    def after(self, copy: Copy, error: Exception) -> Copy:
+        """The next try: under the same id where the broker may have stored it already, else under a fresh one."""
+        if isinstance(error, SendError) and error.in_doubt:
+            return copy
+        again = copy.numbered(copy.tries + 1)
+        self._used.note(copy.numbered(0).message.dedup_id, again.tries)
+        return again
+
+    def _numbered(self, copy: Copy) -> Copy:
+        """Under an id that this process has not seen refused, in an earlier connection either."""
+        return copy.numbered(self._used.step(copy.message.dedup_id))
 
     def send(self, copy: Copy, done: Callable[[Exception | None], None]) -> None:
         """Send a copy; ``done`` is called once."""
@@ -151,13 +224,13 @@ class Copies:
         parent = message.dedup_id
         for end in ("retry", "beside"):
             parent = parent.partition(f"/{group}/{end}")[0]
-        parent = parent or uuid4().hex
+        parent = _sound(parent) or uuid4().hex
         return Message(
             body=message.body,
             headers=headers,
-            message_id=message.message_id or parent,
+            message_id=_sound(message.message_id) or parent,
             dedup_id=f"{parent}/{group}/{what}",
-            content_type=message.content_type,
+            content_type=_sound(message.content_type),
             durable=durable,
         )
 
@@ -168,8 +241,8 @@ def redeliveries_of(message: Message) -> int:
 
 
 def describe_error(error: BaseException) -> str:
-    """Type and text of an error, for a log line."""
-    kind, text = type(error).__qualname__, _text_of(error)
+    """Type and text of an error, for a log line. Never raises, whatever the error's own methods do."""
+    kind, text = _qualname_of(error), _text_of(error)
     return f"{kind}: {text}" if text else kind
 
 
@@ -181,14 +254,33 @@ def traceback_of(error: BaseException) -> tuple[type[BaseException], BaseExcepti
     return type(error), error, trace or error.__traceback__
 
 
+def _key_of(message: Message) -> str:
+    return message.dedup_id or message.message_id
+
+
 def _type_of(error: BaseException) -> str:
-    return f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
+    try:
+        module = type.__dict__["__module__"].__get__(type(error))
+    except AttributeError:
+        module = None
+    name = _qualname_of(error)
+    return f"{_sound(module, _TYPE_LIMIT)}.{name}".removeprefix("builtins.") if isinstance(module, str) else name
+
+
+def _qualname_of(error: BaseException) -> str:
+    # A metaclass may have one of its own, which may raise.
+    return _sound(type.__dict__["__qualname__"].__get__(type(error)), _TYPE_LIMIT)
 
 
 def _text_of(error: BaseException) -> str:
     try:
-        text = str(error)
-    except Exception:  # noqa: BLE001 (a broken __str__ must not keep an event from its dead-letter queue)
-        text = "(its text can't be had)"
-    text = text.replace("\0", "\N{REPLACEMENT CHARACTER}")
-    return text.encode("utf-8", "replace").decode()[:_MESSAGE_LIMIT]
+        return _sound(str(error), _MESSAGE_LIMIT)
+    except BaseException:  # noqa: BLE001 (a broken __str__ must not keep an event from its dead-letter queue)
+        return "(its text can't be had)"
+
+
+def _sound(text: str, limit: int | None = None) -> str:
+    """The text, or its beginning, as every transport can carry it: no NUL, no lone surrogates."""
+    # It may be of a class of the user's, whose methods may do anything.
+    short = str.__getitem__(text, slice(limit)).encode("utf-8", "replace").decode()
+    return short.replace("\0", "\N{REPLACEMENT CHARACTER}")

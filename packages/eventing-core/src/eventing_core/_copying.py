@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+from collections.abc import Callable
 from typing import Protocol
 
 from eventing_core._copies import Copies, Copy, describe_error
+from eventing_core._truncation import TRUNCATED, is_permanent
 from eventing_core._workers import Timer
 from eventing_core.provider import Delivery
 
@@ -35,8 +37,7 @@ class Copying:
     """The copies of one listener that are on their way. Thread-safe.
 
     Attributes:
-        error: which copy can't be stored, and why; empty for none. Of several, the first: that others were stored
-            meanwhile changes nothing about it.
+        error: why the last try failed; empty when it didn't.
     """
 
     def __init__(self, copies: Copies, timer: Timer, label: str, owner: Owner) -> None:
@@ -46,8 +47,6 @@ class Copying:
         self._label = label
         self._owner = owner
         self._count = 0
-        #: By the copies that are not stored after a try, what is wrong.
-        self._flaws: dict[int, str] = {}
         self._lock = threading.Lock()
 
     @property
@@ -55,21 +54,13 @@ class Copying:
         """A copy was sent and is not answered; one that waits for another try doesn't count."""
         return self._count > 0
 
-    def forget(self) -> None:
-        """What can't be stored belongs to an older generation: the broker delivers it again."""
-        with self._lock:
-            self._flaws = {}
-            self.error = ""
+    def store(self, delivery: Delivery, copy: Copy, otherwise: Callable[[], None] | None = None) -> None:
+        """Send a copy until it is confirmed, then have the original accepted; nothing is accepted before.
 
-    def abandon(self) -> None:
-        """In a child after a fork: a thread that isn't there any more may have held the lock."""
-        self._lock = threading.Lock()
-
-    def store(self, delivery: Delivery, copy: Copy) -> None:
-        """Send a copy until it is confirmed, then have the original accepted; nothing is dropped meanwhile."""
+        A dead letter that the broker can never store as it is goes without some of its headers. Where another copy is
+        like that, ``otherwise`` is called instead, or it is tried on.
+        """
         backoff = 0.0
-        #: Of this generation; the next one has others.
-        flaws = self._flaws
 
         def send() -> None:
             if self._owner.wants_copy(delivery, again=backoff > 0):
@@ -78,28 +69,47 @@ class Copying:
                 self._copies.send(copy, done)
 
         def done(error: Exception | None) -> None:
-            nonlocal backoff
-            event = f"event {copy.message.message_id}"
-            flaw = f"a copy of {event} can't be stored: {error}" if error is not None else ""
+            nonlocal backoff, copy
+            smaller = self._copies.smaller(copy, error) if error is not None else None
+            if smaller is not None:
+                copy = smaller
+                try:
+                    send()
+                finally:
+                    with self._lock:
+                        self._count -= 1
+                return
+            instead = otherwise if error is not None and is_permanent(error) else None
+            flaw = f"a copy can't be stored: {error}" if error is not None else ""
             try:
                 if error is None:
                     self._owner.copied(delivery)
+                elif instead is not None:
+                    instead()
                 else:
+                    copy = self._copies.after(copy, error)
                     backoff = min(backoff * 2, _BACKOFF[1]) or _BACKOFF[0]
                     self._timer.call_later(backoff, send)
             except Exception as problem:  # noqa: BLE001 (it is no business of the provider, which calls this)
-                flaw = f"the copy of {event} is stored, and the original can't be settled: {describe_error(problem)}"
+                flaw = f"what was copied can't be settled: {describe_error(problem)}"
             finally:
+                self.error = flaw if instead is None else ""
                 with self._lock:
-                    if flaw:
-                        flaws[id(copy)] = flaw
-                    else:
-                        flaws.pop(id(copy), None)
-                    self.error = next(iter(self._flaws.values()), "")
                     self._count -= 1
                 self._owner.copying_changed()
-            if flaw:
-                with contextlib.suppress(Exception):  # a logging handler that raises is none, either
-                    _log.error("%s: %s; the original stays with the broker", self._label, flaw)
+            with contextlib.suppress(Exception):  # a logging handler that raises is no business of its, either
+                self._report(copy, flaw, stays=instead is None)
 
         send()
+
+    def _report(self, copy: Copy, flaw: str, *, stays: bool) -> None:
+        message = copy.message
+        if flaw and stays:
+            _log.error("%s: %s; the original stays with the broker", self._label, flaw)
+        elif flaw:
+            _log.warning("%s: %s; event %s waits in this process instead", self._label, flaw, message.message_id)
+        elif copy.step and TRUNCATED in message.headers:
+            _log.warning(
+                "%s: the broker can't store the dead letter of event %s whole; it was stored without these headers: %s",
+                *(self._label, message.message_id, message.headers[TRUNCATED]),
+            )

@@ -30,7 +30,6 @@ from eventing_core._copying import Copying
 from eventing_core._crash_guard import CrashGuard
 from eventing_core._credit import Credit
 from eventing_core._health import ListenerHealth, StuckRun
-from eventing_core._identity import Identity, IdentityDict
 from eventing_core._listener import EventListener, EventListenerDescriptor
 from eventing_core._retry import Retry
 from eventing_core._window import SlowStart
@@ -51,14 +50,14 @@ _FLUSH_SECONDS = 0.02
 #: everything else: what is out when the process dies looks as suspicious, and what a copy has replaced comes again.
 _ALONE_SECONDS = 0.2
 
-#: How long the end of a listener waits for a settlement that another thread is about to hand over, in seconds.
-_SETTLE_SECONDS = 1.0
-
 _LOOK: Any = object()
 _CLAIMED: Any = object()
 
 #: Around what is logged, once everything else is done: a logging handler that raises must cost no event.
 _quietly = contextlib.suppress(Exception)
+
+#: Around what is logged of a listener's own exception, whose class may raise anything while it is being formatted.
+_of_listeners = contextlib.suppress(BaseException)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,12 +76,7 @@ class Incoming:
 
 
 class Dispatcher(ABC):
-    """Serves one listener. It is the `Subscriber` of the listener's subscription.
-
-    One lock guards all that changes, but for what tokens append and take by single steps. No foreign code runs under
-    it: neither the handle's, nor a delivery's, nor a listener's, nor a logging handler's. Deliveries are compared by
-    identity.
-    """
+    """Serves one listener. It is the `Subscriber` of the listener's subscription."""
 
     def __init__(self, incoming: Incoming) -> None:
         self.descriptor = incoming.descriptor
@@ -102,21 +96,14 @@ class Dispatcher(ABC):
         self._copying = Copying(incoming.copies, incoming.timer, incoming.descriptor.label, self)
         self._window = SlowStart(self._concurrency, incoming.descriptor.prefetch)
         #: Failures of deliveries that are still ours; the held ones among them wait for the timer.
-        self._failures: IdentityDict[Delivery, Failures] = IdentityDict()
-        self._held: IdentityDict[Delivery, None] = IdentityDict()
+        self._failures: dict[Delivery, Failures] = {}
+        self._held: set[Delivery] = set()
         #: What has returned and is not settled yet; in batches, as each costs the provider's thread a look.
         self._done: deque[Delivery] = deque()
-        #: A thread settles it at the moment; others leave to that one what returns meanwhile.
-        self._settling = False
+        self._flush_lock = threading.Lock()
         self._flush_due = False
-        #: Tokens of an older generation may still return: what they settle widens no window of this one.
-        self._mixed = False
-        #: Given out before, and looked at by the timer's thread, which decides whether they leave.
-        self._looked_at = 0
-        #: An ordered listener waits for its next attempt, or until a dead letter is stored; a suspect waits to run
-        #: alone; one runs alone.
+        #: An ordered listener waits for its next attempt; a suspect waits to run alone; one runs alone.
         self._waiting = False
-        self._storing: Delivery | None = None
         self._suspect: Delivery | None = None
         self._alone: Delivery | None = None
         #: The suspect whose turn it is.
@@ -178,16 +165,7 @@ class Dispatcher(ABC):
         """Wait until all that was delivered is settled. False when the deadline comes first."""
         with self._lock:
             return self._changed.wait_for(
-                lambda: (
-                    not (
-                        self._active
-                        or self._queue
-                        or self._held
-                        or self._suspect
-                        or self._looked_at
-                        or self._copying.busy
-                    )
-                ),
+                lambda: not (self._tokens or self._queue or self._held or self._suspect or self._copying.busy),
                 max(0.0, deadline - time.monotonic()),
             )
 
@@ -202,13 +180,13 @@ class Dispatcher(ABC):
             if self._suspect is not None:
                 back.append(self._suspect)
                 self._suspect = None
-            waiting = [*self._held, *[delivery for delivery in back if delivery in self._failures]]
+            waiting = [*self._held, *(delivery for delivery in back if delivery in self._failures)]
             again = [(delivery, self._failures[delivery]) for delivery in waiting] if not self._ordered else []
             self._held.clear()
             self._changed.notify_all()
         self._give_credit()
-        kept = {id(delivery) for delivery, _ in again}
-        back = [delivery for delivery in back if id(delivery) not in kept]
+        kept = {delivery for delivery, _ in again}
+        back = [delivery for delivery in back if delivery not in kept]
         if back:
             self._settle(back, Outcome.RELEASE)
         for delivery, failures in again:
@@ -232,13 +210,8 @@ class Dispatcher(ABC):
         """Wait until nothing runs and no copy is on its way. False when the deadline comes first."""
         with self._lock:
             return self._changed.wait_for(
-                lambda: not self._active and not self._copying.busy, max(0.0, deadline - time.monotonic())
+                lambda: not self._tokens and not self._copying.busy, max(0.0, deadline - time.monotonic())
             )
-
-    @property
-    def _active(self) -> bool:
-        """Something runs, or has returned and isn't settled."""
-        return bool(self._tokens or self._settling or self._done)
 
     def cut_short(self) -> None:
         """Give up what still runs: it stays unsettled and counts nothing, however it ends."""
@@ -247,8 +220,6 @@ class Dispatcher(ABC):
     def close(self) -> Future[None] | None:
         """Unsubscribe; what has returned is settled, and everything else goes back to the broker."""
         self._flush()
-        with self._lock:  # another thread may be at it, by whom it is to be handed over first
-            self._changed.wait_for(lambda: not self._settling, _SETTLE_SECONDS)
         return self._handle.close() if self._handle is not None else None
 
     def abandon(self) -> None:
@@ -256,9 +227,8 @@ class Dispatcher(ABC):
         # Threads that aren't there any more may have held them.
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
-        self._settling = False
+        self._flush_lock = threading.Lock()
         self._credit.abandon()
-        self._copying.abandon()
         self._handle = None
         self._closing = self._cut = True
         self._queue.clear()
@@ -267,57 +237,47 @@ class Dispatcher(ABC):
         self._suspect = None
 
     def health(self) -> ListenerHealth:
-        """How the listener is. Thread-safe. Never blocks: it takes no lock, and so may be a step behind in parts."""
+        """How the listener is. Thread-safe."""
         stuck = self.stuck(time.monotonic() - self._stuck_after)
-        active, lost = self._state is SubscriptionState.ACTIVE, self._error
-        paused, why = self._circuit.is_open, self._circuit.error
-        ours = f"paused, almost everything fails: {why}" if paused else ""
-        error = "" if active or lost is None else str(lost)
-        flawed = bool(self._closing or self._credit.flaw or self._flaw) or len(stuck) >= self._concurrency
-        return ListenerHealth(
-            listener=self.descriptor.name,
-            event=self.descriptor.event.name,
-            consuming=active and self._consuming and not (flawed or paused),
-            paused=active and self._consuming and not flawed and paused,
-            running=self._tokens,
-            held=len(self._held) + self._waiting,
-            stuck=stuck,
-            error=self._copying.error or self._credit.flaw or self._flaw or error or ours,
-        )
+        with self._lock:
+            active = self._state is SubscriptionState.ACTIVE
+            paused = self._circuit.is_open
+            ours = f"paused, almost everything fails: {self._circuit.error}" if paused else ""
+            error = "" if active or self._error is None else str(self._error)
+            flawed = bool(self._closing or self._credit.flaw or self._flaw) or len(stuck) >= self._concurrency
+            return ListenerHealth(
+                listener=self.descriptor.name,
+                event=self.descriptor.event.name,
+                consuming=active and self._consuming and not (flawed or paused),
+                paused=active and self._consuming and not flawed and paused,
+                running=self._tokens,
+                held=len(self._held) + self._waiting,
+                stuck=stuck,
+                error=self._copying.error or self._credit.flaw or self._flaw or error or ours,
+            )
 
     # -- called by the provider -------------------------------------------------------------------------------
 
     def deliver(self, batch: Sequence[Delivery]) -> None:
         """Take deliveries."""
-        # What won't be run waits for no token: all may be busy for long, and the broker may soon take it away. Which
-        # ones these are is in their messages, and those are not decoded here.
-        doubtful = [each for each in batch if each.delivery_count and self._guard.may_reject(each)]
+        # What won't be run waits for no token: all may be busy for long, and the broker may soon take it away.
+        leaving = [each for each in batch if each.delivery_count and self._guard.rejects(each)]
         with self._lock:
             if self._closing:
                 return  # they go back when the subscription is closed; given back now, they might come again at once
-            late = self._circuit.is_open and not self._circuit.probing  # they were on their way when it paused
-            tokens, counting, apart = 0, self._counting, batch
-            if not late:
-                if doubtful:
-                    self._looked_at += 1
-                    if self._guard.counts_flags:
-                        self._count_copies()
-                    else:  # nothing begins before that is known, and so the order holds; else the others may begin
-                        apart = doubtful
-                self._queue.extend(_without(batch, apart) if doubtful else batch)
-                tokens = self._claim()
+            if self._circuit.is_open and not self._circuit.probing:  # they were on their way when it paused
+                self._settle(batch, Outcome.RELEASE)
+                return
+            self._queue.extend([each for each in batch if each not in leaving] if leaving else batch)
+            if leaving and self._guard.counts_flags:
+                self._counting = True
+                self._last_counted = None
+                self._bar()
+            tokens = self._claim()
         for _ in range(tokens):
             self._start_token()
-        if late:
-            self._settle(batch, Outcome.RELEASE)
-        elif doubtful:
-            self._timer.call_later(0.0, partial(self._look_at, doubtful, apart, counting=counting))
-
-    def _count_copies(self) -> None:
-        """Let nothing begin until copies that count are stored. Call it with the lock."""
-        self._counting = True
-        self._last_counted = None
-        self._bar()
+        if leaving:
+            self._timer.call_later(0.0, partial(self._have_leave, leaving))
 
     def state(self, state: SubscriptionState, generation: int, error: Exception | None) -> None:
         """Learn what the subscription is doing. What belongs to an older generation is void."""
@@ -326,16 +286,14 @@ class Dispatcher(ABC):
             self._error = error
             was_active = bool(self._generation)
             self._generation = generation if state is SubscriptionState.ACTIVE else 0
-            unread = self._guard.lost(self._drain_queue(), connection=was_active)
+            self._guard.lost(self._drain_queue(), connection=was_active)
             self._failures.clear()
             self._held.clear()
             self._waiting = self._counting = False
-            self._suspect = self._alone = self._probe = self._storing = None
-            self._mixed = self._active
+            self._suspect = self._alone = self._probe = None
             self._bar()
             self._window.restart()
-            self._copying.forget()
-            self._flaw = self._credit.flaw = ""
+            self._copying.error = self._flaw = self._credit.flaw = ""
             consuming = self._consuming and not self._closing
             self._changed.notify_all()
         if state is SubscriptionState.ACTIVE and consuming:
@@ -343,14 +301,6 @@ class Dispatcher(ABC):
         elif state is SubscriptionState.FAILED and consuming:
             with _quietly:
                 _log.error("%s: not consuming: %s", self.descriptor.label, error)
-        if unread:
-            self._timer.call_later(0.0, self._read_lost)
-
-    def _read_lost(self) -> None:
-        """Read what the guard has to know of deliveries whose connection is lost."""
-        read = self._guard.read_lost()
-        with self._lock:
-            self._guard.note_lost(read)
 
     @abstractmethod
     def stuck(self, since: float) -> tuple[StuckRun, ...]:
@@ -382,7 +332,7 @@ class Dispatcher(ABC):
     def _bar(self) -> None:
         """Note whether tokens may take from the queue. Call it with the lock, after each change of the reasons."""
         alone = self._suspect is not None or self._alone is not None
-        self._occupied = self._waiting or self._counting or alone or self._storing is not None
+        self._occupied = self._waiting or self._counting or alone
         self._barred = self._occupied or self._circuit.is_open
 
     def _take(self) -> Delivery | None:
@@ -404,7 +354,7 @@ class Dispatcher(ABC):
                     if not delivery.delivery_count or self._admit(delivery):
                         return delivery
                     continue
-            if self._done and not self._settling:
+            if self._done or self._flush_lock.locked():  # or the timer is about to have it settled
                 self._flush()
                 continue
             single = self._look_again()
@@ -423,7 +373,7 @@ class Dispatcher(ABC):
     def _look_again(self) -> Delivery | None:
         """With the lock: nothing to take but a suspect or probe whose turn it is; else the token is given back."""
         with self._lock:
-            if self._circuit.probing and (self._probe is None or self._probe is _CLAIMED):
+            if self._circuit.probing and self._probe in {None, _CLAIMED}:
                 self._probe = self._queue.popleft() if self._queue and not self._occupied else None
                 if self._probe is not None:
                     return self._probe
@@ -445,12 +395,12 @@ class Dispatcher(ABC):
 
     def _clear_suspect(self) -> None:
         """Let the suspect have its turn soon, if nothing runs and nothing is being copied. Call it with the lock."""
-        if self._suspect is not None and not (self._active or self._counting or self._copying.busy):
+        if self._suspect is not None and not (self._tokens or self._counting or self._copying.busy):
             self._timer.call_later(_ALONE_SECONDS, partial(self._suspect_due, self._suspect, drain=True))
 
     def _suspect_due(self, suspect: Delivery, *, drain: bool) -> None:
         with self._lock:
-            busy = self._active or self._counting or self._copying.busy
+            busy = self._tokens or self._counting or self._copying.busy
             if suspect is not self._suspect or busy or self._closing:
                 return
             late = self._drain_neighbours() if drain else []
@@ -466,8 +416,7 @@ class Dispatcher(ABC):
     def _give_token_back(self) -> None:
         """Call it with the lock."""
         self._tokens -= 1
-        if not self._active:
-            self._mixed = False
+        if not self._tokens:
             self._changed.notify_all()
 
     def _token_broke(self, error: BaseException) -> None:
@@ -492,15 +441,13 @@ class Dispatcher(ABC):
         if delivery in self._failures:
             return True
         back: list[Delivery] = []
-        record = self._guard.read(delivery)
         with self._lock:
-            if delivery.generation != self._generation:
-                return False  # void: the broker delivers it again
-            verdict = self._guard.judge(record)
+            verdict = self._guard.judge(delivery)
             if verdict.suspect and self._occupied:  # another one comes first
                 self._queue.appendleft(delivery)
                 return False
-            self._guard.begun(record)
+            if delivery.generation == self._generation:
+                self._guard.begun(delivery)
             if verdict.runs:
                 self._window.restart(1 if verdict.suspect else None)
             if verdict.suspect:
@@ -531,45 +478,23 @@ class Dispatcher(ABC):
             return
         # What is given back there may stay with this process, and is flagged in any case.
         for each in neighbours:
-            self._copying.store(each, self._copies.beside(each.message()))
+            given_back = partial(self._settle, [each], Outcome.RELEASE)
+            self._copying.store(each, self._copies.beside(each.message()), given_back)
 
-    def _look_at(self, doubtful: Sequence[Delivery], batch: Sequence[Delivery], *, counting: bool) -> None:
-        """Have those of a batch leave that won't run, unless they are void, or go back anyway; queue the others.
-
-        ``counting``: copies of others counted already when they came.
-        """
-        leaving: list[Delivery] = []
+    def _have_leave(self, leaving: Sequence[Delivery]) -> None:
+        """Have these leave, unless they are void, or go back anyway."""
+        # Of those that came back together one killed, mostly that with the highest count: it is to come again behind
+        # the others, or in no order, so that they have their turn without it.
+        order = sorted(leaving, key=lambda each: (each.delivery_count, random.random()))  # noqa: S311 (no secret)
         try:
-            leaving = [each for each in doubtful if self._guard.rejects(self._guard.read(each))]
-            stay = [each for each in _without(batch, leaving) if each.generation == self._generation]
-            if stay:
-                self._queue_again(stay)
-            # Of those that came back together one killed, mostly that with the highest count: it is to come again
-            # behind the others, or in no order, so that they have their turn without it.
-            for each in sorted(leaving, key=lambda each: (each.delivery_count, random.random())):  # noqa: S311 (no secret)
+            for each in order:
                 if each.generation == self._generation and not self._closing:
                     self._admit(each)
         except Exception as error:
             self._flaw = f"an unexpected error, and its event stays unsettled: {describe_error(error)}"
             raise  # the timer logs it
         finally:
-            with self._lock:
-                self._looked_at -= 1
-            self.copying_changed(at_once=not (leaving or counting))
-
-    def _queue_again(self, deliveries: Sequence[Delivery]) -> None:
-        """Queue what was looked at, as if it were delivered now."""
-        with self._lock:
-            late = self._circuit.is_open and not self._circuit.probing
-            if self._closing:
-                return
-            if not late:
-                self._queue.extend(deliveries)
-            tokens = 0 if late else self._claim()
-        for _ in range(tokens):
-            self._start_token()
-        if late:
-            self._settle(deliveries, Outcome.RELEASE)
+            self.copying_changed()
 
     def _counted(self, last: object) -> None:
         """Let tokens take again, if that was the last copy: what copies replaced was accepted some time ago."""
@@ -605,35 +530,24 @@ class Dispatcher(ABC):
                 return 1 + min(len(self._failures), self._spare)
             return self._window.size + min(len(self._held), self._spare)
 
-    def copying_changed(self, *, at_once: bool = False) -> None:
-        """Copies were stored or given up; ``at_once``: there were none, and nothing has to become quiet."""
-        tokens = 0
+    def copying_changed(self) -> None:
+        """Copies were stored or given up."""
         with self._lock:
             self._changed.notify_all()
-            if self._counting and not self._copying.busy and not self._looked_at:
-                if at_once and self._last_counted is None:
-                    self._counting = False
-                    self._bar()
-                    tokens = self._claim()
-                else:
-                    last = self._last_counted = object()
-                    self._timer.call_later(_ALONE_SECONDS, partial(self._counted, last))
+            if self._counting and not self._copying.busy:
+                last = self._last_counted = object()
+                self._timer.call_later(_ALONE_SECONDS, partial(self._counted, last))
             self._clear_suspect()
-        for _ in range(tokens):
-            self._start_token()
 
-    def _accept(self, batch: Sequence[Delivery], *, mixed: bool = True) -> None:
-        """Accept; some of it may be of older generations, if it is ``mixed``."""
+    def _accept(self, batch: Sequence[Delivery]) -> None:
         self._settle(batch, Outcome.ACCEPT)
         with self._lock:
             if self._failures:
                 for delivery in batch:
-                    self._failures.pop(delivery)
+                    self._failures.pop(delivery, None)
             self._guard.settled(batch)
-            present = self._generation
-            count = sum([each.generation == present for each in batch]) if mixed or self._mixed else len(batch)
             # What leaves for the sake of a suspect makes no room beside it.
-            grown = self._window.settled(count) if not self._occupied else False
+            grown = self._window.settled(len(batch)) if not self._occupied else False
         if grown:
             self._give_credit()
 
@@ -651,38 +565,20 @@ class Dispatcher(ABC):
         self._flush()
 
     def _flush(self) -> None:
-        """Accept what has returned. One thread at a time does; others leave to it what they have, and go on."""
-        done = self._done
-        while done:
-            with self._lock:
-                if self._settling:
-                    return
-                self._settling = True
-            try:
-                self._settle_returned([done.popleft() for _ in range(len(done))])
-            finally:
-                with self._lock:
-                    self._settling = False
-                    if not self._active:
-                        self._mixed = False
-                        self._changed.notify_all()
-                        self._clear_suspect()
-                    elif self._closing:
-                        self._changed.notify_all()
-
-    def _settle_returned(self, batch: Sequence[Delivery]) -> None:
-        try:
-            if self._circuit.watching:
-                events = [_event_of(delivery) for delivery in batch]
-                with self._lock:
-                    for event in events:
-                        self._circuit.succeeded(event)
+        """Accept what has returned. Under a lock, so that nobody finds it gone while it isn't settled yet."""
+        with self._flush_lock:
+            batch = [self._done.popleft() for _ in range(len(self._done))]
             if batch:
-                self._accept(batch, mixed=False)
-        except Exception as error:  # noqa: BLE001 (whoever settles has to go on, and so has the timer)
-            self._flaw = f"what returned can't be settled: {describe_error(error)}"
-            with _quietly:
-                _log.exception("%s: what returned can't be settled", self.descriptor.label)
+                if self._circuit.watching:
+                    with self._lock:
+                        for delivery in batch:
+                            self._circuit.succeeded(_event_of(delivery))
+                try:
+                    self._accept(batch)
+                except Exception as error:  # noqa: BLE001 (whoever settles has to go on, and so has the timer)
+                    self._flaw = f"what returned can't be settled: {describe_error(error)}"
+                    with _quietly:
+                        _log.exception("%s: what returned can't be settled", self.descriptor.label)
 
     def wants_copy(self, delivery: Delivery, *, again: bool) -> bool:
         """Whether a copy is still to be sent: not of a void delivery, and no second try while stopping."""
@@ -691,71 +587,55 @@ class Dispatcher(ABC):
     def copied(self, delivery: Delivery) -> None:
         """Its copy is confirmed."""
         self._accept([delivery])
-        with self._lock:
-            if self._storing is not delivery:
-                return
-            self._storing = None
-            self._bar()
-            tokens = self._claim()
-        for _ in range(tokens):
-            self._start_token()
 
     def _failed(self, delivery: Delivery, error: BaseException) -> None:
         """An attempt failed: decide on the next one, or on the dead-letter queue."""
         if self._cut or delivery.generation != self._generation:
             return  # given up by us, or void: the broker delivers it again
-        if self._closing and isinstance(error, ManagerStoppedError):
+        # Not by isinstance, which asks the error itself for its class: that may raise.
+        kind = type(error)
+        if self._closing and issubclass(kind, ManagerStoppedError):
             return  # a send, by a manager that stops as this one does: no fault of the event's, which goes back
         failures = self._failures.get(delivery) or Failures.of(delivery.message())
-        if isinstance(error, (DecodeError, *self._retry.fatal)):
-            self._never_succeeds(delivery, failures, error)
-            return
-        is_first = failures.attempts + failures.uncounted == 0
-        wait = self._count_failure(delivery, failures, error)
-        if wait is not None:
+        fatal = issubclass(kind, (DecodeError, *self._retry.fatal))
+        wait = self._count_failure(delivery, failures, error, fatal=fatal)
+        if issubclass(kind, DecodeError):
+            self._dead_letter(delivery, failures, "undecodable", error)
+        elif fatal:
+            self._dead_letter(delivery, failures, "fatal", error)
+        elif wait is not None:
             self._try_again(delivery, failures, wait)
         elif failures.attempts >= self._retry.max_attempts:
             self._dead_letter(delivery, failures, "failed", error)
         else:
             attempt, delay = failures.attempts, self._retry.delay(failures.attempts)
             self._try_again(delivery, failures, delay)
-            with _quietly:
-                # The last attempt may be minutes away: what is wrong is said with the first one.
-                with_trace = is_first or _log.isEnabledFor(logging.DEBUG)
+            with _of_listeners:
+                trace = traceback_of(error) if _log.isEnabledFor(logging.DEBUG) else None
                 _log.warning(
                     "%s: attempt %d of %d of event %s failed, the next in %.1f s: %s",
                     self.descriptor.label, attempt, self._retry.max_attempts, delivery.message().message_id,
-                    delay, describe_error(error), exc_info=traceback_of(error) if with_trace else None,
+                    delay, describe_error(error), exc_info=trace,
                 )  # fmt: skip
-
-    def _never_succeeds(self, delivery: Delivery, failures: Failures, error: BaseException) -> None:
-        """Dead-letter what no further attempt can help.
-
-        It says nothing of what the listener depends on: the circuit breaker doesn't count it, and where it was a probe,
-        the next delivery is one.
-        """
-        failures.attempts += 1
-        with self._lock:
-            if delivery is self._probe:
-                self._probe = None
-        self._dead_letter(delivery, failures, "undecodable" if isinstance(error, DecodeError) else "fatal", error)
 
     # -- pausing ----------------------------------------------------------------------------------------------
 
-    def _count_failure(self, delivery: Delivery, failures: Failures, error: BaseException) -> float | None:
+    def _count_failure(
+        self, delivery: Delivery, failures: Failures, error: BaseException, *, fatal: bool
+    ) -> float | None:
         """Count a failed attempt. While the listener is paused it doesn't count: how long to wait then; else None."""
         if self._done:  # else some that have returned would count after it
             self._flush()
-        text, event = describe_error(error), _event_of(delivery)
+        text = describe_error(error)
         with self._lock:
             back: list[Delivery] = []
             again = failures.attempts + failures.uncounted > 0
-            opens = self._circuit.failed(event, text, again=again)
+            opens = self._circuit.failed(_event_of(delivery), text, again=again)
             is_open, is_probe = self._circuit.is_open, delivery is self._probe
-            if is_open:
-                failures.uncounted += 1
-            else:
+            if fatal or not is_open:
                 failures.attempts += 1
+            else:
+                failures.uncounted += 1
             if not is_open:
                 return None
             if opens:
@@ -775,7 +655,7 @@ class Dispatcher(ABC):
             with _quietly:
                 _log.error(
                     "%s: paused, since almost everything fails; it tries single events until one succeeds: %s",
-                    self.descriptor.label, text, exc_info=None if again else traceback_of(error),
+                    self.descriptor.label, text,
                 )  # fmt: skip
         return wait
 
@@ -824,7 +704,7 @@ class Dispatcher(ABC):
                     self._bar()
                     self._queue.appendleft(delivery)
                 else:
-                    self._held[delivery] = None
+                    self._held.add(delivery)
         if hold:
             if ordered:
                 self._timer.call_later(delay, lambda: self._due_in_place(delivery.generation))
@@ -838,13 +718,33 @@ class Dispatcher(ABC):
 
     def _retry_by_copy(self, delivery: Delivery, failures: Failures, delay: float) -> None:
         wait = delay if self._capabilities.send_delay else 0.0
-        self._copying.store(delivery, self._copies.retry(delivery.message(), failures, wait))
+        message = delivery.message()
+        hold = partial(self._hold_instead, delivery, failures, time.monotonic() + wait)
+        if self._copies.can_retry(message):
+            self._copying.store(delivery, self._copies.retry(message, failures, wait), hold)
+        else:
+            hold()
+
+    def _hold_instead(self, delivery: Delivery, failures: Failures, due: float) -> None:
+        """Hold what the broker can't store a retry copy of; when stopping, it goes back to the broker."""
+        with self._lock:
+            if delivery.generation != self._generation:
+                return
+            closing = self._closing
+            if not closing:
+                self._failures[delivery] = failures
+                self._held.add(delivery)
+        if closing:
+            self._settle([delivery], Outcome.RELEASE)
+        else:
+            self._give_credit()
+            self._timer.call_later(max(0.0, due - time.monotonic()), lambda: self._due(delivery))
 
     def _due(self, delivery: Delivery) -> None:
         with self._lock:
             if delivery not in self._held:
                 return  # given back, or void
-            self._held.pop(delivery)
+            self._held.discard(delivery)
             self._queue.append(delivery)
             tokens = self._claim()
         self._give_credit()
@@ -862,15 +762,9 @@ class Dispatcher(ABC):
             self._start_token()
 
     def _dead_letter(self, delivery: Delivery, failures: Failures, reason: str, error: BaseException) -> None:
-        """Dead-letter a delivery. An ordered listener waits until that is stored: else it would be overtaken."""
-        if self._ordered:
-            with self._lock:
-                if delivery.generation != self._generation:
-                    return
-                self._storing = delivery
-                self._bar()
+        """Dead-letter a delivery."""
         self._copying.store(delivery, self._copies.dead_letter(delivery.message(), failures, reason, error))
-        with _quietly:
+        with _of_listeners:
             _log.error(
                 "%s: event %s goes to the dead letters as %s, after %d attempts: %s",
                 self.descriptor.label, delivery.message().message_id, reason, failures.attempts, describe_error(error),
@@ -878,10 +772,5 @@ class Dispatcher(ABC):
             )  # fmt: skip
 
 
-def _without(batch: Sequence[Delivery], others: Sequence[Delivery]) -> list[Delivery]:
-    apart = {id(each) for each in others}
-    return [each for each in batch if id(each) not in apart]
-
-
 def _event_of(delivery: Delivery) -> Hashable:
-    return delivery.message().message_id or Identity(delivery)
+    return delivery.message().message_id or delivery

@@ -9,7 +9,7 @@ from eventing_core.errors import DecodeError, HeaderError, HeaderNotFoundError
 
 D = TypeVar("D")
 
-_RESERVED_PREFIXES = ("eventing-", "_AMQ", "AMQ_", "JMS", "NATIVE_MESSAGE_ID")
+_RESERVED_PREFIXES = ("eventing-", "eventing_", "_AMQ", "AMQ_", "JMS", "NATIVE_MESSAGE_ID")
 
 #: Headers that STOMP 1.2 ("SEND", "MESSAGE") and Artemis's STOMP mapping give a meaning of their own.
 _RESERVED_KEYS = frozenset(

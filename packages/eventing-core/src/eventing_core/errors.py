@@ -163,7 +163,11 @@ class SendError(EventingError):
     Attributes:
         in_doubt: True when the broker may have the event all the same: it was written to a
             connection and no answer came. False when the broker certainly doesn't have it.
+        permanent: True when this broker can never store the message as it is: a header is too large for it, or
+            can't be encoded. Sending it again unchanged is useless. False also where that isn't known.
     """
+
+    permanent = False
 
     def __init__(self, message: str, *, in_doubt: bool = False) -> None:
         super().__init__(message)
@@ -179,11 +183,21 @@ class ConnectionLostError(SendError, ConnectionError):
 
 
 class SendRejectedError(SendError):
-    """The broker answered, and refused the message (address full, no permission, ...)."""
+    """The broker answered, and refused the message (address full, no permission, a header too large, ...).
+
+    A message that is sent again after that, and not `SendError.in_doubt`, needs a fresh ``dedup_id``: a broker may have
+    noted the refused one, and would confirm a second message of that id without storing it.
+    """
+
+    def __init__(self, message: str, *, in_doubt: bool = False, permanent: bool = False) -> None:
+        super().__init__(message, in_doubt=in_doubt)
+        self.permanent = permanent
 
 
 class MessageTooLargeError(SendError):
     """The message exceeds what the provider can carry. Nothing was sent."""
+
+    permanent = True
 
 
 class UnroutedError(SendError):
@@ -204,7 +218,10 @@ class SendEventsError(SendError):
         self.failures = tuple(failures)
         self.taken = taken
         index, cause = self.failures[0]
-        first = f"{type(cause).__name__}: {cause}"
+        try:
+            first = f"{type(cause).__name__}: {cause}"
+        except BaseException:  # noqa: BLE001 (a pipeline's own error may be unable to say what it is)
+            first = "(its text can't be had)"
         super().__init__(
             f"{len(self.failures)} of {taken} events failed; the first is number {index}: {first}",
             in_doubt=any(getattr(cause, "in_doubt", False) for _, cause in self.failures),

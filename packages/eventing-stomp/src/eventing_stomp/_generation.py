@@ -31,6 +31,7 @@ from eventing_stomp import _driver, _errors
 from eventing_stomp._config import StompConfig
 from eventing_stomp._frames import BrokenFrameError, Incoming, LargeFrameError, Splitter, frame, receipt_of
 from eventing_stomp._message import INNER
+from eventing_stomp._size import is_too_large
 
 _log = logging.getLogger("eventing.stomp")
 
@@ -390,7 +391,8 @@ class StompGeneration(Generation):
         refused = [self.sends.pop(key) for key in dict.fromkeys(sends)]
         for send in refused:
             where = send.producer.destination
-            send.tell(SendRejectedError(f"{where}: refused by the broker ({text})", in_doubt=send.in_doubt))
+            reason, permanent = f"{where}: refused by the broker ({text})", is_too_large(send.data, text)
+            send.tell(SendRejectedError(reason, in_doubt=send.in_doubt, permanent=permanent))
         for producer in {send.producer for send in refused}:
             cast("Sender", producer).hold_back(f"refused by the broker ({text})")
         for waiting in asked:

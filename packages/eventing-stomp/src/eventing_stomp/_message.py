@@ -11,7 +11,7 @@ import re
 from dataclasses import replace
 
 from eventing_core.provider import Message
-from eventing_core.provider.artemis import Node
+from eventing_core.provider.artemis import Node, equals
 from eventing_stomp._delivery import PROTOCOLS_OWN, FrameDelivery
 from eventing_stomp._frames import Incoming, escape, lines, read_headers
 
@@ -91,6 +91,13 @@ def encode(message: Message, where: bytes, receipt: int, delay: float = 0.0) -> 
         len(message.body),
         message.body,
     )
+
+
+def filter_of(data: bytes) -> str:
+    """What finds an encoded message in its queue, as a filter of Artemis's."""
+    headers = read_headers(data[data.index(b"SEND\n") :].partition(b"\n\n")[0])
+    key = _DEDUP_ID if _DEDUP_ID in headers else _MESSAGE_ID
+    return equals(key, headers.get(key, ""))
 
 
 def decode(frame: Incoming) -> Message:

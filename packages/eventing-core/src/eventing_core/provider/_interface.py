@@ -17,7 +17,9 @@ calls providers, and everything else that isn't its own, under no lock at all.
 fresh connection, session and links, numbered upwards from 1. Deliveries, settlements and windows of
 an older generation are void: the provider drops them, and the broker redelivers. A subscription that is
 attached anew within one connection begins a new generation of its own, too. Sends in doubt are
-sent again, before newer ones to the same destination, under their old ids.
+sent again, before newer ones to the same destination, under their old ids; one that the broker has refused is not.
+Where a broker notes an id and refuses the message then, and its answer may be lost with the connection, such a message
+must go without the id: sent again, it would be confirmed and not stored.
 """
 
 from __future__ import annotations
@@ -98,10 +100,12 @@ class Message:
     Attributes:
         body: the serialised event.
         headers: the headers for the other side; keys and values as `Envelope.set` allows them, and
-            the core's own, which begin with ``eventing-``.
+            the core's own, which begin with ``eventing-`` or ``eventing_``.
         message_id: constant for life, through retries and dead-lettering. Empty when a stranger's
             message has none.
-        dedup_id: two sends of one ``dedup_id`` to one destination are one message, where the broker can.
+        dedup_id: two sends of one ``dedup_id`` to one destination are one message, where the broker can. The core
+            uses it again only while the broker may have stored the message (`SendError.in_doubt`): a rejected send uses
+            it up, since brokers may note the id before they refuse the message.
         content_type: media type of the body; empty when a stranger's message doesn't tell.
         durable: the message survives a restart of the broker, in durable queues.
     """
@@ -249,10 +253,17 @@ class Producer(ABC):
         Raises:
             CapabilityError: a delay without `Capabilities.send_delay`.
             MessageTooLargeError: a message is beyond `Capabilities.max_message_bytes`.
+            HeaderError: a header, or an id, can't be encoded.
             ConnectionLostError: the provider is closed.
 
         Errors given to ``done``: `SendTimeoutError`, `SendRejectedError`, `ConnectionLostError`, and
         `UnroutedError` (the broker took it and has no queue for it).
+
+        The core acts on two attributes. ``in_doubt``: the broker may have the message; the core sends it again under
+        the same ``dedup_id``, else under a fresh one. ``permanent``: the broker can never store the message as it is,
+        since its headers are too large or can't be encoded; True only where the broker's own words, or its limits,
+        say so. The core sends a dead letter again with fewer headers then, and keeps a retry in the process. False
+        where it isn't known: the core drops nothing, and tries again. An error of any other class counts as neither.
         """
 
 
@@ -272,7 +283,8 @@ class Capabilities:
         uncounted_release: `Outcome.RELEASE` doesn't raise the delivery count.
         send_delay: `Producer.send` can delay.
         dedup: the broker drops a second send of one ``dedup_id`` to one topic, or to the dead letters of one queue; to
-            a listener's own queue as well, where it can.
+            a listener's own queue as well, where it can. Messages that it may refuse after it has noted their ids, for
+            their large headers, are exempt.
         reports_unroutable: a send to a topic without any queue fails with `UnroutedError`.
         individual_settlement: deliveries can be settled out of order; a log commits a prefix.
         lease: deliveries are lent for a time; the provider renews it while they are unsettled.

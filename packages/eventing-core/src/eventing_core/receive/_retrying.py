@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eventing_core.receive._actions import CopyKind, D, Fault, FaultKind, Notice, Reason, Report, Run
+from eventing_core.receive._actions import CopyKind, D, Fault, FaultKind, Notice, Reason, Report, Run, Store
 from eventing_core.receive._agenda import Due
 from eventing_core.receive._cases import Case
 from eventing_core.receive._failing import Fate
@@ -84,7 +84,7 @@ class Retrying(Probing[D]):
         self._out.append(Report(Notice.RETRY, case.delivery, fault, attempts=case.attempts, wait=wait))
 
     def _do_without(self, case: Case[D], store: Store[D], now: float) -> None:
-        """The broker can never store that copy: the next attempt waits in this process, or in the broker's own queue."""
+        """The broker can never store that copy: the delivery waits in this process instead, or is given back."""
         if store.kind is CopyKind.ASIDE or self.state in STOPPING:
             self._close(case, DeliveryState.RELEASED)
             self._release([case.delivery])

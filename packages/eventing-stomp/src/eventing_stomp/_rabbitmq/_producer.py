@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from eventing_core.errors import CapabilityError
 from eventing_core.provider import Destination, Message
-from eventing_core.provider.sockets import SocketProducer, next_number
+from eventing_core.provider.sockets import SocketProducer, next_number, of_encoding
 from eventing_stomp._frames import lines
 from eventing_stomp._generation import StompGeneration
 from eventing_stomp._rabbitmq._address import DEFAULT_EXCHANGE, EXCHANGE
@@ -37,7 +37,10 @@ class RabbitProducer(SocketProducer[StompGeneration, RabbitSession]):
         if delay > 0:
             msg = "RabbitMQ can't delay messages"
             raise CapabilityError(msg)
-        return encode(message, self._where, next_number())
+        try:
+            return encode(message, self._where, next_number())
+        except UnicodeEncodeError as error:
+            raise of_encoding(self.destination, message, error) from None
 
     def flush(self) -> None:
         """Write what there is room for."""

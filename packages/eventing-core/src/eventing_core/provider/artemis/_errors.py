@@ -65,6 +65,11 @@ def of_refusal(queue: Queue, name: str, description: str) -> SubscriptionError:
     return SubscriptionError(f"queue {queue.name!r} of address {queue.address!r}: {what} ({text or 'no reason given'})")
 
 
+def is_permanent(description: str) -> bool:
+    """Whether a refused message can never be stored as it is: its headers are larger than a journal's record."""
+    return "AMQ149005" in description
+
+
 def is_consumer_limit(description: str) -> bool:
     """Whether a queue has its one consumer already."""
     return "AMQ229200" in description or "Maximum Consumer Limit" in description

@@ -10,7 +10,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 from eventing_core.provider.sockets import Loop, Timer
 
@@ -24,6 +24,17 @@ SUCCEEDED = "_AMQ_OperationSucceeded"
 
 #: How long the broker may take for one answer, in seconds.
 _PATIENCE = 10.0
+
+
+def equals(key: str, value: str) -> str:
+    """A filter, in the broker's own language, for the messages with that property."""
+    quoted = value.replace("'", "''")
+    return f"{key}='{quoted}'"
+
+
+def found_any(browsed: Any) -> bool:
+    """Whether what the operation ``browse`` returned holds a message: one list, under the name of its type."""
+    return isinstance(browsed, dict) and any(cast("dict[str, Any]", browsed).values())
 
 
 class Reply(NamedTuple):

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import deque
 from typing import TypeVar
 
-from eventing_core.errors import SubscriptionError, UnroutedError
+from eventing_core.errors import SendRejectedError, SubscriptionError, UnroutedError
 from eventing_core.provider.artemis._address import Node
+from eventing_core.provider.artemis._management import Reply, found_any
 from eventing_core.provider.artemis._session import ArtemisSession
 from eventing_core.provider.sockets import Generation, Send, SocketProducer
 
 G = TypeVar("G", bound=Generation)
+
+_DROPS = "the address has the policy DROP for when it is full: the broker confirms what it drops"
 
 
 class ArtemisProducer(SocketProducer[G, ArtemisSession]):
@@ -19,6 +23,8 @@ class ArtemisProducer(SocketProducer[G, ArtemisSession]):
     _node: Node
     _prepared = False
     _preparing = False
+    #: Where the queue's address is full, the broker confirms what it drops (``address-full-policy`` DROP).
+    _drops = False
     #: A topic's queues: None: ask; False: it had none a moment ago, which holds for one round of writing.
     _routed: bool | None = None
 
@@ -30,9 +36,13 @@ class ArtemisProducer(SocketProducer[G, ArtemisSession]):
     def write(self, generation: G, *, unrouted: bool) -> None:
         """Write what the broker takes."""
 
+    @abstractmethod
+    def filter_of(self, data: bytes) -> str:
+        """What finds an encoded message in its queue, as a filter of Artemis's."""
+
     def reset(self) -> None:
         """Prepare anew."""
-        self._prepared = self._preparing = False
+        self._prepared = self._preparing = self._drops = False
         self._routed = None
         if self._session is not None:
             self._node = self._session.node(self.destination)
@@ -45,6 +55,9 @@ class ArtemisProducer(SocketProducer[G, ArtemisSession]):
         if not self._prepared:
             self._prepare(session)
         if not self._prepared or not self.can_write(generation):
+            return
+        if self._drops:
+            self._flush_verified(generation)
             return
         topic = self._node.topic
         routed = self._routed if topic and not session.is_routed(topic) else True
@@ -61,34 +74,83 @@ class ArtemisProducer(SocketProducer[G, ArtemisSession]):
             self._prepared = True
             return
         self._preparing = True
+        queue = self._node.queue
 
         def ready(error: SubscriptionError | None) -> None:
             if session is not self._session:
                 return
-            self._preparing = False
             if error is not None:
+                self._preparing = False
                 self.give_up(str(error))
             else:
+                session.ask_policy(queue.address, told)
+
+        def told(policy: str) -> None:
+            if session is self._session:
+                self._preparing = False
                 self._prepared = True
+                self._drops = policy == "DROP"
                 self._connection.dirty.add(self)
 
-        session.ensure(self._node.queue, ready)
+        session.ensure(queue, ready)
+
+    def _flush_verified(self, generation: G) -> None:
+        """Write to a queue whose address drops what it confirms; dead letters are looked for before they count."""
+        if self.destination.kind == "dead":
+            # Not to be told by the confirmation alone.
+            self.write(generation, unrouted=True)
+            return
+        # Who consumes from this queue may have taken it before anyone can look.
+        refused, self._waiting = self._waiting, deque()
+        text = f"{self.destination}: {_DROPS}, so that a copy in the listener's own queue could be lost"
+        for send in refused:
+            send.tell(SendRejectedError(text, in_doubt=send.in_doubt, permanent=True))
+
+    def _look_for(self, send: Send) -> None:
+        """Tell of a send when it was seen in its queue."""
+        generation, session, queue = self._generation, self._session, self._node.queue
+        if generation is None or session is None or queue is None:
+            return
+        # As if it had no answer yet: it has the same deadline, and is sent again after a loss.
+        place = object()
+        generation.sends[place] = send
+
+        def told(reply: Reply) -> None:
+            if generation.sends.pop(place, None) is None:
+                return
+            if reply.kind == "done" and found_any(reply.value):
+                super(ArtemisProducer, self).confirmed(send)
+            elif reply.kind == "done":
+                text = f"{self.destination}: {_DROPS}; it is full, and the message is not there"
+                send.tell(SendRejectedError(text, in_doubt=send.in_doubt))
+            else:
+                text = f"{self.destination}: {_DROPS}, and whether it has the message can't be seen"
+                send.tell(SendRejectedError(text, in_doubt=True))
+
+        # Unlike the count, browsing sees the whole queue.
+        session.management.call(f"queue.{queue.name}", "browse", (1, 1, self.filter_of(send.data)), told)
 
     def _answered(self, routed: bool) -> None:  # noqa: FBT001 (a callback of one argument)
         self._routed = routed
         self._connection.dirty.add(self)
 
-    def begin_again(self) -> None:
-        """The broker took away what was written to: prepare it anew, after a moment."""
+    def prepare_again(self) -> None:
+        """What is written to may be there no more: see to it before the next message."""
         if self._node.queue is not None and self._session is not None:
             self._session.forget_queue(self._node.queue)
         self._prepared = False
+
+    def begin_again(self) -> None:
+        """The broker took away what was written to: prepare it anew, after a moment."""
+        self.prepare_again()
         self.wait_before_retry()
         self._connection.dirty.add(self)
 
     def confirmed(self, send: Send) -> None:
         """The broker has taken a message."""
-        if send.unrouted:
+        if self._drops:
+            self._look_for(send)
+        elif send.unrouted:
             self._refusals = 0
             text = f"{self.destination}: the broker had no queue for it; nobody will get the message"
             send.tell(UnroutedError(text))

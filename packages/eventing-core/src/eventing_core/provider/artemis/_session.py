@@ -109,6 +109,15 @@ class ArtemisSession(ABC):
 
         self.management.call("broker", "getAddressSettingsAsJSON", (address,), told)
 
+    def ask_policy(self, address: str, told: Callable[[str], None]) -> None:
+        """Ask what becomes of sends to a full address: ``BLOCK``, ``FAIL``, ``PAGE``, ``DROP``; empty: unknown."""
+
+        def answered(reply: Reply) -> None:
+            settings = _object(reply.value) if reply.kind == "done" else {}
+            told(_text(settings, "addressFullMessagePolicy"))
+
+        self.management.call("broker", "getAddressSettingsAsJSON", (address,), answered)
+
     def forget(self, subscription: Subscription) -> None:
         """Make them again when they are needed next: one may have been deleted."""
         for destination in (subscription.destination, subscription.dead_letter):

@@ -9,7 +9,7 @@ from eventing_core.provider.sockets._backoff import Backoff
 from eventing_core.provider.sockets._config import SocketConfig
 from eventing_core.provider.sockets._connection import Connection, Session
 from eventing_core.provider.sockets._consumer import SocketConsumer, next_number
-from eventing_core.provider.sockets._errors import is_hangup, of_mismatch, of_silence, of_size, of_socket
+from eventing_core.provider.sockets._errors import is_hangup, of_encoding, of_mismatch, of_silence, of_size, of_socket
 from eventing_core.provider.sockets._generation import Generation
 from eventing_core.provider.sockets._loop import Loop, Timer
 from eventing_core.provider.sockets._naming import QUEUE_NAME, check_queue_name, queue_name
@@ -36,6 +36,7 @@ __all__ = [
     "check_queue_name",
     "is_hangup",
     "next_number",
+    "of_encoding",
     "of_mismatch",
     "of_silence",
     "of_size",

@@ -12,10 +12,12 @@ from eventing_core.errors import (
     BrokerConnectionError,
     ConnectionRefusedByHostError,
     ConnectTimeoutError,
+    HeaderError,
     HostNotFoundError,
     ProtocolMismatchError,
     TlsError,
 )
+from eventing_core.provider._interface import Destination, Message
 
 #: Why the way to the host is barred, beside the refusal itself.
 _BARRED = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES, errno.EPERM, errno.EHOSTDOWN)
@@ -92,6 +94,22 @@ def of_mismatch(place: str, protocol: str, heard: bytes, *, tls: bool = True) ->
 def of_size(place: str, limit: int) -> BrokerConnectionError:
     """For a message that would be too large."""
     return BrokerConnectionError(f"{place}: a message came that has more than {limit} bytes (max_message_bytes)")
+
+
+def of_encoding(destination: Destination, message: Message, error: UnicodeEncodeError) -> HeaderError:
+    """For a message that can't be written as UTF-8: it names the header, where it is one."""
+    bad = next((key for key, value in message.headers.items() if not (is_encodable(key) and is_encodable(value))), None)
+    what = "an id, or the content type," if bad is None else f"the header {bad[:60]!r}"
+    return HeaderError(f"{destination}: {what} can't be encoded ({error.reason}); nothing was sent")
+
+
+def is_encodable(text: str) -> bool:
+    """Whether UTF-8 can carry a text: it has no lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def is_hangup(error: Exception) -> bool:
