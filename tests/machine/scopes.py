@@ -40,12 +40,12 @@ SCOPES: dict[str, tuple[Scope, int]] = {
     "refused forever": (Scope(rules=rules(prefetch=1), counts=(0, 0, 0, 0), undecodable=(0, 1, 2), refused=(0, 1, 2), stops=False), 8),
     "refused forever, ordered": (Scope(rules=rules(ordered=True), undecodable=(1,), refused=(1,)), 8),
     "refused and paused": (Scope(rules=rules(), counts=(0,) * 4, undecodable=(0,), refused=(0,), refusals=0, losses=1), 8),
-    "leases": (Scope(rules=rules(pause_after=3), counts=(0,) * 4, refusals=0, wide=True), 6),
+    "leases": (Scope(rules=rules(pause_after=3), counts=(0,) * 4, refusals=0, wide=True), 7),
     "leases and a suspect": (
-        Scope(rules=rules(concurrency=2, flush_count=4, prefetch=6), counts=(0, 0, 0, 0, 0, 3), losses=0, refusals=0, wide=True), 5,
+        Scope(rules=rules(concurrency=2, flush_count=4, prefetch=6), counts=(0, 0, 0, 0, 0, 3), losses=0, refusals=0, wide=True), 6,
     ),
     "leases and flags": (
-        Scope(rules=rules(concurrency=2, prefetch=6, flags=True), counts=(0, 0, 0, 0, 2, 0), flagged=(4,), losses=0, wide=True), 5,
+        Scope(rules=rules(concurrency=2, prefetch=6, flags=True), counts=(0, 0, 0, 0, 2, 0), flagged=(4,), losses=0, wide=True), 6,
     ),
     "paused": (Scope(rules=rules(pause_after=1), counts=(0, 0, 0), losses=1, refusals=0), 9),
     "paused, and flags": (
@@ -53,9 +53,48 @@ SCOPES: dict[str, tuple[Scope, int]] = {
     ),
     "paused, and a suspect": (Scope(rules=rules(pause_after=1, concurrency=2), counts=(0, 0, 3), losses=0, refusals=0), 9),
     "poison": (Scope(rules=rules(), counts=(0,) * 4, poison=(0, 1), losses=0, refusals=0, stops=False, wide=True), 12),
+    "copies that can never be stored": (
+        Scope(rules=rules(exact_window=False, pause_after=1), oversized=(0, 1), losses=0, refusals=0), 8,
+    ),
+    "aside, and never stored": (
+        Scope(rules=rules(flags=True, concurrency=2), counts=(0, 0, 3), oversized=(0, 1), losses=0, refusals=0, wide=True), 7,
+    ),
     "not begun": (Scope(rules=rules(), counts=(0, 3), begins=False), 8),
     "no ids": (Scope(rules=rules(), counts=(0, 2, 3), anonymous=True), 7),
 }  # fmt: skip
+
+#: So many states each of them has, up to its depth.
+STATES: dict[str, int] = {
+    "one slot": 1896,
+    "two slots": 4543,
+    "copies only": 1984,
+    "no delay": 748,
+    "ordered": 2517,
+    "ordered, undecodable": 791,
+    "ordered, crash loop": 1005,
+    "ordered, internal errors": 215,
+    "internal errors": 2424,
+    "suspects": 4709,
+    "a suspect and a crash loop": 1502,
+    "a suspect among failures": 3163,
+    "flags": 2376,
+    "flags and a suspect": 2103,
+    "undecodable": 396,
+    "refused forever": 216,
+    "refused forever, ordered": 854,
+    "refused and paused": 799,
+    "leases": 8417,
+    "leases and a suspect": 1641,
+    "leases and flags": 2177,
+    "paused": 4269,
+    "paused, and flags": 2334,
+    "paused, and a suspect": 3270,
+    "poison": 907,
+    "copies that can never be stored": 264,
+    "aside, and never stored": 1504,
+    "not begun": 990,
+    "no ids": 1481,
+}
 
 
 def wide(rng: random.Random) -> Scope:
@@ -93,4 +132,5 @@ def wide(rng: random.Random) -> Scope:
         wide=rng.random() < 0.5,
         anonymous=rng.random() < 0.1,
         begins=rng.random() < 0.8,
+        oversized=some(0.1),
     )

@@ -28,6 +28,7 @@ from eventing_core.receive._actions import (
 from eventing_core.receive._agenda import Due
 from eventing_core.receive._cases import Case, Cases
 from eventing_core.receive._core import FLUSH_SECONDS
+from eventing_core.receive._crash_guard import SUSPECT
 from eventing_core.receive._gate import PATIENCE
 from eventing_core.receive._machine import Machine
 from eventing_core.receive._states import (
@@ -96,6 +97,7 @@ class Scope:
         wide: the window begins at ``prefetch``, so that a lease can be had early.
         anonymous: events have no id.
         begins: it is consuming from the start.
+        oversized: the retry copies of these can never be stored.
     """
 
     rules: Rules
@@ -111,6 +113,7 @@ class Scope:
     wide: bool = False
     anonymous: bool = False
     begins: bool = True
+    oversized: Collection[int] = ()
 
 
 @dataclass
@@ -160,7 +163,14 @@ class WatchedMachine(Machine[Delivery]):
         patient = self._world.now < self._world.isolating_since + PATIENCE
         if self.state is L.ISOLATED and patient and self.cases.count[D.COPYING]:
             raise BrokenError(f"the suspect {delivery} begins beside copies")
+        if self.state is not L.ISOLATED and case is not None and not case.has_news and self._is_suspect(case):
+            raise BrokenError(f"the suspect {delivery} begins while {self.state}")
         return super()._run(delivery, case)
+
+    def _is_suspect(self, case: Case[Delivery]) -> bool:
+        if self.rules.flags:
+            return case.facts.crashes >= SUSPECT
+        return case.facts.count >= SUSPECT and self._world.generation == 1  # later it may have survived some
 
 
 class World:
@@ -184,7 +194,7 @@ class World:
         self.losses, self.refusals, self.stops = scope.losses, scope.refusals, scope.stops
         self.probes = Counter[int]()
         self.probed: set[tuple[int, int]] = set()  # rounds, and the numbers of deliveries that they tried
-        self.unstored: set[int] = set()  # numbers of messages whose copy was under way when a generation ended
+        self.unstored: dict[object, int] = {}  # numbers of messages whose copy was under way when a generation ended
         self.isolating_since = 0.0
         self.begun: dict[int, float] = {}  # when each run began, by its identity
         if scope.begins:
@@ -216,7 +226,11 @@ class World:
             else:
                 found += [("return", at), *(("raise", at, kind) for kind in self.scope.faults)]
         for at, store in enumerate(self.stores):
-            hopeless = store.delivery.message.event in self.scope.refused
+            event = store.delivery.message.event
+            if event in self.scope.oversized and store.kind in {CopyKind.RETRY, CopyKind.ASIDE}:
+                found.append(("refuse_forever", at))
+                continue
+            hopeless = event in self.scope.refused
             found += [("stored", at)] * (not hopeless) + [("refuse", at)] * (hopeless or self.refusals > 0)
         if self._next_time() is not None:
             found.append(("time",))
@@ -325,6 +339,14 @@ class World:
         store.error = "refused"
         self._tell(Input.COPY_REFUSED, store, self.now)
 
+    def _refuse_forever(self, at: int) -> None:
+        store = self.stores.pop(at)
+        self.unstored.pop(_known_by(store.delivery.message.facts), None)
+        if self.machine.state in STOPPING:
+            self.failed.discard(store.delivery.number)  # it is given back
+        self.input = Input.COPY_REFUSED
+        self._carry(self.machine.copy_refused(store, self.now, forever=True))
+
     def _time(self) -> None:
         self.now = self._next_time() or self.now
         self._tell(Input.TIMER, self.now)
@@ -340,12 +362,10 @@ class World:
 
     def _connection_lost(self) -> None:
         self.losses -= 1
-        self.unstored |= {
-            case.delivery.message.number
-            for case in self.machine.cases
-            if case.store is not None and case.store.kind in {CopyKind.RETRY, CopyKind.DEAD_LETTER}
-            if case.facts.event is not None and case.state in {D.COPYING, D.REFUSED}
-        }
+        for case in self.machine.cases:
+            kinds = {CopyKind.RETRY, CopyKind.DEAD_LETTER}
+            if case.store is not None and case.store.kind in kinds and case.state in {D.COPYING, D.REFUSED}:
+                self.unstored[_known_by(case.facts)] = case.delivery.message.number
         back = [replace(each.message, facts=self._redelivered(each.message.facts)) for each in self.out]
         self.ready = sorted([*back, *self.ready], key=lambda each: (each.event, each.number))
         running = {id(run.delivery) for run in self.runs}
@@ -384,7 +404,9 @@ class World:
 
     def _tell(self, what: Input, *args: Any) -> None:
         self.input = what
-        actions: list[Action[Delivery]] = getattr(self.machine, what.value.replace(" ", "_"))(*args)
+        self._carry(getattr(self.machine, what.value.replace(" ", "_"))(*args))
+
+    def _carry(self, actions: list[Action[Delivery]]) -> None:
         for action in actions:
             if isinstance(action, Run):
                 self.runs.append(action)
@@ -452,19 +474,20 @@ class World:
             ]
             if earlier:
                 raise BrokenError(f"{delivery} overtakes {earlier}")
-        if delivery.message.number in self.unstored:
+        known = _known_by(delivery.message.facts)
+        if not self.scope.anonymous and self.unstored.get(known) == delivery.message.number:
             raise BrokenError(f"{delivery} runs, and its copy was not stored before the connection was lost")
         if run.round:
             self.probes[run.round] += 1
             if (run.round, delivery.number) in self.probed:
                 raise BrokenError(f"{delivery} is tried twice in round {run.round}")
             self.probed.add((run.round, delivery.number))
-            if self.probes[run.round] > (1 if self.rules.ordered else 2 ** (run.round - 1)):
+            if self.probes[run.round] > (1 if self.rules.ordered else 2 ** ((self.machine.breaker.rounds or 1) - 1)):
                 raise BrokenError(f"round {run.round} has {self.probes[run.round]} probes")
 
     # -- invariants ---------------------------------------------------------------------------------------------------
 
-    def check(self) -> None:
+    def check(self) -> None:  # noqa: C901 (all of them)
         """Raise if one of the invariants doesn't hold."""
         machine = self.machine
         state, slots, cases = machine.state, machine.slots, machine.cases
@@ -477,6 +500,8 @@ class World:
         most = len(self.runs) + machine.breaker.budget if state is L.PROBING else machine.window.size
         if self.window > most + min(parked, machine.window.spare + REFUSED_LIMIT):
             raise BrokenError(f"window {self.window} while {state}")
+        if machine.window.size > max(self.rules.prefetch, self.rules.concurrency):
+            raise BrokenError(f"a window of {machine.window.size}")
         if state in {L.ISOLATING, L.ISOLATED} and machine.window.size > 1:
             raise BrokenError("a wide window beside a suspect")
         if state is L.ISOLATED and sum(self.begun[id(run)] > self.now - PATIENCE for run in self.runs) > 1:
@@ -533,6 +558,7 @@ class World:
             kinds = {
                 "begin": 0,
                 "attach": 0,
+                "refuse_forever": 1,
                 "stored": 1,
                 "refuse": 1,
                 "return": 2,
@@ -610,7 +636,7 @@ class World:
         def case_of(case: Case[Delivery] | None) -> object:
             return case and (
                 name(case.delivery), case.state, case.attempts, case.uncounted, case.has_news, case.refusals,
-                case.round == breaker.rounds, told(case.store), rest(case.due) if case.state is D.REFUSED else 0,
+                case.round == breaker.round, told(case.store), rest(case.due) if case.state is D.REFUSED else 0,
             )  # fmt: skip
 
         def run_of(run: Run[Delivery]) -> object:
@@ -625,23 +651,31 @@ class World:
             )
 
         timers = [
-            (rest(when), due, name(subject.delivery) if isinstance(subject, Case) else subject)
+            (rest(when), due, name(subject.delivery) if isinstance(subject, Case) else subject == breaker.round)
             for when, due, subject in machine.agenda.entries()
             if not isinstance(subject, Case) or machine.cases.has(subject)
         ]
-        event_of = {id(case.event): case.delivery.message.event for case in machine.cases}
+
+        def event_of(event: object) -> object:
+            """Its number; "success", or an event that has no id."""
+            return event if isinstance(event, int) else type(event).__name__
+
         return (
             machine.state, str(timers), machine.slots.busy, self.losses, self.refusals, self.window, self.late,
             str([case_of(each) if isinstance(each, Case) else name(each) for each in machine.slots.queue]),
             str([run_of(each) for each in self.runs]), str([name(each) for each in machine.slots.returned]),
             str(sorted(str(case_of(case)) for case in machine.cases)), str([told(store) for store in self.stores]),
             str([(each.event, each.facts, rest(each.at)) for each in self.ready]),
-            breaker.rounds, breaker.budget, breaker.attempted, breaker.patient, rest(breaker.due) if breaker.is_open else 0,
-            str([("s" if isinstance(event, tuple) else event_of.get(id(event), event), bad) for event, bad in breaker._last.items()]),
-            str(sorted(map(str, breaker._tried))),
+            breaker.rounds, breaker.budget, breaker.attempted, breaker.patient, breaker.revisits, rest(breaker.due) if breaker.is_open else 0,
+            str([(event_of(event), bad) for event, bad in breaker.last.items()]),
+            str(sorted(str(event_of(event)) for event in breaker._tried)),
             gate.suspect is not None, gate.swept, rest(gate.quiet_since), rest(gate.until),
             machine.window.size, machine.window._settled, machine.guard._counts_flags, str(machine.guard._survived),
-            str([(key, told(each.store), each.refusals, rest(each.due)) for key, each in failing._refusals.items()]),
+            str([(key, told(each.store), each.refusals, rest(each.due)) for key, each in failing.refusals.items()]),
             machine._flush_due, machine.generation > 0, self.stale is not None, str(sorted(self.handled)), str(sorted(self.dead.items())),
             str(sorted(live.get(number, -1) for number in self.may_accept)),
         )  # fmt: skip
+
+
+def _known_by(facts: Facts) -> object:
+    return facts.event, facts.attempts, facts.uncounted

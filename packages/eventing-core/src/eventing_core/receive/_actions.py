@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from eventing_core.provider import Outcome
 
@@ -48,7 +48,7 @@ class Rules:
     can_delay: bool = True
     retains: bool = True
     exact_window: bool = True
-    lease: int = 32
+    lease: int = 63
     flush_count: int = 64
 
 
@@ -115,6 +115,10 @@ class Reason(Enum):
     CRASH_LOOP = "crash-loop"
 
 
+#: Of a run without a lease. Nobody appends to it.
+_NOTHING: deque[Any] = deque()
+
+
 class Run(Generic[D]):
     """A slot at work: one delivery to be run, and perhaps a lease, further ones that follow without asking the machine.
 
@@ -128,8 +132,8 @@ class Run(Generic[D]):
         self.delivery = delivery
         self.case = case
         self.round = probe_of
-        self.further: deque[D] = deque()
-        self.returned: deque[D] = deque()
+        self.further: deque[D] = _NOTHING
+        self.returned: deque[D] = _NOTHING
 
     def go_on(self) -> bool:
         """``delivery`` has returned: go on with the next one of the lease; False when there is none."""
@@ -163,6 +167,7 @@ class Store(Generic[D]):
     """
 
     delivery: D
+    event: Hashable
     kind: CopyKind
     reason: Reason | None = None
     fault: Fault | None = None
@@ -188,6 +193,7 @@ class Notice(Enum):
     RETRY = "retry"
     DEAD_LETTER = "dead letter"
     COPY_REFUSED = "copy refused"
+    COPY_WAIVED = "copy waived"
     MANY_REJECTED = "many rejected"
     PAUSED = "paused"
     RESUMED = "resumed"
@@ -199,16 +205,22 @@ class Report(Generic[D]):
     """Log it, and tell observers.
 
     Attributes:
-        wait: seconds until the next attempt, try or round.
+        event: as in `Facts`.
         attempts: failures that count, so far.
+        wait: seconds until the next attempt, try or round.
+        first: the event has not failed before.
+        error: why a copy was not stored.
     """
 
     notice: Notice
-    delivery: D | None = None
+    delivery: D
+    event: Hashable
     fault: Fault | None = None
     reason: Reason | None = None
     attempts: int = 0
     wait: float = 0.0
+    first: bool = False
+    error: str = ""
 
 
 Action = Run[D] | Settle[D] | Store[D] | Window | Report[D]

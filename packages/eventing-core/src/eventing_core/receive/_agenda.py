@@ -18,29 +18,31 @@ class Due(Enum):
 
 
 class Agenda:
-    """Entries by their time. Nothing is cancelled: who is called looks whether the reason still holds."""
+    """Entries by their time. Nothing is cancelled: who is called looks whether the reason still holds.
 
-    __slots__ = ("_entries", "_number")
+    Attributes:
+        next: when the first entry is due; None if there is none.
+    """
+
+    __slots__ = ("_entries", "_number", "next")
 
     def __init__(self) -> None:
         self._entries: list[tuple[float, int, Due, object]] = []
         self._number = 0
+        self.next: float | None = None
 
     def add(self, when: float, due: Due, subject: object = None) -> None:
         """Note an entry."""
         self._number += 1
         heapq.heappush(self._entries, (when, self._number, due, subject))
-
-    @property
-    def next(self) -> float | None:
-        """When the first entry is due."""
-        return self._entries[0][0] if self._entries else None
+        self.next = self._entries[0][0]
 
     def take(self, now: float) -> tuple[Due, object] | None:
         """Take the first entry, if it is due."""
         if not self._entries or self._entries[0][0] > now:
             return None
         _, _, due, subject = heapq.heappop(self._entries)
+        self.next = self._entries[0][0] if self._entries else None
         return due, subject
 
     def entries(self) -> list[tuple[float, Due, object]]:

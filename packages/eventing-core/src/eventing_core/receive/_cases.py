@@ -52,32 +52,33 @@ class Cases(Generic[D]):
     """The cases of the living generation, by the identity of their deliveries.
 
     Attributes:
+        known: by the identity of the delivery.
         count: how many there are in each state.
         refused: how many have a copy that could not be stored so far, whether it waits or is being tried again.
     """
 
     def __init__(self) -> None:
-        self._cases: dict[int, Case[D]] = {}
+        self.known: dict[int, Case[D]] = {}
         self.count = dict.fromkeys(DeliveryState, 0)
         self.refused = 0
 
     def __len__(self) -> int:
-        return len(self._cases)
+        return len(self.known)
 
     def __iter__(self) -> Iterator[Case[D]]:
-        return iter([*self._cases.values()])
+        return iter(self.known.copy().values())  # health looks while it changes
 
     def of(self, delivery: D) -> Case[D] | None:
         """The case of a delivery, if it has one."""
-        return self._cases.get(id(delivery))
+        return self.known.get(id(delivery))
 
     def has(self, case: Case[D]) -> bool:
         """Whether it is one of the living generation's, and not settled."""
-        return self._cases.get(id(case.delivery)) is case
+        return self.known.get(id(case.delivery)) is case
 
     def add(self, case: Case[D]) -> Case[D]:
         """Take a case up."""
-        self._cases[id(case.delivery)] = case
+        self.known[id(case.delivery)] = case
         self.count[case.state] += 1
         return case
 
@@ -97,4 +98,4 @@ class Cases(Generic[D]):
         self.count[case.state] -= 1
         self.refused -= case.refusals > 0
         case.state = state
-        del self._cases[id(case.delivery)]
+        del self.known[id(case.delivery)]

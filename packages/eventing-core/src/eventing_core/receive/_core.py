@@ -72,8 +72,8 @@ class Core(Generic[D]):
 
     def _run(self, delivery: D, case: Case[D] | None = None) -> Run[D]:
         probe_of = 0
-        if self.breaker.is_open:
-            probe_of = self.breaker.probe()
+        if self.breaker.rounds is not None:
+            probe_of = self.breaker.probe(None if case is None else case.event)
         run = self.slots.begin(Run(delivery, case, probe_of))
         if case is not None:
             case.round = probe_of
@@ -92,7 +92,7 @@ class Core(Generic[D]):
         batch = self.slots.returned
         if batch:
             self.slots.returned = []
-            if self.cases:
+            if self.cases.known:
                 for delivery in batch:
                     case = self.cases.of(delivery)
                     if case is not None:
@@ -147,7 +147,16 @@ class Core(Generic[D]):
     ) -> None:  # fmt: skip
         """Have a copy stored, which settles the delivery then."""
         case.store = Store(
-            case.delivery, kind, reason, fault, case.attempts, case.uncounted, crashes, delay, case.first_failed
+            case.delivery,
+            case.event,
+            kind,
+            reason,
+            fault,
+            case.attempts,
+            case.uncounted,
+            crashes,
+            delay,
+            case.first_failed,
         )
         self.cases.move(case, DeliveryState.COPYING)
         self._out.append(case.store)

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Any
 
 from eventing_core.provider import CRASH_LIMIT
-from eventing_core.receive._actions import Rules
+from eventing_core.receive._actions import Facts, Rules
 from eventing_core.receive._cases import Case
 
 #: From so many redeliveries on, without those that this process survived, a delivery runs alone, with a window of 1.
@@ -74,9 +74,13 @@ class CrashGuard:
     def lost(self, cases: Iterable[Case[Any]]) -> None:
         """A connection was lost, and this process has survived it; with these unsettled."""
         self._counts_flags = False
-        for case in cases:
+        self.survived(case.facts for case in cases)
+
+    def survived(self, lost: Iterable[Facts]) -> None:
+        """These were unsettled when a connection was lost."""
+        for facts in lost:
             # Lower counts need no excuse.
-            if case.facts.event is not None and case.facts.count >= SUSPECT - 1:
-                self._survived.setdefault(case.event, set()).add(case.facts.count)
+            if facts.event is not None and facts.count >= SUSPECT - 1:
+                self._survived.setdefault(facts.event, set()).add(facts.count)
         while len(self._survived) > _REMEMBERED:
             del self._survived[next(iter(self._survived))]

@@ -42,13 +42,13 @@ class Refusal(Generic[D]):
     """A copy that could not be stored, or wasn't yet, when its generation ended."""
 
     store: Store[D]
-    facts: Facts
     refusals: int
     due: float
 
-    def is_of(self, facts: Facts) -> bool:
-        """Whether these are of the same message: a retry's copy, which may be stored all the same, is another one."""
-        return (facts.attempts, facts.uncounted) == (self.facts.attempts, self.facts.uncounted)
+
+def _message_of(facts: Facts) -> Hashable:
+    """What a message is known by. A retry's copy, which may have been stored all the same, is another one."""
+    return facts.event, facts.attempts, facts.uncounted
 
 
 def backoff(refusals: int) -> float:
@@ -61,7 +61,7 @@ class Failing(Generic[D]):
 
     def __init__(self, rules: Rules, spare: int) -> None:
         self._rules, self._spare = rules, spare
-        self._refusals: dict[Hashable, Refusal[D]] = {}
+        self.refusals: dict[Hashable, Refusal[D]] = {}
         self._rejected: deque[float] = deque(maxlen=_MANY)
 
     # -- another attempt ----------------------------------------------------------------------------------------------
@@ -98,9 +98,9 @@ class Failing(Generic[D]):
             unstored = case.state in {DeliveryState.COPYING, DeliveryState.REFUSED}
             if unstored and case.store is not None and self._outlives(case, case.store):
                 due = case.due if case.state is DeliveryState.REFUSED else now
-                self._refusals[case.event] = Refusal(case.store, case.facts, case.refusals, due)
-        while len(self._refusals) > _REMEMBERED:
-            del self._refusals[next(iter(self._refusals))]
+                self.refusals[_message_of(case.facts)] = Refusal(case.store, case.refusals, due)
+        while len(self.refusals) > _REMEMBERED:
+            del self.refusals[next(iter(self.refusals))]
 
     @staticmethod
     def _outlives(case: Case[D], store: Store[D]) -> bool:
@@ -108,17 +108,16 @@ class Failing(Generic[D]):
 
     def late_refusal(self, store: Store[D], now: float) -> None:
         """A copy was refused whose generation had ended."""
-        for refusal in self._refusals.values():
+        for refusal in self.refusals.values():
             if refusal.store is store:
                 refusal.refusals += 1
                 refusal.due = now + backoff(refusal.refusals)
 
     def recall(self, case: Case[D], now: float) -> Refusal[D] | None:
         """If its event was waiting for its copy when its generation ended, it still is."""
-        refusal = self._refusals.get(case.event)
-        if refusal is None or refusal.due + _EXPIRY < now or not refusal.is_of(case.facts):
+        refusal = self.refusals.pop(_message_of(case.facts), None)
+        if refusal is None or refusal.due + _EXPIRY < now:
             return None
-        del self._refusals[case.event]
         case.attempts, case.uncounted = refusal.store.attempts, refusal.store.uncounted
         case.first_failed, case.due = refusal.store.first_failed, refusal.due
         case.store = replace(refusal.store, delivery=case.delivery)
@@ -126,13 +125,13 @@ class Failing(Generic[D]):
 
     def remembers(self, now: float) -> bool:
         """Whether there are copies of an ended generation that could not be stored."""
-        while self._refusals:
-            event, refusal = next(iter(self._refusals.items()))
+        while self.refusals:
+            event, refusal = next(iter(self.refusals.items()))
             if refusal.due + _EXPIRY >= now:
                 return True
-            del self._refusals[event]
+            del self.refusals[event]
         return False
 
     def remembered(self) -> list[Store[D]]:
         """The copies of ended generations that could not be stored."""
-        return [refusal.store for refusal in self._refusals.values() if refusal.refusals]
+        return [refusal.store for refusal in self.refusals.copy().values() if refusal.refusals]

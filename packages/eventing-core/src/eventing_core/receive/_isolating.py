@@ -70,7 +70,7 @@ class Isolating(Retrying[D]):
         self.window.restart(1)
         self.cases.move(case, DeliveryState.SUSPECT)
         self._wait(ListenerState.ISOLATING, case)
-        self._out.append(Report(Notice.SUSPECT, case.delivery, attempts=case.attempts))
+        self._out.append(Report(Notice.SUSPECT, case.delivery, case.event))
         self._put_aside()
         return False
 

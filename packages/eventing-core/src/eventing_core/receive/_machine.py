@@ -73,6 +73,8 @@ class Machine(Isolating[D]):
         self, generation: int, batch: Sequence[D], now: float, facts: Sequence[tuple[D, Facts]] = ()
     ) -> list[Action[D]]:
         """Take deliveries, with the facts of those that were given out before; of all of them while `wants_facts`."""
+        if generation != self.generation:
+            self.guard.survived(known for _, known in facts)
         if generation != self.generation or self.state in STOPPING:
             return []  # void; or left, as what is given back now might come again at once
         if self.state is ListenerState.PAUSED:  # they were on their way
@@ -83,12 +85,13 @@ class Machine(Isolating[D]):
     def returned(self, run: Run[D], now: float) -> list[Action[D]]:
         """``on`` returned, and nothing is left of the run's lease."""
         if self.slots.end(run):
-            count = self.slots.collect(run)
+            count = len(run.returned)
+            self.slots.returned += run.returned
             self.slots.returned.append(run.delivery)
             case = run.case
             if case is not None:
                 self.cases.move(case, DeliveryState.RETURNED)
-            if self.breaker.watching:
+            if self.breaker.last:
                 self.breaker.succeeded(count)
                 self.breaker.succeeded(1, case.event if case is not None else None)
             if self.state is not CONSUMING:
@@ -129,7 +132,11 @@ class Machine(Isolating[D]):
             self.cases.refuse(case, case.refusals + 1)
             wait = backoff(case.refusals)
             self._store_later(case, now + wait)
-            self._out.append(Report(Notice.COPY_REFUSED, case.delivery, store.fault, store.reason, case.attempts, wait))
+            self._out.append(
+                Report(
+                    Notice.COPY_REFUSED, case.delivery, case.event, reason=store.reason, wait=wait, error=store.error
+                )
+            )
         return self._go_on(now)
 
     def timer(self, now: float) -> list[Action[D]]:
@@ -181,11 +188,15 @@ class Machine(Isolating[D]):
 
     def wants_facts(self, now: float) -> bool:
         """Whether the facts of every delivery are needed: while it probes, and after copies could not be stored."""
-        return self.breaker.is_open or self.failing.remembers(now)
+        return self.breaker.rounds is not None or (bool(self.failing.refusals) and self.failing.remembers(now))
 
     def unstored(self) -> list[Store[D]]:
         """The copies that could not be stored so far, those of ended generations included."""
         return self.failing.remembered() + [case.store for case in self.cases if case.refusals and case.store]
+
+    def wants_copy(self, store: Store[D]) -> bool:
+        """Whether a delivery of the living generation waits for this copy."""
+        return self._copied(store) is not None
 
     @property
     def blocking(self) -> Case[D] | None:
@@ -198,8 +209,6 @@ class Machine(Isolating[D]):
     def wanted_window(self) -> int:
         """How many deliveries may be unsettled."""
         state, cases, window = self.state, self.cases, self.window
-        if state is CONSUMING and not cases:
-            return window.size
         if not self.generation or state in {ListenerState.NEW, ListenerState.PAUSED} or state in STOPPING:
             return 0
         refused = cases.refused + cases.count[DeliveryState.STUCK]
@@ -226,17 +235,19 @@ class Machine(Isolating[D]):
         if self.state is not CONSUMING:
             self._wait_for_quiet(now)
             self._end_round(now)
-        size = self.wanted_window()
+        usual = self.state is CONSUMING and not self.cases.known
+        size = self.window.size if usual else self.wanted_window()
         if size != self._announced:
+            if self.generation:  # lowered before anything is given back, which would come again at once
+                self._out.insert(0 if size < self._announced else len(self._out), Window(size))
             self._announced = size
-            if self.generation:
-                self._out.append(Window(size))
         out, self._out = self._out, []
         return out
 
     def _start(self, now: float) -> None:
         slots = self.slots
-        while slots.queue and slots.is_free:
+        concurrency = self.rules.concurrency
+        while slots.queue and slots.busy < concurrency:
             if self.state is CONSUMING:
                 item = slots.queue.popleft()
             elif self.state is ListenerState.PROBING and (index := self._next_probe()) is not None:
@@ -274,7 +285,7 @@ class Machine(Isolating[D]):
         elif due is Due.ROUND:
             self._begin_round(now)
         elif due is Due.GRACE:
-            if subject == self.breaker.rounds:
+            if subject == self.breaker.round:
                 self.breaker.patient = False
         elif isinstance(subject, Case) and self.cases.has(subject):
             if due is Due.STORE and subject.state is DeliveryState.REFUSED and subject.store is not None:

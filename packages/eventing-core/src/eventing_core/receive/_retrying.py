@@ -36,7 +36,7 @@ class Retrying(Probing[D]):
         case.attempts += 1
         case.first_failed = now if case.first_failed is None else case.first_failed
         if self.failing.rejected(now):
-            self._out.append(Report(Notice.MANY_REJECTED, case.delivery, fault, reason))
+            self._out.append(Report(Notice.MANY_REJECTED, case.delivery, case.event, fault, reason))
         self._dead_letter(case, reason, fault)
 
     def _may_succeed(self, case: Case[D], run: Run[D], fault: Fault, now: float) -> None:
@@ -44,20 +44,20 @@ class Retrying(Probing[D]):
         again = case.attempts + case.uncounted > 0
         case.first_failed = now if case.first_failed is None else case.first_failed
         if not stopping and self.breaker.failed(case.event, again=again):
-            self._open(case, fault, now)
+            self._open(case, fault, now, first=not again)
         counts = not (self.breaker.is_open or run.round)
         if counts:
             case.attempts += 1
         else:
             case.uncounted += 1
         if self.breaker.is_open and not stopping:
-            self._try_in_a_round(case, fault, now)
+            self._try_in_a_round(case, now)
         elif counts and case.attempts >= self.rules.max_attempts:
             self._dead_letter(case, Reason.FAILED, fault)
         else:
-            self._try_again(case, fault, now)
+            self._try_again(case, fault, now, first=not again)
 
-    def _try_again(self, case: Case[D], fault: Fault, now: float) -> None:
+    def _try_again(self, case: Case[D], fault: Fault, now: float, *, first: bool) -> None:
         """Another attempt, after a wait: here, or by a copy."""
         wait = self.rules.delay(max(1, case.attempts))
         fate = self.failing.fate(wait, self.cases.count[DeliveryState.WAITING], stopping=self.state in STOPPING)
@@ -71,9 +71,12 @@ class Retrying(Probing[D]):
         else:
             self._close(case, DeliveryState.RELEASED)
             self._release([case.delivery])
-        self._out.append(Report(Notice.RETRY, case.delivery, fault, attempts=case.attempts, wait=wait))
+        attempts = case.attempts
+        self._out.append(
+            Report(Notice.RETRY, case.delivery, case.event, fault, attempts=attempts, wait=wait, first=first)
+        )
 
-    def _try_in_a_round(self, case: Case[D], fault: Fault, now: float) -> None:
+    def _try_in_a_round(self, case: Case[D], now: float) -> None:
         """Another attempt, in a later round of probes: from the queue, or by a copy where there is no room."""
         wait = max(self.breaker.due - now, 0.0) if self.state is ListenerState.PAUSED else self.breaker.wait()
         held = self.cases.count[DeliveryState.WAITING] + self.cases.count[DeliveryState.QUEUED]
@@ -81,10 +84,10 @@ class Retrying(Probing[D]):
             self._store_retry(case, wait)
         else:
             self._queue(case)
-        self._out.append(Report(Notice.RETRY, case.delivery, fault, attempts=case.attempts, wait=wait))
 
     def _do_without(self, case: Case[D], store: Store[D], now: float) -> None:
         """The broker can never store that copy: the delivery waits in this process instead, or is given back."""
+        case.store = None
         if store.kind is CopyKind.ASIDE or self.state in STOPPING:
             self._close(case, DeliveryState.RELEASED)
             self._release([case.delivery])
@@ -93,6 +96,8 @@ class Retrying(Probing[D]):
         else:
             self.cases.move(case, DeliveryState.WAITING)
             self.agenda.add(now + store.delay, Due.ATTEMPT, case)
+        if store.kind is CopyKind.RETRY:
+            self._out.append(Report(Notice.COPY_WAIVED, case.delivery, case.event, error=store.error))
 
     def _attempt(self, case: Case[D]) -> None:
         """The wait for its next attempt is over."""
@@ -111,4 +116,4 @@ class Retrying(Probing[D]):
         self._store(case, CopyKind.DEAD_LETTER, reason=reason, fault=fault)
         if self.rules.ordered and self.state not in STOPPING:
             self._enter(ListenerState.BLOCKED)  # until it is stored: else it would come again behind its successors
-        self._out.append(Report(Notice.DEAD_LETTER, case.delivery, fault, reason, case.attempts))
+        self._out.append(Report(Notice.DEAD_LETTER, case.delivery, case.event, fault, reason, case.attempts))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Generic
+from typing import Generic, cast
 
 from eventing_core.receive._actions import D, Rules, Run
 from eventing_core.receive._cases import Case, Cases
@@ -54,23 +54,26 @@ class Slots(Generic[D]):
 
     def lend(self, run: Run[D]) -> bool:
         """Lend a run its share of the queue, up to the first delivery with a story; whether there was any."""
-        queue, further = self.queue, run.further
-        for _ in range(min(self._lease, len(queue) // self._concurrency)):
-            following = queue[0]
-            if isinstance(following, Case):
-                break
-            further.append(following)
-            queue.popleft()
+        queue, further = self.queue, []
+        take = queue.popleft
+        if not self.cases.known:
+            further = [take() for _ in range(min(self._lease, len(queue) // self._concurrency))]
+        else:
+            while queue and len(further) < self._lease and not isinstance(queue[0], Case):
+                further.append(take())
+        if further:
+            run.returned, run.further = deque(), cast("deque[D]", deque(further))
         return bool(further)
 
     def recall(self) -> int:
         """Take back what is lent and not begun, and take over what has returned; how much that is."""
         count = 0
         for run in self.runs:
+            further = run.further
             try:
-                while True:
-                    self.queue.appendleft(run.further.pop())
-            except IndexError:  # nothing is left, or the shell took the last one just now
+                while further:
+                    self.queue.appendleft(further.pop())
+            except IndexError:  # the shell took the last one just now
                 pass
             count += self.collect(run)
         return count

@@ -131,7 +131,7 @@ LISTENER_TRANSITIONS: Mapping[tuple[ListenerState, ListenerState], frozenset[Inp
     (_L.PROBING, _L.CONSUMING): _on(_I.RETURNED),
     (_L.PROBING, _L.BLOCKED): _on(_I.DELIVERED, _I.RAISED, _I.COPY_STORED),
     (_L.PROBING, _L.CLEARING): _on(_I.DELIVERED),
-    (_L.PROBING, _L.ISOLATING): _on(_I.DELIVERED, _I.RAISED, _I.COPY_STORED, _I.TIMER),
+    (_L.PROBING, _L.ISOLATING): _on(_I.DELIVERED, _I.RETURNED, _I.RAISED, _I.COPY_STORED, _I.TIMER),
     (_L.PROBING, _L.PAUSED): _on(_I.RAISED, _I.TIMER),
     (_L.PROBING, _L.DRAINING): _on(_I.DRAIN),
     (_L.DRAINING, _L.CUT): _on(_I.CUT),
@@ -139,7 +139,7 @@ LISTENER_TRANSITIONS: Mapping[tuple[ListenerState, ListenerState], frozenset[Inp
 
 #: From a state to another, and the inputs on which a delivery goes there.
 DELIVERY_TRANSITIONS: Mapping[tuple[DeliveryState, DeliveryState], frozenset[Input]] = {
-    (_D.QUEUED, _D.RUNNING): _on(_I.DELIVERED, _I.RETURNED, _I.RAISED, _I.COPY_STORED, _I.TIMER),
+    (_D.QUEUED, _D.RUNNING): _on(_I.DELIVERED, _I.RETURNED, _I.RAISED, _I.COPY_STORED, _I.COPY_REFUSED, _I.TIMER),
     (_D.QUEUED, _D.SUSPECT): _on(_I.DELIVERED, _I.RETURNED, _I.RAISED, _I.COPY_STORED, _I.TIMER),
     (_D.QUEUED, _D.COPYING): _on(_I.DELIVERED, _I.RETURNED, _I.RAISED, _I.COPY_STORED, _I.TIMER, _I.DRAIN),
     (_D.QUEUED, _D.REFUSED): _on(_I.DELIVERED),
@@ -153,7 +153,7 @@ DELIVERY_TRANSITIONS: Mapping[tuple[DeliveryState, DeliveryState], frozenset[Inp
     (_D.RUNNING, _D.RELEASED): _on(_I.RAISED),
     (_D.RUNNING, _D.LEFT): _on(_I.RAISED),
     (_D.RUNNING, _D.VOID): _LOST,
-    (_D.RETURNED, _D.ACCEPTED): _on(_I.DELIVERED, _I.RETURNED, _I.RAISED, _I.TIMER, _I.DRAIN),
+    (_D.RETURNED, _D.ACCEPTED): _on(_I.RETURNED, _I.RAISED, _I.TIMER, _I.DRAIN),
     (_D.RETURNED, _D.VOID): _LOST,
     (_D.WAITING, _D.QUEUED): _on(_I.TIMER),
     (_D.WAITING, _D.COPYING): _on(_I.DRAIN),
@@ -162,8 +162,11 @@ DELIVERY_TRANSITIONS: Mapping[tuple[DeliveryState, DeliveryState], frozenset[Inp
     (_D.SUSPECT, _D.RUNNING): _on(_I.TIMER),
     (_D.SUSPECT, _D.RELEASED): _on(_I.RAISED, _I.DRAIN),
     (_D.SUSPECT, _D.VOID): _LOST,
+    (_D.COPYING, _D.QUEUED): _on(_I.COPY_REFUSED),
+    (_D.COPYING, _D.WAITING): _on(_I.COPY_REFUSED),
     (_D.COPYING, _D.REFUSED): _on(_I.COPY_REFUSED),
     (_D.COPYING, _D.ACCEPTED): _on(_I.COPY_STORED),
+    (_D.COPYING, _D.RELEASED): _on(_I.COPY_REFUSED),
     (_D.COPYING, _D.LEFT): _on(_I.COPY_REFUSED),
     (_D.COPYING, _D.VOID): _LOST,
     (_D.REFUSED, _D.COPYING): _on(_I.TIMER),
