@@ -290,7 +290,11 @@ class World:
             self._began(run)
             return
         del self.runs[at]
+        breaker = self.machine.breaker
+        stays_open = breaker.is_open and run.round != breaker.round
         self._tell(Input.RETURNED, run, self.now)
+        if stays_open and not breaker.is_open:
+            raise BrokenError(f"{run.delivery} is no probe, and closes the circuit breaker")
 
     def _raise(self, at: int, kind: FaultKind) -> None:
         run, machine = self.runs.pop(at), self.machine
