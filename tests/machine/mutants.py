@@ -71,7 +71,6 @@ MUTANTS: dict[str, Mutant] = {
     "a round tries one again and again": Mutant("_probing", "others is None and item.round != breaker.round", "others is None"),
     "a success does not close": Mutant("_probing", "self.breaker.close()", "pass"),
     "a success of before the pause closes": Mutant("_probing", "if run.round == self.breaker.round and self.breaker.is_open", "if self.breaker.is_open"),
-    "a probe of an earlier pause closes": Mutant("_probing", "if run.round == self.breaker.round and", "if run.round and"),
     "a pause keeps the queue": Mutant("_probing", "self._release(self._put_back())", "pass"),
     "paused after a loss, for good": Mutant("_machine", "self.agenda.add(max(now, self.breaker.due), Due.ROUND)", "pass"),
     "paused, and consumes after a loss": Mutant("_machine", "self._enter(ListenerState.PAUSED if self.breaker.is_open else CONSUMING)", "self._enter(CONSUMING)"),
