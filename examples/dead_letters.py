@@ -91,7 +91,10 @@ class DeadLetters:
         message = letter.message()
         missing = message.headers.get(_TRUNCATED)
         if missing and not force:
-            text = f"the dead letter of event {message.message_id} lacks these headers: {missing}; replay it by force"
+            text = (
+                f"the dead letter of event {message.message_id} lacks these headers: {missing}. To replay it without "
+                "them, use force=True, or --force on the command line"
+            )
             raise TruncatedError(text)
         headers = {key: value for key, value in message.headers.items() if not key.startswith(_OWN)}
         # A fresh id: under an old one the broker could take it for a duplicate, and drop it.

@@ -73,12 +73,14 @@ def _(stage: Stage) -> None:
     stage.manager().send_event(Bare())  # type: ignore[arg-type]
 
 
-@DECLARING.add("a dictionary is sent", "dict", fix="Put @event() on it, above a dataclass")
+@DECLARING.add("a dictionary is sent", "dict", fix="Use a dataclass or a pydantic model with @event()")
 def _(stage: Stage) -> None:
     stage.manager().send_event({"number": 1})  # type: ignore[arg-type]
 
 
-@DECLARING.add("the class is sent and no object of it", "a class", fix="Send an object of it, as in send_event(")
+@DECLARING.add(
+    "the class is sent and no object of it", "Placed", fix="Send an object of it, as in send_event(Placed(...))"
+)
 def _(stage: Stage) -> None:
     stage.manager().send_event(Placed)  # type: ignore[arg-type]
 

@@ -93,12 +93,12 @@ def _(stage: Stage) -> None:
     stage.manager().send_events(Placed())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
-@LIVING.add("a field of the wrong type", "Placed", "'number'", fix="where its type is int")
+@LIVING.add("a field of the wrong type", "Placed", "'number'", "where its type is int", fix="Send a value of that type")
 def _(stage: Stage) -> None:
     stage.manager().send_event(Placed(number="seven"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
-@LIVING.add("NaN in an event", "Measured", "value", fix="which JSON lacks")
+@LIVING.add("NaN in an event", "Measured", "value", fix="Send None")
 def _(stage: Stage) -> None:
     @event()
     @dataclass
@@ -123,7 +123,14 @@ def _(stage: Stage) -> None:
     stage.manager().send_event(Placed(), headers={"": "x"})
 
 
-@LIVING.add("a listener that raises", "OnRaising", "ValueError", fix="goes to the dead letters", by_log=True)
+@LIVING.add(
+    "a listener that raises",
+    "OnRaising",
+    "ValueError",
+    "Placed::OnRaising.dead",
+    fix="fix the cause, then replay it",
+    by_log=True,
+)
 def _(stage: Stage) -> None:
     @event_listener(Placed, retry=Retry(max_attempts=1))
     class OnRaising(EventListener[Placed]):
@@ -170,7 +177,7 @@ def _(stage: Stage) -> None:
     "OnPlaced",
     "Placed",
     "number",
-    fix="goes to the dead letters",
+    fix="correct its sender or the event class",
     by_log=True,
 )
 def _(stage: Stage) -> None:
@@ -187,7 +194,7 @@ def _(stage: Stage) -> None:
         other.close(1)
 
 
-@LIVING.add("a pipeline that doesn't yield", "Empty.send", fix="has to yield once")
+@LIVING.add("a pipeline that doesn't yield", "Empty.send", fix="Let it yield exactly once")
 def _(_: Stage) -> None:
     class Empty(EnvelopePipeline):
         def send(self, envelope: Envelope, descriptor: Any) -> Any:

@@ -79,6 +79,10 @@ class Stage:
         self._stack.callback(os.environ.update, before)
         self._stack.callback(os.environ.clear)
 
+    def at_end(self, call: Callable[[], object]) -> None:
+        """Call it once the mistake is over."""
+        self._stack.callback(call)
+
     def enter(self, context: Any) -> Any:
         """Enter a context manager, which is left in the end."""
         return self._stack.enter_context(context)
@@ -100,6 +104,7 @@ class Mistake:
         fix: the instruction that the message has to give.
         needs_broker: a real one.
         by_log: a log line says it, since nothing fails, or fails elsewhere.
+        raises: what is raised, where nothing is logged.
     """
 
     group: str
@@ -109,6 +114,7 @@ class Mistake:
     fix: str
     needs_broker: bool
     by_log: bool
+    raises: type[Exception] = EventingError
 
 
 @dataclass
@@ -119,12 +125,18 @@ class Group:
     mistakes: list[Mistake] = field(default_factory=list[Mistake])
 
     def add(
-        self, name: str, *names: str, fix: str, broker: bool = False, by_log: bool = False
+        self,
+        name: str,
+        *names: str,
+        fix: str,
+        broker: bool = False,
+        by_log: bool = False,
+        raises: type[Exception] = EventingError,
     ) -> Callable[[Callable[[Stage], None]], Callable[[Stage], None]]:
         """Add the function below to the mistakes."""
 
         def add(make: Callable[[Stage], None]) -> Callable[[Stage], None]:
-            self.mistakes.append(Mistake(self.name, name, make, names, fix, broker, by_log))
+            self.mistakes.append(Mistake(self.name, name, make, names, fix, broker, by_log, raises))
             return make
 
         return add
@@ -182,7 +194,7 @@ def outcome(mistake: Mistake, artemis: Artemis | None = None) -> Told:
         stack.callback(logger.removeHandler, handler)
         try:
             mistake.make(stage)
-        except EventingError as raised:
+        except mistake.raises as raised:
             error = raised
         lines = stage.logged()
     trace = "".join(traceback.format_exception(error)) if error else ""

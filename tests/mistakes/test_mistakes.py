@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from eventing_core.errors import EventingError
 from examples.artemis import Artemis
 from tests.mistakes.everything import MISTAKES
 from tests.mistakes.table import LINES, SECRET, Mistake, outcome
@@ -22,7 +21,7 @@ def test_each_is_told_what_where_and_how_to_fix_it(mistake: Mistake, broker: Art
     print(f"{mistake.group}: {mistake.name}\n{told.message}")  # noqa: T201 (to be read: pytest -s)
     assert told.message, "nothing was said"
     if not mistake.by_log:
-        assert isinstance(told.error, EventingError)
+        assert isinstance(told.error, mistake.raises)
     for name in mistake.names:
         assert name in told.message
     assert mistake.fix in told.message

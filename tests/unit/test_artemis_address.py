@@ -51,7 +51,7 @@ def test_only_queues_are_consumed_from():
     assert Artemis().source(Subscription(destination=COMPETING)).queue == Artemis().node(COMPETING).queue
     exclusive = Artemis().source(Subscription(destination=COMPETING, exclusive=True)).queue
     assert exclusive == Queue(name="Billing", address="Order", durable=True, exclusive=True)
-    with pytest.raises(ValueError, match="is no queue"):
+    with pytest.raises(ValueError, match="is not a queue"):
         Artemis().source(Subscription(destination=Destination("Order")))
 
 

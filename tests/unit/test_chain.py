@@ -103,10 +103,10 @@ def test_a_generator_has_to_yield_exactly_once() -> None:
             yield
             yield
 
-    with pytest.raises(PipelineError, match=r"Never\.send has to yield once, and did not"):
+    with pytest.raises(PipelineError, match=r"Never\.send ended without a yield\. Let it yield exactly once"):
         run(Never())
     assert calls == []
-    with pytest.raises(PipelineError, match=r"Twice\.send has to yield once, and yielded twice"):
+    with pytest.raises(PipelineError, match=r"Twice\.send yielded twice\. Let it yield exactly once"):
         run(Twice())
 
 

@@ -172,7 +172,7 @@ def test_nan_beside_numbers_that_are_fields_themselves_is_found() -> None:
     ],
 )
 def test_a_body_that_is_no_event_is_a_decode_error(body: bytes) -> None:
-    with pytest.raises(DecodeError, match=r"no valid .*Order"):
+    with pytest.raises(DecodeError, match=r"not a valid .*Order"):
         codec_of(Order).decode(body)
 
 
@@ -427,6 +427,7 @@ def test_what_can_not_be_serialised_is_named_with_its_reason_and_no_value(wrong:
     cls = type(wrong)
     with pytest.raises(SerializationError) as caught:
         codec_of(event()(cls)).encode(wrong)
-    assert f"{flaw}. Nothing was sent." in str(caught.value)
+    assert f"{flaw}. " in str(caught.value)
+    assert str(caught.value).endswith(". Nothing was sent.")
     assert "s3cret" not in "".join(traceback.format_exception(caught.value))
     assert caught.value.__context__ is None

@@ -33,7 +33,7 @@ def test_a_provider_that_raises_is_told_of_and_told_the_window_again() -> None:
     size, broker = 1, Broken()
     credit = Credit(lambda: size, "it")
     credit.give(broker)
-    assert credit.flaw == "the provider could not be told the window: ValueError: no window"
+    assert credit.flaw == "the provider failed to set the window: ValueError: no window"
     size = 2
     credit.give(broker)
     assert (credit.flaw, broker.windows) == ("", [2])

@@ -752,7 +752,7 @@ def test_a_window_that_the_provider_refuses_is_told_again(
     monkeypatch.setattr(it.broker, "window", lambda _: fail(0))
     it.deliver(Plain(1))  # the window grows
     until(lambda: not it.dispatcher.health().consuming, "the refusal", 5)
-    assert it.dispatcher.health().error == "the provider could not be told the window: ValueError: no 0"
+    assert it.dispatcher.health().error == "the provider failed to set the window: ValueError: no 0"
     monkeypatch.setattr(it.broker, "window", window)
     it.deliver(Plain(2), Plain(3))
     it.broker.wait_for(lambda: it.broker.windows == [1, 4])
@@ -1122,7 +1122,7 @@ def test_a_logged_traceback_begins_with_the_listeners_own_code(
     it.deliver(Plain(1))
 
     def told() -> list[logging.LogRecord]:
-        return [record for record in caplog.records if "dead letters" in record.getMessage()]
+        return [record for record in caplog.records if "dead-letter queue" in record.getMessage()]
 
     until(lambda: bool(told()), "it is logged")
     (record,) = told()

@@ -173,16 +173,26 @@ def test_refuses_a_subclass_that_is_not_decorated_itself(child: type[Any]):
     )
 
 
-@pytest.mark.parametrize("thing", [int, BaseModel, type("Plain", (), {})])
+@pytest.mark.parametrize("thing", [BaseModel, type("Plain", (), {})])
 def test_refuses_a_class_without_decorator(thing: type[Any]):
     label = rf"^{thing.__module__}\.{thing.__name__}"
     with pytest.raises(DeclarationError, match=rf"{label} is not an event class\. Put @event\(\) on it, above a"):
         describe_event(thing)
 
 
+@pytest.mark.parametrize("thing", [int, dict, object])
+def test_refuses_a_builtin_class_that_nobody_could_decorate(thing: type[Any]):
+    with pytest.raises(
+        DeclarationError, match=rf"^{thing.__name__} is not an event class\. Use a dataclass or a pydantic"
+    ):
+        describe_event(thing)
+
+
 def test_refuses_an_instance():
     instance: Any = Below("x")
-    with pytest.raises(DeclarationError, match=r"^an event class is needed, not an object of type Below\.$"):
+    with pytest.raises(
+        DeclarationError, match=r"^an object of type Below was given where an event class is needed\. Name a class"
+    ):
         describe_event(instance)
 
 

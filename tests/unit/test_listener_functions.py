@@ -267,7 +267,7 @@ async def async_generator(event: Ping) -> AsyncIterator[int]:
 
 @pytest.mark.parametrize("function", [generator, async_generator])
 def test_generators_are_refused(function: Any) -> None:
-    with pytest.raises(DeclarationError, match=rf"{function.__name__} is a generator function.*Take out the yield"):
+    with pytest.raises(DeclarationError, match=rf"{function.__name__} is a generator function.*Remove the yield"):
         event_listener(Ping)(function)
 
 
@@ -292,7 +292,7 @@ class Handler:
 def test_other_callables_are_refused(given: Any, shown: str) -> None:
     with pytest.raises(DeclarationError) as refusal:
         event_listener(Ping)(given)
-    assert f"and this is {shown}." in str(refusal.value)
+    assert f"but this is {shown}." in str(refusal.value)
     assert "Define a function with def" in str(refusal.value)
 
 

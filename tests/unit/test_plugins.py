@@ -142,7 +142,7 @@ def test_raising_hook(site: Site) -> None:
     [
         ("spi_version=1", "spi_version='1'", "the spi_version of its ProviderSpec is '1', and has to be a number"),
         ("name={name!r}", "name='other'", "named 'other'"),
-        ("config=Config", "config=dict", "no subclass of ProviderConfig"),
+        ("config=Config", "config=dict", "not a subclass of ProviderConfig"),
         ("return ProviderSpec(", "return dict(", "returned dict and no ProviderSpec"),
     ],
 )

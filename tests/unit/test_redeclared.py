@@ -221,7 +221,7 @@ def test_a_loop_that_declares_the_same_queue_twice_is_warned_of(caplog: pytest.L
         wait_idle(manager)
     assert ("audit", 1) in namespace["seen"]
     assert ("audit", 0) not in namespace["seen"]
-    assert "__main__.audit was declared twice by the same code, and for the same queue" in caplog.text
+    assert "__main__.audit was declared twice by the same code for the same queue" in caplog.text
 
 
 def test_different_classes_of_one_name_stay_an_error(write: Callable[[str, str], None]) -> None:

@@ -536,7 +536,9 @@ def test_one_event_is_no_iterable_of_events(manager: EventManager, given: Any, w
 
 @pytest.mark.parametrize("given", [Note, Iterable])
 def test_the_class_of_an_event_is_no_event(manager: EventManager, given: Any) -> None:
-    with pytest.raises(DeclarationError, match="a class was given where an event is needed"):
+    with pytest.raises(
+        DeclarationError, match=rf"the class .*{given.__qualname__} was given .* send_event\({given.__name__}\("
+    ):
         manager.send_event(given)
 
 

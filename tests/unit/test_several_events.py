@@ -337,13 +337,13 @@ def test_decorator_and_base_have_to_name_the_same_events(kinds: Any, base: Any) 
     wanted = "Ping | Pong" if kinds is not Ping else "Ping"
     with pytest.raises(DeclarationError) as refusal:
         describe_listeners(listener_of(kinds, base))
-    assert f"Make them one: EventListener[{wanted}]." in str(refusal.value)
+    assert f"Write EventListener[{wanted}] as its base class." in str(refusal.value)
 
 
 def test_a_member_that_is_no_event_is_named() -> None:
     with pytest.raises(DeclarationError, match=r"int is not an event class"):
         describe_listeners(listener_of(Ping | int, EventListener[Any]))
-    with pytest.raises(DeclarationError, match="NoneType is not an event class"):
+    with pytest.raises(DeclarationError, match=r"Audit: None is not an event class\. Remove it from the union"):
         describe_listeners(listener_of(Ping | None, EventListener[Any]))
 
 

@@ -29,10 +29,10 @@ FLOODS = {
     "a frame of 4 GiB": ("amqp", empty_amqp_frame(0xFFFF_FFFF), b"x" * 65536, "malformed frame"),
     "a frame of 100 MiB": ("amqp", empty_amqp_frame(100 * MIB), b"x" * 65536, "malformed frame"),
     "a body of 50 GB": ("stomp", b"MESSAGE\ncontent-length:50000000000\n\n", b"x" * 65536, "max_message_bytes"),
-    "a length of 40 digits": ("stomp", b"MESSAGE\ncontent-length:%b\n\n" % (b"9" * 40), b"x", "no STOMP frame"),
+    "a length of 40 digits": ("stomp", b"MESSAGE\ncontent-length:%b\n\n" % (b"9" * 40), b"x", "not a STOMP frame"),
     "a body without an end": ("stomp", b"MESSAGE\n\n", b"x" * 65536, "max_message_bytes"),
-    "a header without an end": ("stomp", b"MESSAGE\nkey:", b"x" * 65536, "no STOMP frame"),
-    "headers without an end": ("stomp", b"MESSAGE\n", b"key:value\n" * 6000, "no STOMP frame"),
+    "a header without an end": ("stomp", b"MESSAGE\nkey:", b"x" * 65536, "not a STOMP frame"),
+    "headers without an end": ("stomp", b"MESSAGE\n", b"key:value\n" * 6000, "not a STOMP frame"),
 }
 
 

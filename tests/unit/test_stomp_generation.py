@@ -277,7 +277,7 @@ def test_the_end_of_an_open_connection(peer: Peer):
 
 def test_what_is_no_frame_ends_it(peer: Peer):
     peer.say_raw(b"MESSAGE\ncontent-length:1\n\nxyz")
-    assert "no STOMP frame" in str(peer.failure())
+    assert "not a STOMP frame" in str(peer.failure())
 
 
 # -- heartbeats -------------------------------------------------------------------------------------------------------

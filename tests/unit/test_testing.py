@@ -278,7 +278,10 @@ def test_too_late_it_names_what_is_left(isolated: None) -> None:
         assert begun.wait(10)
         with pytest.raises(TimeoutError) as late:
             wait_idle(manager, 0.05)
-        assert str(late.value) == "not idle after 0.05 s: hang on Ping: 3 events in its queue, 1 running"
+        assert str(late.value) == (
+            "not idle after 0.05 s: hang on Ping: 3 events in its queue, 1 running. "
+            "Raise timeout, or end what still runs."
+        )
         release.set()
         wait_idle(manager, 10)
 

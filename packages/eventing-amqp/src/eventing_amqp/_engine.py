@@ -202,7 +202,9 @@ def load() -> Engine:
     try:
         return Engine(_by_ctypes(str(module.__file__)), "ctypes")
     except (OSError, AttributeError) as error:
-        _log.warning("Proton's functions can't be called directly (%s): slow beside threads that compute", error)
+        _log.warning(
+            "Proton's functions can't be called directly (%s): AMQP is slower while other threads compute", error
+        )
         return load_by_cffi()
 
 

@@ -229,6 +229,6 @@ class Batches(Generic[T]):
         with self._fell:
             self._wanted = count
             if not self._fell.wait_for(lambda: self._given - self._told < count, self._patience):
-                msg = "the provider did not tell what became of the sends"
+                msg = "the provider did not report the outcome of the sends"
                 raise SendTimeoutError(msg, in_doubt=True)
             self._wanted = 0

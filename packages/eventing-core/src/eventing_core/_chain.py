@@ -65,7 +65,7 @@ class _Around:
         try:
             next(result)
         except StopIteration:
-            msg = f"{_step_name(step)} has to yield once, and did not."
+            msg = f"{_step_name(step)} ended without a yield. Let it yield exactly once on every path."
             raise PipelineError(msg) from None
         self._entered.append(result)
 
@@ -91,7 +91,7 @@ class _Around:
                 current = raised
                 continue
             generator.close()
-            current = PipelineError(f"{generator.__qualname__} has to yield once, and yielded twice.")
+            current = PipelineError(f"{generator.__qualname__} yielded twice. Let it yield exactly once on every path.")
             current.__cause__ = error
         if current is not None and current is not error:
             raise current

@@ -100,8 +100,9 @@ def check_listeners(listeners: object) -> None:
                 msg = f"listeners[{index}] is the function {one.__qualname__}. Put @event_listener(<its event>) on it."
                 raise DeclarationError(msg)
         elif not isinstance(one, type):
-            mend = "Pass its class; the manager makes the object." if isinstance(one, EventListener) else ""
-            msg = f"listeners[{index}] has to be a listener class or function, and is {shown(one)}. {mend}".rstrip()
+            mend = "Pass its class; the manager makes the object."
+            mend = mend if isinstance(one, EventListener) else "Pass a listener class, a function, or a module's name."
+            msg = f"listeners[{index}] has to be a listener class or function, and is {shown(one)}. {mend}"
             raise DeclarationError(msg)
         if one in known:
             what = "module" if isinstance(one, str) else "class" if isinstance(one, type) else "function"

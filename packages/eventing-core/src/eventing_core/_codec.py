@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_origin, get_type_hints
 from pydantic import BaseModel, PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 
-from eventing_core._equality import Equality
+from eventing_core._equality import NOT_FINITE, Equality
 from eventing_core._exact import decoder, encoder
 from eventing_core._foreign_bytes import BOM, describe_foreign
 from eventing_core._schema import Record, is_written_by_name, shape_of
@@ -130,14 +130,14 @@ class Codec:
         except ValidationError as error:
             if body.startswith(BOM):
                 return self.decode(body.removeprefix(BOM))
-            msg = f"the body is no valid {self._name}: {_foreign(error, body) or _summary(error)}"
+            msg = f"the body is not a valid {self._name}: {_foreign(error, body) or _summary(error)}"
             raise DecodeError(msg) from None
         except RecursionError:
-            msg = f"the body is no valid {self._name}: it is nested too deeply"
+            msg = f"the body is not a valid {self._name}: it is nested too deeply"
             raise DecodeError(msg) from None
         path = find_nan(event, self._excluded)
         if path is not None and _odd_number(body):  # otherwise it is a default
-            msg = f"the body is no valid {self._name}: {_text(path)}: the number is NaN, infinite or too large"
+            msg = f"the body is not a valid {self._name}: {_text(path)}: the number is NaN, infinite or too large"
             raise DecodeError(msg)
         return event
 
@@ -147,13 +147,14 @@ class Codec:
         for name in field_names(type(event)):
             if name not in given:
                 if not isinstance(event, BaseModel):  # which leaves it out
-                    return f"the field {name!r} was never given a value"
+                    return f"the field {name!r} was never given a value. Assign one before you send the event"
                 continue
             try:
                 self._to_json(event, include={name}, by_alias=False, round_trip=True, warnings=False)
             except Exception:  # noqa: BLE001 (a user's serializer raises what it likes)
                 return self._wrong_type(name, given[name]) or (
-                    f"the field {name!r} holds a {type(given[name]).__name__} that has no JSON form"
+                    f"the field {name!r} holds a {type(given[name]).__name__} that has no JSON form. "
+                    "Convert it to a type that JSON has, or give the field a serializer"
                 )
         return ""
 
@@ -161,7 +162,7 @@ class Codec:
         """Say how an event differs from what its body says, if it does."""
         not_finite = find_nan(event, self._excluded)
         if not_finite is not None:
-            return f"{_text(not_finite) or 'the value'} is NaN or infinite, which JSON lacks"
+            return f"{_text(not_finite) or 'the value'} {NOT_FINITE}"
         try:
             back = self._validate_json(body, by_alias=True, by_name=True)
             difference = self._equality.difference(event, back, lambda path: self._same_bytes(event, back, path))
@@ -170,12 +171,15 @@ class Codec:
         except Exception as error:  # noqa: BLE001 (a user's validator raises what it likes)
             name = self._raising(body)
             where = f"reading the field {name!r} back" if name else "reading it back"
-            return f"{where} raises {type(error).__name__}"
+            return f"{where} raises {type(error).__name__}. Let its validator accept what the field is written as"
         if difference is None:
             return ""
         path, what = difference
         wrong = self._wrong_type(path[0], values_of(event).get(path[0], MISSING)) if len(path) == 1 else ""
-        return wrong or f"the field {_text(path)!r} {what}"
+        return wrong or (
+            f"the field {_text(path)!r} {what}. Send a value that its declared type reads back unchanged, or declare "
+            "the exact type"
+        )
 
     def _refusal(self, event: object, error: ValidationError) -> str:
         """What a listener would say of the first field that it doesn't accept."""
@@ -187,9 +191,9 @@ class Codec:
         if wrong:
             return wrong
         if name and name not in given:
-            return f"the field {name!r} was never given a value"
+            return f"the field {name!r} was never given a value. Assign one before you send the event"
         where = f"the field {_text((name, *path[1:]))!r}" if path else "it"
-        return f"{where} would be refused by a listener: {flaw['msg']}"
+        return f"{where} would be refused by a listener: {flaw['msg']}. Send a value that the event class accepts"
 
     def _not_read(self, event: object) -> Path:
         """The path to the field whose JSON is beyond what readers take, if there is one."""
@@ -247,7 +251,10 @@ class Codec:
                 return ""
         except TypeError:  # a union with a generic in it
             return ""
-        return f"the field {name!r} holds a {type(value).__name__} where its type is {_type_name(annotation)}"
+        wanted = _type_name(annotation)
+        return (
+            f"the field {name!r} holds a {type(value).__name__} where its type is {wanted}. Send a value of that type"
+        )
 
 
 def _foreign(error: ValidationError, body: bytes) -> str:

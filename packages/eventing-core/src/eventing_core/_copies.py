@@ -33,6 +33,14 @@ LISTENER = "eventing-listener"
 EVENT = "eventing-event"
 SERVER = "eventing-server"
 
+#: By the reason of a dead letter, what its log line advises.
+NEXT_STEPS = {
+    "failed": "fix the cause, then replay it from there",
+    "fatal": "not tried again, since Retry.fatal names its error; fix the cause, then replay it from there",
+    "undecodable": "correct its sender or the event class, then replay it from there or remove it",
+    "crash-loop": "find out what ends the process, such as its memory limit, before you replay it",
+}
+
 #: Characters of an exception's text, and of its type's name, that a dead letter keeps.
 _MESSAGE_LIMIT, _TYPE_LIMIT = 1000, 200
 
@@ -123,6 +131,11 @@ class Copies:
         #: How much less copies of a message must have, by what identifies it; and used-up ids, by the plain one.
         self._refused = Refused()
         self._used = Refused()
+
+    @property
+    def dead_letters(self) -> str:
+        """What the broker calls the queue for the dead letters, for logs."""
+        return self._provider.queue_name(self._dead)
 
     def retry(self, message: Message, failures: Failures, delay: float) -> Copy:
         """A copy for the listener's own queue."""

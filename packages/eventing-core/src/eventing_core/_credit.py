@@ -17,7 +17,7 @@ class Credit:
     """The window of one listener's subscription, as its provider knows it. Thread-safe.
 
     Attributes:
-        flaw: why the provider could not be told the window; empty when it could.
+        flaw: why the provider failed to set the window; empty when it could.
     """
 
     __slots__ = ("_changed", "_giving", "_label", "_lock", "_wanted", "flaw")
@@ -60,9 +60,9 @@ class Credit:
         try:
             handle.window(self._wanted())
         except Exception as error:  # noqa: BLE001 (whoever comes with news of the window has to do the rest)
-            flaw = f"the provider could not be told the window: {describe_error(error)}"
+            flaw = f"the provider failed to set the window: {describe_error(error)}"
             with contextlib.suppress(Exception):  # a logging handler that raises must cost no event
-                _log.exception("%s: the provider could not be told the window", self._label)
+                _log.exception("%s: the provider failed to set the window", self._label)
         self.flaw = flaw
 
     def abandon(self) -> None:

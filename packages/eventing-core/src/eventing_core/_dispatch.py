@@ -25,7 +25,7 @@ from typing import Any
 from eventing_core._chain import Chain
 from eventing_core._circuit import Circuit
 from eventing_core._codec import Codec
-from eventing_core._copies import Copies, Failures, describe_error, traceback_of
+from eventing_core._copies import NEXT_STEPS, Copies, Failures, describe_error, traceback_of
 from eventing_core._copying import Copying
 from eventing_core._crash_guard import CrashGuard
 from eventing_core._credit import Credit
@@ -560,8 +560,8 @@ class Dispatcher(Sharer):
                 back = self._drain_neighbours()
         if verdict.loops:
             error = CrashLoopError(
-                f"given out {verdict.crashes} times and never settled, beside connections that this process has lost "
-                "and survived: it seems to take its process down"
+                f"delivered {verdict.crashes} times and never settled, not counting connections that this process lost "
+                "and survived: handling it seems to kill the process"
             )
             self._dead_letter(delivery, Failures.of(delivery.message()), "crash-loop", error)
             return False
@@ -946,8 +946,9 @@ class Dispatcher(Sharer):
         self._copying.store(delivery, self._copies.dead_letter(delivery.message(), failures, reason, error))
         with _of_listeners:
             _log.error(
-                "%s: event %s goes to the dead letters as %s, after %d attempts: %s",
-                self.descriptor.label, delivery.message().message_id, reason, failures.attempts, describe_error(error),
+                "%s: event %s goes to the dead-letter queue %s as %s (attempts: %d); %s: %s",
+                self.descriptor.label, delivery.message().message_id, self._copies.dead_letters, reason,
+                failures.attempts, NEXT_STEPS[reason], describe_error(error),
                 exc_info=None if issubclass(type(error), DecodeError | CrashLoopError) else traceback_of(error),
             )  # fmt: skip
 

@@ -37,6 +37,12 @@ from eventing_core._structure import (
 SameBytes: TypeAlias = Callable[[Path], bool]
 
 
+#: What is said of NaN and infinities.
+NOT_FINITE = (
+    "is NaN or infinite, which JSON cannot represent. Send None (in a field such as 'float | None') or a string instead"
+)
+
+
 class Difference(NamedTuple):
     """The first place where two events differ.
 
@@ -191,7 +197,7 @@ class Equality:
                 return None
             return _otherwise(path, sent, back)
         if not is_finite(sent):
-            return Difference(path, "is NaN or infinite, which JSON lacks")
+            return Difference(path, NOT_FINITE)
         flaw = Difference(path, f"holds a {kind.__name__} that would arrive as a different one")
 
         def within(pairs: Iterable[tuple[Any, Any, Any]]) -> Difference | None:

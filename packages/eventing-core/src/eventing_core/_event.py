@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Callable
+from types import NoneType
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from pydantic import BaseModel
@@ -109,10 +110,8 @@ def describe_event(cls: type[Any]) -> EventDescriptor:
         DeclarationError: not decorated itself, or neither a dataclass nor a pydantic model.
     """
     if not isinstance(cls, type):
-        msg = f"an event class is needed, not an object of type {type(cls).__name__}."
-        raise DeclarationError(msg)
-    if issubclass(cls, type):
-        msg = "a class was given where an event is needed. Send an object of it, as in send_event(OrderPlaced(...))."
+        kind = type(cls).__name__
+        msg = f"an object of type {kind} was given where an event class is needed. Name a class with @event()."
         raise DeclarationError(msg)
     label = f"{cls.__module__}.{cls.__qualname__}"
     mark = vars(cls).get(_MARK)
@@ -122,6 +121,10 @@ def describe_event(cls: type[Any]) -> EventDescriptor:
                 f"{label} inherits from an event class and is not marked itself; sent as its base class, "
                 "it would lose its own fields. Put @event() on it, too."
             )
+        elif cls is NoneType:
+            msg = "None is not an event class. Remove it from the union."
+        elif cls.__module__ == "builtins":
+            msg = f"{cls.__name__} is not an event class. Use a dataclass or a pydantic model with @event() instead."
         else:
             msg = f"{label} is not an event class. Put @event() on it, above a dataclass or a pydantic model."
         raise DeclarationError(msg)

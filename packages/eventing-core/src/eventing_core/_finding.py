@@ -36,7 +36,11 @@ def find_listeners(given: Listeners | None) -> tuple[type[EventListener[Any]], .
     if given is None:
         found = effective_listeners()
         for cls in found.doubtful:
-            _warn("%s was declared twice by the same code, and for the same queue: the later one is run", _name(cls))
+            _warn(
+                "%s was declared twice by the same code for the same queue, and only the later one runs. If both are "
+                'wanted, give one of them another name with @event_listener(..., name="...")',
+                _name(cls),
+            )
         _warn_of_undeclared(_undeclared(found.classes))
         if not found.classes:
             _warn(
@@ -75,7 +79,11 @@ def _listeners_of(module: str) -> Sequence[type[EventListener[Any]]]:
     candidates = (*declared, *(cls for cls in named if cls is not None and is_declared(cls)))
     found = dict.fromkeys(cls for cls in candidates if _is_within(cls, module))
     if not found:
-        _warn("listeners: the module %s declares no listener", module)
+        _warn(
+            "listeners: the module %s declares no listener. Put @event_listener(<its event>) on a class or function in "
+            "it, or name another module",
+            module,
+        )
     _warn_of_undeclared(cls for cls in _undeclared(found) if _is_within(cls, module))
     return tuple(found)
 

@@ -15,17 +15,17 @@ def check_function(given: object) -> Callable[[Any], object]:
     """Return a function that can be a listener.
 
     Raises:
-        DeclarationError: it is no function that was defined with ``def``, or doesn't take exactly the event.
+        DeclarationError: it is not a function that was defined with ``def``, or doesn't take exactly the event.
     """
     if not inspect.isfunction(given):
         msg = (
-            f"@event_listener takes a class derived from EventListener, or a function, and this is {_shown(given)}. "
+            f"@event_listener takes a class derived from EventListener, or a function, but this is {_shown(given)}. "
             "Define a function with def that calls it, and decorate that."
         )
         raise DeclarationError(msg)
     label = f"{given.__module__}.{given.__qualname__}"
     if inspect.isgeneratorfunction(given) or inspect.isasyncgenfunction(given):
-        msg = f"{label} is a generator function, which nobody would run. Take out the yield."
+        msg = f"{label} is a generator function, which would never run. Remove the yield."
         raise DeclarationError(msg)
     if not (_takes_event(inspect.signature(given, follow_wrapped=False)) or _takes_event(_wrapped_signature(given))):
         signature = inspect.signature(given, follow_wrapped=False)

@@ -62,6 +62,8 @@ _NOTES = {
     "max_retries": " It counts the first run, too.",
     "retry_count": " It counts the first run, too.",
     "num_retries": " It counts the first run, too.",
+    "concurrency": " It counts threads; how many events one listener handles at a time is set by its "
+    "@event_listener(..., concurrency=...).",
     "insecure": " It is true by default.",
     "skip_verify": " It is true by default.",
     **dict.fromkeys(

@@ -274,7 +274,7 @@ def _refuse_second(listener: type[Any], first: _Mark | None, second: _Mark) -> N
     kinds = [*_members(first.event_type), *_members(second.event_type)]
     union = " | ".join(dict.fromkeys(getattr(kind, "__name__", repr(kind)) for kind in kinds))
     msg = (
-        f"{_name_of(listener)} has two @event_listener decorators. A listener has one, with all its events: "
+        f"{_name_of(listener)} has two @event_listener decorators. Use a single one that names all its events: "
         f"@event_listener({union})."
     )
     raise DeclarationError(msg)
@@ -331,13 +331,13 @@ def describe_listeners(cls: type[Any]) -> tuple[EventListenerDescriptor, ...]:
         msg = f"{label} doesn't define {', '.join(sorted(cls.__abstractmethods__))}. Write def on(self, event)."
         raise DeclarationError(msg)
     kinds = _members(mark.event_type)
-    events = tuple(describe_event(kind) for kind in kinds)
+    events = tuple(_event_of(kind, label) for kind in kinds)
     argument = _event_argument(cls)
     if not _may_be(argument, kinds):
         names = " | ".join(kind.__name__ for kind in kinds)
         msg = (
             f"{label} listens to {' and '.join(map(_name_of, kinds))} by its decorator and to {_name_of(argument)} by "
-            f"its base class. Make them one: EventListener[{names}]."
+            f"its base class. Write EventListener[{names}] as its base class."
         )
         raise DeclarationError(msg)
     if inspect.isgeneratorfunction(cls.on) or inspect.isasyncgenfunction(cls.on):
@@ -357,6 +357,15 @@ def describe_listeners(cls: type[Any]) -> tuple[EventListenerDescriptor, ...]:
         )
         for event in events
     )  # fmt: skip
+
+
+def _event_of(kind: Any, label: str) -> EventDescriptor:
+    """The event of a listener, or an error that names the listener, too."""
+    try:
+        return describe_event(kind)
+    except DeclarationError as error:
+        msg = f"@event_listener of {label}: {error}"
+        raise DeclarationError(msg) from None
 
 
 def _check_on(label: str, cls: type[EventListener[Any]]) -> None:

@@ -163,7 +163,7 @@ def _check_spec(spec: object, plugin: object, entry: EntryPoint) -> None:
     elif spec.name != entry.name:
         flaw = f"its ProviderSpec is named {spec.name!r}; entry point and ProviderSpec need one name"
     elif not _is_config(spec.config):
-        flaw = "the config of its ProviderSpec is no subclass of ProviderConfig"
+        flaw = "the config of its ProviderSpec is not a subclass of ProviderConfig"
     if flaw:
         msg = f"{_label(entry)} can't be used: {flaw}."
         raise ProviderLoadError(msg)

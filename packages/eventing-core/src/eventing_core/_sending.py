@@ -143,7 +143,7 @@ class Sender:
 
     def send_event(self, event: object, headers: Mapping[str, str] | None, timeout: float | None) -> None:
         """Send and wait for the confirmation."""
-        outgoing = self._outgoing_of(type(event))
+        outgoing = self._outgoing_of(event)
         envelope = self._envelope(outgoing, event, headers)
         waiter = _Waiter()
         with self._around(outgoing, envelope):
@@ -169,7 +169,7 @@ class Sender:
         try:
             for taken, event in enumerate(events, 1):
                 try:
-                    outgoing = known(type(event)) or self._outgoing_of(type(event))
+                    outgoing = known(type(event)) or self._outgoing_of(event)
                     body = outgoing.codec.encode(event)
                     if self._chain is None:
                         batches.add(outgoing, self._message(outgoing, body, shared))
@@ -193,7 +193,7 @@ class Sender:
 
     def submit_event(self, event: object, headers: Mapping[str, str] | None, timeout: float | None) -> Future[None]:
         """Hand over, and return a future of the confirmation."""
-        outgoing = self._outgoing_of(type(event))
+        outgoing = self._outgoing_of(event)
         envelope = self._envelope(outgoing, event, headers)
         limit = self._timeout(timeout)
         handed_over = False
@@ -229,7 +229,7 @@ class Sender:
         loop = asyncio.get_running_loop()
         outgoing = self._outgoing.get(type(event))
         if outgoing is None:
-            outgoing = await _off_loop(loop, partial(self._outgoing_of, type(event)))
+            outgoing = await _off_loop(loop, partial(self._outgoing_of, event))
         envelope = self._envelope(outgoing, event, headers)
         mailbox = self._mailboxes.get(loop)
         if mailbox is None:
@@ -248,10 +248,17 @@ class Sender:
     def _timeout(self, timeout: float | None) -> float:
         return seconds("timeout", timeout, self._options.send_timeout)
 
-    def _outgoing_of(self, event_type: type[Any]) -> _Outgoing:
+    def _outgoing_of(self, event: object) -> _Outgoing:
+        event_type = type(event)
         outgoing = self._outgoing.get(event_type)
         self._refuse_if_stopped()
         if outgoing is None:
+            if isinstance(event, type):
+                msg = (
+                    f"the class {event.__module__}.{event.__qualname__} was given where an event is needed. Send an "
+                    f"object of it, as in send_event({event.__name__}(...))."
+                )
+                raise DeclarationError(msg)
             descriptor = self._events.add(describe_event(event_type))
             codec = Codec(descriptor)
             self._connect()
@@ -531,7 +538,7 @@ class _Waiter:
 
     def wait(self, until: float) -> None:
         if not self._lock.acquire(timeout=max(0.0, until - time.monotonic())):
-            msg = "the provider did not tell what became of the send"
+            msg = "the provider did not report the outcome of the send"
             raise SendTimeoutError(msg, in_doubt=True)
         if self._error is not None:
             raise self._error

@@ -29,9 +29,9 @@ _ONE_WITHIN = {
 #: Nodes that no JSON satisfies, and what to say of them.
 _NOT_JSON = {
     "generator": "is an iterable, which is read lazily. Annotate it as a list",
-    "callable": "is a callable, which JSON can't hold",
+    "callable": "is a callable, which JSON can't hold. Remove it, or send a name in its place",
     "is-instance": "is of a class that can't be made from JSON. Give it a validator that makes one",
-    "is-subclass": "is a class, which JSON can't hold",
+    "is-subclass": "is a class, which JSON can't hold. Send its name as a string in its place",
 }
 
 

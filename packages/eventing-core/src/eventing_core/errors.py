@@ -102,7 +102,7 @@ class SerializationError(EventingError, ValueError):
 
 
 class DecodeError(EventingError, ValueError):
-    """A body is no valid event of the listener's type. Trying again can't mend it."""
+    """A body is not a valid event of the listener's type. Another attempt can't help."""
 
 
 class HandlerTimeoutError(EventingError, TimeoutError):

@@ -190,7 +190,7 @@ class StompGeneration(Generation):
         try:
             self._frames += self._splitter.feed(data)
         except BrokenFrameError:
-            self.fail(BrokerConnectionError(f"{self._place}: what came is no STOMP frame"))
+            self.fail(BrokerConnectionError(f"{self._place}: the peer sent something that is not a STOMP frame"))
         except LargeFrameError:
             self.fail(of_size(self._place, self._config.max_message_bytes))
 

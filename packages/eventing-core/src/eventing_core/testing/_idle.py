@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Sequence
+from typing import Any
 
+from eventing_core._checks import shown
 from eventing_core._copies import queue_of
 from eventing_core._health import STARTED
 from eventing_core._limits import seconds
 from eventing_core._manager import EventManager
+from eventing_core._running_loops import warn_of_blocking
+from eventing_core.errors import ConfigError
 from eventing_core.memory import MemoryProvider
 
 #: Between two looks, in seconds.
@@ -30,8 +34,10 @@ def wait_idle(managers: EventManager | Iterable[EventManager], timeout: float = 
 
     Raises:
         TimeoutError: it isn't quiet in time; names the listeners and what they have left.
-        ConfigError: ``timeout`` is no number of seconds.
+        ConfigError: ``timeout`` is not a number of seconds, or something else than managers was given.
     """
+    if _on_a_loop():
+        warn_of_blocking("wait_idle", "await await_idle(...)")
     watched, deadline = _begin(managers, timeout)
     while reason := _unfinished(watched):
         if time.monotonic() > deadline:
@@ -50,11 +56,25 @@ async def await_idle(managers: EventManager | Iterable[EventManager], timeout: f
 
 def _begin(managers: EventManager | Iterable[EventManager], timeout: float) -> tuple[Sequence[EventManager], float]:
     limit = seconds("wait_idle: timeout", timeout, 0.0)
-    return (managers,) if isinstance(managers, EventManager) else tuple(managers), time.monotonic() + limit
+    given: Any = managers
+    watched = (given,) if isinstance(given, EventManager) or not isinstance(given, Iterable) else tuple(given)
+    for one in watched:
+        if not isinstance(one, EventManager):
+            msg = f"wait_idle takes one EventManager, or several of them, not {shown(one)}. Pass the manager itself."
+            raise ConfigError(msg)
+    return watched, time.monotonic() + limit
+
+
+def _on_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _too_late(timeout: float, reason: str) -> str:
-    return f"not idle after {timeout:g} s: {reason}"
+    return f"not idle after {timeout:g} s: {reason}. Raise timeout, or end what still runs."
 
 
 def _unfinished(managers: Sequence[EventManager]) -> str:

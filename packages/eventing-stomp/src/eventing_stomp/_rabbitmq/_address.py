@@ -56,7 +56,7 @@ class RabbitMQ:
     def queue(self, destination: Destination) -> Queue:
         """A listener's queue, or its dead letters'."""
         if destination.kind == "topic":
-            msg = f"{destination} is no queue"
+            msg = f"{destination} is not a queue"
             raise ValueError(msg)
         name = queue_name(self._template, destination)
         if destination.kind == "dead":

@@ -86,6 +86,6 @@ class Artemis:
         """Where a subscription attaches."""
         node = self.node(subscription.destination)
         if node.queue is None:
-            msg = f"{subscription.destination} is no queue"
+            msg = f"{subscription.destination} is not a queue"
             raise ValueError(msg)
         return replace(node, queue=replace(node.queue, exclusive=True)) if subscription.exclusive else node

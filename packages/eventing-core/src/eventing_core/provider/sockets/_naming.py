@@ -22,7 +22,7 @@ def check_queue_name(template: str) -> str:
     try:
         parts = list(string.Formatter().parse(template))
     except ValueError as error:
-        msg = f"{template!r} is no template: {error}"
+        msg = f"{template!r} is not a valid template: {error}"
         raise ValueError(msg) from None
     fields = {field for _, field, _, _ in parts if field is not None}
     if any(spec or conversion for _, _, spec, conversion in parts) or not fields <= _FIELDS or "listener" not in fields:

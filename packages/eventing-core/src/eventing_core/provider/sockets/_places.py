@@ -73,7 +73,7 @@ def _flaw_in_entry(entry: str, *, is_place: bool) -> str:
         return f"{entry!r} is an IPv6 address without brackets: write [{entry}] or [{entry}]:{_LONGEST_PORT}"
     if "," in entry:
         return "an entry holds more than one host: write each as an entry of its own"
-    return f"{_harmless(entry)} is no host: write host or host:port"
+    return f"{_harmless(entry)} is not a host: write host or host:port"
 
 
 def flaw_in_host(host: str) -> str:
