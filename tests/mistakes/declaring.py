@@ -333,7 +333,9 @@ def _(_: Stage) -> None:
         def on(self, event: Any) -> None: ...
 
 
-@DECLARING.add("a union with a member that is no event", "int", fix="Put @event() on it")
+@DECLARING.add(
+    "a union with a member that is no event", "int", fix="Use a dataclass or a pydantic model with @event() instead"
+)
 def _(stage: Stage) -> None:
     @event_listener(Placed | int)
     class OnMany(EventListener[Any]):
@@ -350,7 +352,7 @@ def _(stage: Stage) -> None:
     stage.manager(on_placed).start()
 
 
-@DECLARING.add("a generator function as a listener", "on_placed", fix="Take out the yield")
+@DECLARING.add("a generator function as a listener", "on_placed", fix="Remove the yield")
 def _(stage: Stage) -> None:
     @event_listener(Placed)
     def on_placed(event: Placed) -> Any:
