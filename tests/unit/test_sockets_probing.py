@@ -14,6 +14,7 @@ import pytest
 
 from eventing_amqp import AMQProvider
 from eventing_core.errors import BrokerConnectionError, ConnectTimeoutError, ProtocolMismatchError, TlsError
+from eventing_core.provider.sockets._probing import ask
 from eventing_core.provider.sockets._protocols import protocol_of
 from eventing_stomp import StompProvider
 from tests.support.handshakes import introduction
@@ -215,3 +216,55 @@ def test_a_close_ends_a_look():
 def test_first_bytes(heard: bytes, name: str):
     found = protocol_of(heard)
     assert (found.name if found else "") == name
+
+
+def shaky(wanted: bytes, answers_from: int) -> Answer:
+    """Speaks AMQP and STOMP, and keeps back what it answers in the wanted one, until it is asked so often."""
+    asked = 0
+
+    def answer(data: bytes) -> bytes | None:
+        nonlocal asked
+        asked += data.startswith(wanted)
+        if data.startswith(wanted) and asked < answers_from:
+            return b""
+        return AMQP(data) or STOMP(data)
+
+    return answer
+
+
+@pytest.mark.parametrize(("wanted", "own"), [("AMQP 1.0", b"AMQP"), ("STOMP 1.2", b"STOMP")])
+def test_a_port_of_several_protocols_whose_answer_is_lost_once_is_not_taken_for_another(wanted: str, own: bytes):
+    with server(shaky(own, answers_from=2)) as (port, _):
+        found = ask("127.0.0.1", port, wanted=wanted, until=time.monotonic() + LIMIT)
+    assert found is not None
+    assert found.is_for(wanted)
+
+
+@pytest.mark.parametrize(("wanted", "own"), [("AMQP 1.0", b"AMQP"), ("STOMP 1.2", b"STOMP")])
+def test_an_answer_in_the_wanted_protocol_is_waited_for(wanted: str, own: bytes):
+    late = threading.Event()
+
+    def answer(data: bytes) -> bytes:
+        if data.startswith(own):
+            late.wait(0.6)
+        return AMQP(data) or STOMP(data) or b""
+
+    with server(answer) as (port, _):
+        found = ask("127.0.0.1", port, wanted=wanted, until=time.monotonic() + LIMIT)
+        late.set()
+    assert found is not None
+    assert found.is_for(wanted)
+
+
+def test_what_one_round_alone_has_found_is_not_told():
+    rounds = 0
+
+    def answer(data: bytes) -> bytes | None:
+        nonlocal rounds
+        if not data.startswith(b"GET "):
+            return None
+        rounds += 1
+        return b"HTTP/1.1 200 OK\r\n\r\n" if rounds == 1 else None
+
+    with server(answer) as (port, _):
+        assert ask("127.0.0.1", port, wanted="AMQP 1.0", until=time.monotonic() + LIMIT) is None

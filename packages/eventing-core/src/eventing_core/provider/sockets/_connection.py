@@ -418,9 +418,7 @@ class Connection(ABC, Generic[G, S]):
         look.join(_CONNECTOR_GRACE)
         generation, error = self._generation, self._unlooked
         wanted = self.config.protocol
-        better = (
-            of_protocol(self.place, wanted, protocol) if protocol and not wanted.startswith(protocol.name) else None
-        )
+        better = of_protocol(self.place, wanted, protocol) if protocol and not protocol.is_for(wanted) else None
         if error is not None:
             self._lose(better or error)
         elif better is not None and generation is not None and not (generation.heard or generation.is_open):

@@ -25,6 +25,9 @@ _PATIENCE = 1.0
 #: How long to wait for further answers after one, in seconds: some ports speak several protocols.
 _MORE = 0.3
 
+#: How often a protocol other than the wanted one has to be found.
+_ROUNDS = 2
+
 #: So many bytes tell any protocol.
 _ENOUGH = 64
 
@@ -35,8 +38,8 @@ class Enough(Enum):
     ENOUGH = auto()
 
 
-#: What each question led to.
-Answers = queue.SimpleQueue[WireProtocol | Enough | None]
+#: Who has an answer, or got none.
+Answers = queue.SimpleQueue["_Asker | Enough"]
 
 
 def ask(  # noqa: PLR0913 (keyword-only)
@@ -48,7 +51,11 @@ def ask(  # noqa: PLR0913 (keyword-only)
     context: ssl.SSLContext | None = None,
     ended: Answers | None = None,
 ) -> WireProtocol | None:
-    """What a port speaks; None where it can't be told. Blocks, for little more than a second.
+    """What a port speaks; None where it can't be told. Blocks, for two seconds or little more.
+
+    Some ports speak several protocols, and a network that fails, or a broker under load, may keep back one answer and
+    deliver another. So a protocol other than the wanted one counts only where two rounds of questions find it, and
+    neither finds the wanted one.
 
     Args:
         host: name or address.
@@ -58,28 +65,54 @@ def ask(  # noqa: PLR0913 (keyword-only)
         context: to ask within TLS.
         ended: takes the answers; another thread puts `Enough` there to have it end.
     """
-    until = min(until, time.monotonic() + _PATIENCE)
+    rounds: list[list[WireProtocol]] = []
+    while len(rounds) < _ROUNDS:
+        answers: Answers = ended if ended is not None else queue.SimpleQueue()
+        found = _ask_all(host, port, wanted, min(until, time.monotonic() + _PATIENCE), context, answers)
+        rounds.append(found)
+        right = next((protocol for protocol in found if protocol.is_for(wanted)), None)
+        if right is not None or not found:
+            return right
+    return next((protocol for protocol in rounds[0] if all(protocol in found for found in rounds)), None)
+
+
+def _ask_all(  # noqa: PLR0913, PLR0917 (as `ask`)
+    host: str, port: int, wanted: str, until: float, context: ssl.SSLContext | None, answers: Answers
+) -> list[WireProtocol]:
+    """Ask all questions at once: the protocols that answered. Empty after `Enough`, too.
+
+    After one answer the others have little time more, but for the question in the wanted protocol: only when that came
+    to nothing it is known that the port doesn't speak it.
+    """
     questions = [question for question in QUESTIONS if question.encrypted or context is None]
     if context is None:
         questions.append(_client_hello())
-    answers: Answers = ended if ended is not None else queue.SimpleQueue()
     askers = [_Asker(host, port, question, context, until, answers) for question in questions]
     for asker in askers:
         asker.start()
     found: list[WireProtocol] = []
-    for _ in askers:
+    waiting = set(askers)
+    decisive = {asker for asker in askers if asker.question.speaks and asker.question.speaks.is_for(wanted)}
+    soon = until
+    while waiting:
         try:
-            answer = answers.get(timeout=max(0.0, until - time.monotonic()))
+            answer = answers.get(timeout=max(0.0, (until if decisive & waiting else soon) - time.monotonic()))
         except queue.Empty:
             break
         if isinstance(answer, Enough):
+            found.clear()
             break
-        if answer is not None:
-            found.append(answer)
-            until = min(until, time.monotonic() + _MORE)
+        if answer not in waiting:  # one of the round before
+            continue
+        waiting.discard(answer)
+        if answer.found is not None:
+            found.append(answer.found)
+            soon = min(soon, time.monotonic() + _MORE)
+            if answer.found.is_for(wanted):
+                break
     for asker in askers:
         asker.end()
-    return next((protocol for protocol in found if wanted.startswith(protocol.name)), found[0] if found else None)
+    return found
 
 
 class Look(threading.Thread):
@@ -122,7 +155,12 @@ class Look(threading.Thread):
 
 
 class _Asker(threading.Thread):
-    """Asks one question, over one connection."""
+    """Asks one question, over one connection.
+
+    Attributes:
+        question: the one.
+        found: the protocol of the answer; None where there was none, or none that is known.
+    """
 
     def __init__(  # noqa: PLR0913, PLR0917 (all that there is to know)
         self,
@@ -136,17 +174,17 @@ class _Asker(threading.Thread):
         super().__init__(name="eventing-probe", daemon=True)
         self._host = host
         self._port = port
-        self._question = question
+        self.question = question
+        self.found: WireProtocol | None = None
         self._context = context
         self._until = until
         self._answers = answers
         self._sock: socket.socket | None = None
 
     def run(self) -> None:
-        protocol = None
         with contextlib.suppress(OSError, ValueError):
-            protocol = self._ask()
-        self._answers.put(protocol)
+            self.found = self._ask()
+        self._answers.put(self)
 
     def end(self) -> None:
         """Wait no longer."""
@@ -165,14 +203,14 @@ class _Asker(threading.Thread):
             if self._context is not None:
                 secure = self._context.wrap_socket(sock, server_hostname=self._host)
                 self._sock = sock = stack.enter_context(secure)
-            if self._question.data:
-                sock.sendall(self._question.data)
+            if self.question.data:
+                sock.sendall(self.question.data)
             heard = b""
             while len(heard) < _ENOUGH:
                 sock.settimeout(self._left())
                 data = sock.recv(_ENOUGH)
                 heard += data
-                protocol = self._question.answers.get(heard) or protocol_of(heard)
+                protocol = self.question.answers.get(heard) or protocol_of(heard)
                 if protocol is not None or not data:
                     return protocol
             return None

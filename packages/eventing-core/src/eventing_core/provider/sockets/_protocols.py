@@ -19,6 +19,10 @@ class WireProtocol:
     name: str
     fix: str
 
+    def is_for(self, wanted: str) -> bool:
+        """Whether it is the wanted protocol, which is given with its version."""
+        return wanted.startswith(self.name)
+
 
 _ELSEWHERE = "check host and port"
 
@@ -94,11 +98,13 @@ class Question:
         data: what is sent; empty: its server speaks first.
         answers: what an answer means that is just that, where `protocol_of` doesn't know it.
         encrypted: it makes no sense within TLS.
+        speaks: the protocol that it is in; None where it is of no use to know that one isn't spoken.
     """
 
     data: bytes
     answers: Mapping[bytes, WireProtocol] = field(default_factory=dict[bytes, WireProtocol])
     encrypted: bool = True
+    speaks: WireProtocol | None = None
 
 
 #: A version that no server speaks: it is refused before it is asked who we are.
@@ -115,9 +121,9 @@ _AMQP = b"AMQP\x03\x01\x00\x00"
 
 QUESTIONS = (
     Question(b""),
-    Question(_STOMP),
+    Question(_STOMP, speaks=STOMP),
     Question(_HTTP),
-    Question(_AMQP),
+    Question(_AMQP, speaks=AMQP),
     Question(_POSTGRESQL, {b"S": POSTGRESQL, b"N": POSTGRESQL}, encrypted=False),
     Question(_MQTT, encrypted=False),
     Question(_OPENWIRE, encrypted=False),
