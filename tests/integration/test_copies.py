@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from eventing_core import EventListener, EventManager, Retry, SendRejectedError, _dispatch, event, event_listener
+from eventing_core import EventListener, EventManager, Retry, SendRejectedError, event, event_listener
 from eventing_core.provider import Message
+from eventing_core.receive import _failing
 from eventing_core.testing import Confirmations
 from examples.artemis import Artemis, User
 from tests.support.bench import Bench, opened
@@ -221,7 +222,7 @@ def test_an_event_that_only_durable_queues_refuse_is_dead_lettered_as_well(
 def test_a_retry_that_the_broker_can_not_store_is_held_and_loses_nothing(
     case: Case, plain: PlainClient, kind: str, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(_dispatch, "HOLD_LIMIT", 0.0)
+    monkeypatch.setattr(_failing, "HOLD_LIMIT", 0.0)
     with case.manager(retry=Retry(max_attempts=3, initial=0.2, jitter=0, pause_after=0)) as manager:
         manager.send_event(case.make(), headers={"large": "y" * (BRIM[kind] + 150), "small": "z"})
         until(lambda: case.seen == [1, 1], "the second attempt", TIMEOUT)
@@ -234,7 +235,7 @@ def test_a_retry_that_the_broker_can_not_store_is_held_and_loses_nothing(
 def test_a_retry_that_the_broker_can_not_store_goes_back_at_a_stop(
     case: Case, plain: PlainClient, kind: str, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(_dispatch, "HOLD_LIMIT", 0.0)
+    monkeypatch.setattr(_failing, "HOLD_LIMIT", 0.0)
     with case.manager(retry=Retry(max_attempts=3, initial=60, jitter=0, pause_after=0)) as manager:
         manager.send_event(case.make(), headers={"large": "y" * (BRIM[kind] + 150)})
         until(lambda: manager.health().listeners[0].held == 1, "it is held", TIMEOUT)
@@ -402,7 +403,7 @@ def test_an_event_leaves_only_when_its_dead_letter_is_in_a_full_queue(
 def test_no_delayed_copy_is_lost_where_the_events_address_is_full(
     case: Case, plain: PlainClient, policy: str, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(_dispatch, "HOLD_LIMIT", 0.0)
+    monkeypatch.setattr(_failing, "HOLD_LIMIT", 0.0)
     # The policy is looked at once for each connection.
     limit(plain, case.event, policy, 10_000_000)
     with case.manager(retry=Retry(max_attempts=9, initial=0.5, factor=1, jitter=0, pause_after=0)) as manager:
