@@ -7,16 +7,21 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tests.machine.pair import Pair, PairScope
 from tests.machine.world import BrokenError, Choice, Scope, Seen, World
 
 #: What walks choose less often than the rest.
 _RARE = {"lose": 0.2, "swap": 0.1, "drain": 0.05, "cut": 0.2}
 
 
+def _kind_of(choice: Choice) -> str:
+    return str(choice[0] if isinstance(choice[0], str) else choice[1][0])
+
+
 class FoundError(Exception):
     """A sequence after which an invariant doesn't hold."""
 
-    def __init__(self, why: BrokenError, scope: Scope, path: tuple[Choice, ...]) -> None:
+    def __init__(self, why: BrokenError, scope: Scope | PairScope, path: tuple[Choice, ...]) -> None:
         steps = "\n  ".join(map(str, path))
         super().__init__(f"{why}\nin {scope}\nafter\n  {steps}")
 
@@ -36,15 +41,20 @@ class Explored:
     complete: bool
 
 
-def replay(scope: Scope, path: tuple[Choice, ...], seen: Seen) -> World:
+def made(scope: Scope | PairScope, seen: Seen) -> World | Pair:
+    """A world like that, in which nothing has happened."""
+    return World(scope, seen) if isinstance(scope, Scope) else Pair(scope, seen)
+
+
+def replay(scope: Scope | PairScope, path: tuple[Choice, ...], seen: Seen) -> World | Pair:
     """A world in which this has happened."""
-    world = World(scope, seen)
+    world = made(scope, seen)
     for choice in path:
         world.repeat(choice)
     return world
 
 
-def explore(scope: Scope, depth: int, seen: Seen) -> Explored:
+def explore(scope: Scope | PairScope, depth: int, seen: Seen) -> Explored:
     """Try every sequence up to a depth; from each new state also let everything go well, and so come to an end.
 
     Sequences that lead to one state are followed only once.
@@ -52,7 +62,7 @@ def explore(scope: Scope, depth: int, seen: Seen) -> Explored:
     Raises:
         FoundError: the shortest sequence that breaks an invariant.
     """
-    start = World(scope, seen)
+    start = made(scope, seen)
     known = {start.key()}
     todo: deque[tuple[tuple[Choice, ...], list[Choice]]] = deque([((), start.choices())])
     deepest = 0
@@ -77,7 +87,7 @@ def explore(scope: Scope, depth: int, seen: Seen) -> Explored:
     return Explored(len(known), deepest, deepest < depth)
 
 
-def walk(make: Callable[[random.Random], Scope], seed: int, steps: int, seen: Seen) -> None:
+def walk(make: Callable[[random.Random], Scope | PairScope], seed: int, steps: int, seen: Seen) -> None:
     """Go at random, and then let everything go well.
 
     Raises:
@@ -85,13 +95,13 @@ def walk(make: Callable[[random.Random], Scope], seed: int, steps: int, seen: Se
     """
     rng = random.Random(seed)  # noqa: S311
     scope = make(rng)
-    world, path = World(scope, seen), []
+    world, path = made(scope, seen), []
     try:
         for _ in range(steps):
             choices = world.choices()
             if not choices:
                 break
-            choice = rng.choices(choices, [_RARE.get(each[0], 2.0) for each in choices])[0]
+            choice = rng.choices(choices, [_RARE.get(_kind_of(each), 2.0) for each in choices])[0]
             path.append(choice)
             world.act(choice)
         world.finish(5000)

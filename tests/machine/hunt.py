@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 from tests.machine.exploring import FoundError, explore, walk
-from tests.machine.scopes import SCOPES, wide
+from tests.machine.scopes import SCOPES, wide, wide_pair
 from tests.machine.world import Seen
 
 
@@ -31,6 +31,7 @@ def _steps() -> Iterator[object]:
             yield explore(scope, depth, seen)
     for seed in range(1000):
         walk(wide, seed, 100, seen)
+        walk(wide_pair, seed, 150, seen)
         yield seed
     for scope, depth in SCOPES.values():
         for less in (2, 1, 0):

@@ -17,6 +17,7 @@ _ROOM = "eventing_core.receive"
 _MODULES = (
     f"{_ROOM}._",
     "tests.machine.world",
+    "tests.machine.pair",
     "tests.machine.exploring",
     "tests.machine.scopes",
     "tests.machine.hunt",
@@ -87,6 +88,16 @@ MUTANTS: dict[str, Mutant] = {
     "the window of before is believed to be known": Mutant("_machine", "self.generation = self._announced = 0", "self.generation = 0"),
     "the window is not bounded": Mutant("_window", "min(self.size * 2, self._limit)", "self.size * 2"),
     "a paused listener has a window": Mutant("_machine", "if not self.generation or state in {ListenerState.NEW, ListenerState.PAUSED}", "if not self.generation or state in {ListenerState.NEW}"),
+    "more than the limit run": Mutant("_limit", "self._limit.free -= 1", "pass"),
+    "who waits is overtaken": Mutant("_limit", "        following.is_kept = True", "        self._limit.free += 1"),
+    "a kept slot is taken before its turn": Mutant("_limit", "return self.is_turn", "return True"),
+    "a slot is kept, and nobody is told": Mutant("_machine", "self._out += map(Turn, slots.following)", "pass"),
+    "a declined slot is nobody's": Mutant("_limit", "        self.is_kept = False\n        return self.give_back()", "        self.is_kept = False\n        return None"),
+    "who declines passes nothing on": Mutant("_machine", "return actions if following is None else [*actions, Turn(following)]", "return actions"),
+    "no turn without work": Mutant("_machine", "following = share.decline()", "following = None"),
+    "a void run keeps the limit's slot": Mutant("_slots", "if self.share is not None and (following", "if run in self.runs and self.share is not None and (following"),
+    "a suspect runs without a slot": Mutant("_isolating", "elif self.slots.share is None or self.slots.share.may_begin():", "else:"),
+    "a copy of two generations ago is forgotten": Mutant("_failing", "DeliveryState.REFUSED, DeliveryState.QUEUED}", "DeliveryState.REFUSED}"),
 }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import random
 from typing import Any
 
 from eventing_core.receive._actions import FaultKind, Rules
+from tests.machine.pair import PairScope
 from tests.machine.world import Scope
 
 _RULES: dict[str, Any] = {
@@ -18,10 +19,13 @@ def rules(**settings: Any) -> Rules:
     return Rules(**{**_RULES, **settings})
 
 
+_CALM: dict[str, Any] = {"losses": 0, "refusals": 0, "stops": False}
+_GOOD: dict[str, Any] = {**_CALM, "faults": ()}
+
 _BOTH = (FaultKind.FAILED, FaultKind.REJECTED)
 
 #: By name: the scope, and how deep it is explored.
-SCOPES: dict[str, tuple[Scope, int]] = {
+SCOPES: dict[str, tuple[Scope | PairScope, int]] = {
     "one slot": (Scope(rules=rules()), 7),
     "two slots": (Scope(rules=rules(concurrency=2), refusals=0), 6),
     "copies only": (Scope(rules=rules(exact_window=False), counts=(0, 0), losses=1, refusals=2), 8),
@@ -61,6 +65,32 @@ SCOPES: dict[str, tuple[Scope, int]] = {
     ),
     "not begun": (Scope(rules=rules(), counts=(0, 3), begins=False), 8),
     "no ids": (Scope(rules=rules(), counts=(0, 2, 3), anonymous=True), 7),
+    "two queues": (
+        PairScope(Scope(rules=rules(), counts=(0, 0), refusals=0), Scope(rules=rules(), counts=(0, 0), **_CALM)), 6,
+    ),
+    "two queues, two slots": (
+        PairScope(
+            Scope(rules=rules(concurrency=2), wide=True, **_CALM),
+            Scope(rules=rules(concurrency=2), counts=(0, 0), wide=True, losses=0, refusals=0), 2,
+        ), 5,
+    ),
+    "two queues, one paused": (
+        PairScope(Scope(rules=rules(pause_after=1), counts=(0, 0), **_CALM), Scope(rules=rules(), counts=(0,), **_GOOD)), 9,
+    ),
+    "two queues, a suspect": (
+        PairScope(Scope(rules=rules(), counts=(3, 0), refusals=0), Scope(rules=rules(), counts=(0, 0), **_GOOD)), 7,
+    ),
+    "two queues, one ordered": (
+        PairScope(
+            Scope(rules=rules(ordered=True), counts=(0, 0), undecodable=(0,)), Scope(rules=rules(), counts=(0,), **_GOOD),
+        ), 8,
+    ),
+    "two queues, one with flags": (
+        PairScope(
+            Scope(rules=rules(flags=True), counts=(0, 0), flagged=(0,), losses=0, refusals=0),
+            Scope(rules=rules(), counts=(0,), **_GOOD),
+        ), 7,
+    ),
 }  # fmt: skip
 
 #: So many states each of them has, up to its depth.
@@ -94,12 +124,24 @@ STATES: dict[str, int] = {
     "aside, and never stored": 1504,
     "not begun": 990,
     "no ids": 1481,
+    "two queues": 1845,
+    "two queues, two slots": 2626,
+    "two queues, one paused": 259,
+    "two queues, a suspect": 2356,
+    "two queues, one ordered": 1270,
+    "two queues, one with flags": 264,
 }
 
 
-def wide(rng: random.Random) -> Scope:
+def wide_pair(rng: random.Random) -> PairScope:
+    """Everything at a time, with two queues under one limit."""
+    one, other = wide(rng, 6), wide(rng, 6)
+    return PairScope(one, other, min(one.rules.concurrency, other.rules.concurrency))
+
+
+def wide(rng: random.Random, most: int = 12) -> Scope:
     """Everything at a time."""
-    events = rng.randint(3, 12)
+    events = rng.randint(3, most)
     concurrency = rng.choice([1, 1, 2, 3])
 
     def some(share: float) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from eventing_core.provider import Outcome
-from eventing_core.receive._actions import CopyKind, Facts, Fault, Report, Rules, Settle, Store, Window
+from eventing_core.receive._actions import CopyKind, Facts, Fault, Report, Rules, Settle, Store, Turn, Window
 from eventing_core.receive._machine import Machine
 from eventing_core.receive._runs import Action, Run
 
@@ -110,7 +110,7 @@ class Simulation:
                 self.later(self.now + 0.001, lambda store=action: self._stored(store))  # type: ignore[misc]
             elif isinstance(action, Window):
                 self._window = action.size
-            else:
+            elif not isinstance(action, Turn):
                 self.reports.append(action)
         due = self.machine.next_due
         if due is not None and (self._armed is None or due < self._armed):

@@ -9,7 +9,7 @@ import pytest
 
 from eventing_core.receive._states import DELIVERY_TRANSITIONS, LISTENER_TRANSITIONS, Input
 from tests.machine.exploring import explore, walk
-from tests.machine.scopes import SCOPES, STATES, wide
+from tests.machine.scopes import SCOPES, STATES, wide, wide_pair
 from tests.machine.world import Seen
 
 #: Walks at random, in so many parts.
@@ -32,6 +32,7 @@ def test_every_sequence_keeps_the_invariants_and_comes_to_an_end(name: str, seen
 def test_long_sequences_at_random_keep_them_too(part: int, seen: Seen):
     for seed in range(part, _WALKS, _PARTS):
         walk(wide, seed, 150, seen)
+        walk(wide_pair, seed, 200, seen)
 
 
 def test_the_transitions_of_the_listener_are_those_of_the_table(seen: Seen):

@@ -21,6 +21,7 @@ from eventing_core.receive._actions import (
     Rules,
     Settle,
     Store,
+    Turn,
     Window,
 )
 from eventing_core.receive._agenda import Due
@@ -28,6 +29,7 @@ from eventing_core.receive._cases import Case, Cases
 from eventing_core.receive._core import FLUSH_SECONDS
 from eventing_core.receive._crash_guard import SUSPECT
 from eventing_core.receive._gate import PATIENCE
+from eventing_core.receive._limit import Share
 from eventing_core.receive._machine import Machine
 from eventing_core.receive._runs import Action, Run
 from eventing_core.receive._states import (
@@ -44,6 +46,12 @@ D, L = DeliveryState, ListenerState
 
 #: One thing that may happen: its kind, and of what.
 Choice = tuple[Any, ...]
+
+#: What happens when all goes well, in this order.
+_GOOD = {
+    "begin": 0, "attach": 0, "turn": 0, "refuse_forever": 1, "stored": 1, "refuse": 1, "return": 2, "raise": 3,
+    "deliver": 4, "time": 5,
+}  # fmt: skip
 
 _ENDS = {D.ACCEPTED, D.RELEASED, D.LEFT, D.VOID}
 
@@ -142,8 +150,8 @@ class WatchedCases(Cases[Delivery]):
 class WatchedMachine(Machine[Delivery]):
     """Notes each change of state."""
 
-    def __init__(self, rules: Rules, world: World) -> None:
-        super().__init__(rules)
+    def __init__(self, rules: Rules, world: World, share: Share | None) -> None:
+        super().__init__(rules, share)
         self._world = world
         self.slots.cases = self.cases = WatchedCases(world.note_delivery)
 
@@ -157,6 +165,9 @@ class WatchedMachine(Machine[Delivery]):
         super()._enter(state)
 
     def _run(self, delivery: Delivery, case: Case[Delivery] | None = None) -> Run[Delivery]:
+        share = self.slots.share
+        if share is not None and share._limit.line and not share.is_turn:
+            raise BrokenError(f"{delivery} begins before others whose turn it is")
         if self.state not in {L.CONSUMING, L.PROBING, L.ISOLATED}:
             raise BrokenError(f"{delivery} begins while {self.state}")
         patient = self._world.now < self._world.isolating_since + PATIENCE
@@ -175,11 +186,14 @@ class WatchedMachine(Machine[Delivery]):
 class World:
     """One machine, and everything around it."""
 
-    def __init__(self, scope: Scope, seen: Seen | None = None) -> None:
+    def __init__(self, scope: Scope, seen: Seen | None = None, share: Share | None = None) -> None:
         self.scope, self.rules, self.now = scope, scope.rules, 0.0
         self.seen = seen or Seen()
         self.input = Input.BEGIN
-        self.machine = WatchedMachine(scope.rules, self)
+        self.is_its_turn = False  # and it is not told yet
+        if share is not None:
+            share.wake = self._note_turn
+        self.machine = WatchedMachine(scope.rules, self, share)
         self.ready = [self._original(event, count) for event, count in enumerate(scope.counts)]
         self.numbers = len(self.ready)
         self.out: list[Delivery] = []  # delivered in the living generation, and not settled
@@ -199,6 +213,9 @@ class World:
         if scope.begins:
             self._begin()
         self._attach()
+
+    def _note_turn(self) -> None:
+        self.is_its_turn = True
 
     def _original(self, event: int, count: int) -> Instance:
         flags = self.rules.flags
@@ -239,6 +256,8 @@ class World:
             found.append(("attach",))
         if self.stale is not None:
             found.append(("stale",))
+        if self.is_its_turn:
+            found.append(("turn",))
         if self.machine.state is L.NEW:
             found.append(("begin",))
         if self.stops and self.machine.state not in STOPPING:
@@ -392,6 +411,10 @@ class World:
             self.machine.window._start = self.rules.prefetch
         self._tell(Input.GENERATION_ACTIVE, self.generation, self.now)
 
+    def _turn(self) -> None:
+        self.is_its_turn = False
+        self._tell(Input.TURN, self.now)
+
     def _drain(self) -> None:
         self._tell(Input.DRAIN, self.now)
 
@@ -427,6 +450,8 @@ class World:
             elif isinstance(action, Window):
                 self.late = int(self.window > len(self.out) and action.size < self.window)  # it is on its way
                 self.window = action.size
+            elif isinstance(action, Turn):
+                action.share.wake()
             else:
                 self._reported(action)
 
@@ -552,29 +577,30 @@ class World:
 
     def finish(self, limit: int = 600) -> None:
         """Let everything go well from here on, and raise unless everything ends that can."""
+        self.have_no_more_trouble()
+        for _ in range(limit):
+            if self.is_over():
+                break
+            choices = self.good_choices()
+            if not choices:
+                raise BrokenError(f"stands still: {self}")
+            self.act(min(choices)[1])
+        else:
+            raise BrokenError(f"goes on forever: {self}")
+        self.check_end()
+
+    def have_no_more_trouble(self) -> None:
+        """Lose and refuse nothing from here on."""
         self.losses = self.refusals = 0
         self.stops = False
         self.stale = None
-        for _ in range(limit):
-            if self._is_over():
-                break
-            kinds = {
-                "begin": 0,
-                "attach": 0,
-                "refuse_forever": 1,
-                "stored": 1,
-                "refuse": 1,
-                "return": 2,
-                "raise": 3,
-                "deliver": 4,
-                "time": 5,
-            }
-            choices = [each for each in self.choices() if each[0] in kinds and self._goes_well(each)]
-            if not choices:
-                raise BrokenError(f"stands still: {self}")
-            self.act(min(choices, key=lambda each: kinds[each[0]]))
-        else:
-            raise BrokenError(f"goes on forever: {self}")
+
+    def good_choices(self) -> list[tuple[int, Choice]]:
+        """What may happen when all goes well; what comes first has the lowest number."""
+        return [(_GOOD[each[0]], each) for each in self.choices() if each[0] in _GOOD and self._goes_well(each)]
+
+    def check_end(self) -> None:
+        """Raise unless everything has ended that can."""
         machine = self.machine
         if machine.state in STOPPING:
             if not machine.is_idle or len(machine.cases) or machine.slots.queue:
@@ -602,7 +628,8 @@ class World:
             refused = {*range(min(refused), len(self.scope.counts))}
         return {*refused, *blocked, *paused}
 
-    def _is_over(self) -> bool:
+    def is_over(self) -> bool:
+        """Everything has ended that can."""
         if self.machine.state in STOPPING:
             return not self.runs and not self.stores
         left = {each.event for each in self.ready} | {each.message.event for each in self.out}

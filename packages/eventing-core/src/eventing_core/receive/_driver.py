@@ -71,7 +71,7 @@ class Driver(ABC):
         try:
             fault = fault_of(error, self._retry)
             facts = facts_of(run.delivery) if run.case is None else None
-        except Exception as problem:  # noqa: BLE001 (an error of our own, or of the provider's)
+        except BaseException as problem:  # noqa: BLE001 (an error of our own, or of the provider's)
             fault = Fault(FaultKind.INTERNAL, problem)
             self._flaws.internal(problem)
         with self._lock:
@@ -145,7 +145,7 @@ class Driver(ABC):
                         with self._lock:
                             self._changed.notify_all()
 
-    def _copied(self, store: Store[Delivery], error: Exception | None) -> None:
+    def _copied(self, store: Store[Delivery], error: BaseException | None) -> None:
         machine = self._machine
         if error is None:
             self._tell(lambda now: machine.copy_stored(store, now), is_ours=False)

@@ -95,9 +95,10 @@ class Failing(Generic[D]):
     def lost(self, cases: Cases[D], now: float) -> None:
         """The generation ended: remember the copies that are not stored, so that their backoff and reason survive."""
         for case in cases:
-            unstored = case.state in {DeliveryState.COPYING, DeliveryState.REFUSED}
+            # One that is queued has a copy of a generation before, and waits for its turn in order.
+            unstored = case.state in {DeliveryState.COPYING, DeliveryState.REFUSED, DeliveryState.QUEUED}
             if unstored and case.store is not None and self._outlives(case, case.store):
-                due = case.due if case.state is DeliveryState.REFUSED else now
+                due = now if case.state is DeliveryState.COPYING else case.due
                 self.refusals[_message_of(case.facts)] = Refusal(case.store, case.refusals, due)
         while len(self.refusals) > _REMEMBERED:
             del self.refusals[next(iter(self.refusals))]

@@ -53,5 +53,5 @@ def read(batch: Sequence[Delivery], *, everything: bool) -> list[tuple[Delivery,
 def _facts_of(delivery: Delivery) -> Facts:
     try:
         return facts_of(delivery)
-    except Exception:  # noqa: BLE001 (it raises again, and is reported, when it is run)
+    except BaseException:  # noqa: BLE001 (it raises again, and is reported, when it is run)
         return Facts(count=delivery.delivery_count)

@@ -29,15 +29,16 @@ class Share:
     """One machine's part in a limit.
 
     Attributes:
-        is_kept: a slot is kept for this machine, which takes it or declines it on its `turn`.
+        is_kept: a slot is kept for this machine, which takes or declines it when it is told that it is its turn.
+        is_turn: it is told so at this moment.
         wake: the shell's: has the machine told that it is its turn.
     """
 
-    __slots__ = ("_limit", "is_kept", "wake")
+    __slots__ = ("_limit", "is_kept", "is_turn", "wake")
 
     def __init__(self, limit: Limit) -> None:
         self._limit = limit
-        self.is_kept = False
+        self.is_kept = self.is_turn = False
         self.wake: Callable[[], None] = lambda: None
 
     @property
@@ -47,11 +48,11 @@ class Share:
 
     def may_begin(self) -> bool:
         """Whether a slot can be had now. If not, the machine waits in line for one."""
-        if self.is_kept or self._limit.free:
-            return True
-        if not self.is_waiting:
+        if self.is_kept:
+            return self.is_turn
+        if not (self._limit.free or self.is_waiting):
             self._limit.line.append(self)
-        return False
+        return self._limit.free > 0
 
     def take(self) -> None:
         """Take a slot, after `may_begin`."""
@@ -71,7 +72,8 @@ class Share:
         return following
 
     def decline(self) -> Share | None:
-        """Have no use for the slot that is kept, if one is; whose turn it is instead."""
+        """The turn is over: have no more use for the slot that is kept, if one is; whose turn it is instead."""
+        self.is_turn = False
         if not self.is_kept:
             return None
         self.is_kept = False

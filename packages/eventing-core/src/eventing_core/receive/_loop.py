@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import time
 from collections.abc import Iterable
@@ -68,8 +69,9 @@ class LoopShell(Shell):
             task.cancel()
 
     def _start(self, runs: Iterable[Run[Delivery]]) -> None:
-        for run in runs:
-            self._loop.call_soon_threadsafe(self._begin, run, context=contextvars.Context())
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and nothing runs any more
+            for run in runs:
+                self._loop.call_soon_threadsafe(self._begin, run, context=contextvars.Context())
 
     def _begin(self, run: Run[Delivery]) -> None:
         task = self._loop.create_task(self._run(run.delivery), context=self._new_context())

@@ -137,8 +137,12 @@ class Machine(Isolating[D]):
 
     def turn(self, now: float) -> list[Action[D]]:
         """A slot of the shared limit is kept for this machine."""
+        share = self.slots.share
+        if share is None:
+            return []
+        share.is_turn = True
         actions = self._go_on(now)
-        following = self.slots.share.decline() if self.slots.share is not None else None
+        following = share.decline()
         return actions if following is None else [*actions, Turn(following)]
 
     def drain(self, now: float) -> list[Action[D]]:

@@ -92,6 +92,8 @@ class Shell(Driver):
         self._abandoned = True
         self._outbox.abandon()
         self._inbox.clear()
+        for run in self._machine.slots.runs:
+            run.further.clear()  # of the lease, nothing more is run here
 
     def health(self) -> ListenerHealth:
         """How the listener is. Never blocks: it takes no lock, and so may be a step behind in parts."""

@@ -17,7 +17,7 @@ from eventing_core.receive._log import quietly
 _log = logging.getLogger("eventing")
 
 #: ``answer(store, error)``: the copy is stored (None), or not.
-Answer = Callable[[Store[Delivery], Exception | None], None]
+Answer = Callable[[Store[Delivery], BaseException | None], None]
 
 
 class Storing:
@@ -36,8 +36,10 @@ class Storing:
         try:
             if not isinstance(copy, Copy):
                 copy = self._make(store)
-        except Exception as error:  # noqa: BLE001 (whatever it is, the original must not be accepted)
-            self._answer(store, error)
+        except BaseException as error:
+            self._answer(store, error)  # whatever it is, the original must not be accepted
+            if isinstance(error, KeyboardInterrupt):
+                raise
             return
         if copy is None:
             self._answer(store, RetryCopyError())
@@ -98,7 +100,7 @@ class RetryCopyError(Exception):
         return "the broker can't store a retry copy of it"
 
 
-def is_forever(error: Exception) -> bool:
+def is_forever(error: BaseException) -> bool:
     """Whether the broker can never store that copy."""
     return isinstance(error, RetryCopyError) or is_permanent(error)
 
