@@ -195,7 +195,7 @@ def test_a_paused_queue_tries_single_events_with_the_slot(pair: Pair) -> None:
         until(lambda: 0 in pausing.begun, "the other queue", 10)
         two.deliver([Plain(1002)])
         until(
-            lambda: two._machine.state is ListenerState.PROBING and pausing.sharing.limit.line,
+            lambda: two._machine.state is ListenerState.PROBING and len(pausing.sharing.limit.line) > 0,
             "a probe that waits for the slot",
             30,
         )

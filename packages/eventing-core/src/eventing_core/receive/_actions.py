@@ -126,7 +126,7 @@ class Store(Generic[D]):
 
     Attributes:
         delay: seconds before the broker hands the copy on.
-        crashes: redeliveries, which a `CopyKind.RECOUNT` records, and of which a crash loop's dead letter says how many.
+        crashes: redeliveries, for a `CopyKind.RECOUNT` and for the dead letter of a crash loop.
         first_failed: when the first attempt here failed, in the machine's time; None when none has.
         copy: the shell's: the copy that was made, so that a second try sends the same one.
         error: the shell's: why the last try failed.

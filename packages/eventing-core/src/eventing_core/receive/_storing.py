@@ -102,7 +102,7 @@ class RetryCopyError(Exception):
 
 def is_forever(error: BaseException) -> bool:
     """Whether the broker can never store that copy."""
-    return isinstance(error, RetryCopyError) or is_permanent(error)
+    return isinstance(error, RetryCopyError) or (isinstance(error, Exception) and is_permanent(error))
 
 
 def _first_failed(recorded: str | None, store: Store[Delivery]) -> str:
