@@ -12,32 +12,32 @@ from eventing_core.receive._facts import facts_of
 
 
 class Inbox:
-    """Batches in their order. The shell calls it with its lock; one thread reads."""
+    """Batches in their order. The shell calls it with its lock; one thread reads.
+
+    Attributes:
+        batches: what is to be read, or comes behind that.
+    """
 
     def __init__(self) -> None:
-        self._batches: deque[Sequence[Delivery]] = deque()
-
-    def __bool__(self) -> bool:
-        """Something is to be read, or comes behind that."""
-        return bool(self._batches)
+        self.batches: deque[Sequence[Delivery]] = deque()
 
     @property
     def first(self) -> Sequence[Delivery] | None:
         """The batch that is to be read next, or is being read."""
-        return self._batches[0] if self._batches else None
+        return self.batches[0] if self.batches else None
 
     def put(self, batch: Sequence[Delivery]) -> None:
         """Take a batch."""
-        self._batches.append(batch)
+        self.batches.append(batch)
 
     def take(self) -> None:
         """The first batch was read."""
-        if self._batches:
-            self._batches.popleft()
+        if self.batches:
+            self.batches.popleft()
 
     def clear(self) -> None:
         """In a child after a fork."""
-        self._batches.clear()
+        self.batches.clear()
 
 
 def read(batch: Sequence[Delivery], *, everything: bool) -> list[tuple[Delivery, Facts]]:

@@ -82,7 +82,7 @@ class Reporter:
 
     def _suspect(self, report: Report[Delivery]) -> None:
         _log.warning(
-            "%s: event %s was delivered several times and never settled; it runs alone, after everything else", self._label,
+            "%s: event %s was delivered several times and never settled; it runs alone, after all others", self._label,
             name_of(report.event),
         )  # fmt: skip
 

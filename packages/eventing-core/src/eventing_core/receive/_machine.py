@@ -64,10 +64,12 @@ class Machine(Isolating[D]):
         """Take deliveries, with the facts of those that were given out before; of all of them while `wants_facts`."""
         if generation != self.generation:
             self.guard.survived(known for _, known in facts)
-        if generation != self.generation or self.state in STOPPING:
-            return []  # void; or left, as what is given back now might come again at once
-        if self.state is ListenerState.PAUSED:  # they were on their way
-            return [Settle(batch, Outcome.RELEASE)]
+            return []
+        if self.state is not CONSUMING:
+            if self.state in STOPPING:
+                return []  # left: what is given back now might come again at once
+            if self.state is ListenerState.PAUSED:  # they were on their way
+                return [Settle(batch, Outcome.RELEASE)]
         self.slots.queue.extend(self._sorted_out(batch, facts, now) if facts else batch)
         return self._go_on(now)
 

@@ -71,7 +71,7 @@ class Shell(Driver):
 
     def wait_empty(self, deadline: float) -> bool:
         """Wait until all that was delivered is settled. False when the deadline comes first."""
-        return self._wait(lambda: self._machine.is_empty and self._outbox.is_done and not self._inbox, deadline)
+        return self._wait(lambda: self._machine.is_empty and self._outbox.is_done and not self._inbox.batches, deadline)
 
     def wait_idle(self, deadline: float) -> bool:
         """Wait until nothing runs and no copy is on its way. False when the deadline comes first."""
@@ -131,7 +131,7 @@ class Shell(Driver):
             now = time.monotonic()
             # What comes while it is paused goes back unread.
             reads = machine.state is not ListenerState.PAUSED and (
-                reads or bool(self._inbox) or machine.wants_facts(now)
+                reads or bool(self._inbox.batches) or machine.wants_facts(now)
             )
             if reads:
                 self._inbox.put(batch)
