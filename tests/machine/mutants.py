@@ -98,6 +98,11 @@ MUTANTS: dict[str, Mutant] = {
     "a void run keeps the limit's slot": Mutant("_slots", "if self.share is not None and (following", "if run in self.runs and self.share is not None and (following"),
     "a suspect runs without a slot": Mutant("_isolating", "elif self.slots.share is None or self.slots.share.may_begin():", "else:"),
     "a copy of two generations ago is forgotten": Mutant("_failing", "DeliveryState.REFUSED, DeliveryState.QUEUED}", "DeliveryState.REFUSED}"),
+    "all copies wait forever after a refusal": Mutant("_outlet", "return (self.until if self.until > now else now + _LOOK)", "return now + 1e6 + (0.0)"),
+    "one copy is tried, and no other": Mutant("_outlet", "return max(now + wait, self.until + _LAST)", "return now + wait"),
+    "an answer is waited for forever": Mutant("_outlet", "        self.under_way.clear()", "        pass"),
+    "a waived copy is waited for forever": Mutant("_machine", "outlet.under_way.discard(store)", "pass"),
+    "those behind are tried before": Mutant("_outlet", "return not self.limit or (len(self.under_way) < self.limit and now >= self.until)", "return True"),
 }  # fmt: skip
 
 

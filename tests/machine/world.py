@@ -53,6 +53,9 @@ _GOOD = {
     "deliver": 4, "time": 5,
 }  # fmt: skip
 
+#: No copy is tried within so many seconds after another one was refused.
+_REFUSED_FOR = 0.499
+
 _ENDS = {D.ACCEPTED, D.RELEASED, D.LEFT, D.VOID}
 
 
@@ -208,6 +211,7 @@ class World:
         self.probes = Counter[int]()
         self.probed: set[tuple[int, int]] = set()  # rounds, and the numbers of deliveries that they tried
         self.unstored: dict[object, int] = {}  # numbers of messages whose copy was under way when a generation ended
+        self.no_copy_before: dict[CopyKind, float] = {}  # since one like it was refused
         self.isolating_since = 0.0
         self.begun: dict[int, float] = {}  # when each run began, by its identity
         if scope.begins:
@@ -336,11 +340,16 @@ class World:
             dead = case.store is not None and case.store.kind is CopyKind.DEAD_LETTER
             if dead != (counts and case.attempts >= self.rules.max_attempts):
                 raise BrokenError(f"{run.delivery} after {case.attempts} attempts: {case.state}")
-            if machine.breaker.is_open and not was_stopping and case.state not in {D.QUEUED, D.COPYING, D.RUNNING}:
+            if (
+                machine.breaker.is_open
+                and not was_stopping
+                and case.state not in {D.QUEUED, D.COPYING, D.REFUSED, D.RUNNING}
+            ):
                 raise BrokenError(f"{run.delivery} is {case.state} in a pause")
 
     def _stored(self, at: int) -> None:
         store = self.stores.pop(at)
+        self.no_copy_before.pop(store.kind, None)
         message = store.delivery.message
         self.numbers += 1
         if store.kind is CopyKind.DEAD_LETTER:
@@ -359,6 +368,9 @@ class World:
         if store.delivery.message.event not in self.scope.refused:
             self.refusals -= 1
         store.error = "refused"
+        if store.kind in {CopyKind.RETRY, CopyKind.DEAD_LETTER} and self.machine.state not in STOPPING:
+            before = self.no_copy_before.get(store.kind, 0.0)
+            self.no_copy_before[store.kind] = before if self.now < before else self.now + _REFUSED_FOR
         self._tell(Input.COPY_REFUSED, store, self.now)
 
     def _refuse_forever(self, at: int) -> None:
@@ -443,6 +455,8 @@ class World:
             elif isinstance(action, Store):
                 if not self._is_out(action.delivery):
                     raise BrokenError(f"a copy of {action.delivery}, which is void or settled")
+                if self.now < self.no_copy_before.get(action.kind, 0.0) and self.machine.state not in STOPPING:
+                    raise BrokenError(f"a copy of {action.delivery} is tried right after the refusal of another one")
                 known, told = action.delivery.message.facts, (action.attempts, action.uncounted)
                 if action.kind is CopyKind.RETRY and told == (known.attempts, known.uncounted):
                     raise BrokenError(f"a copy that says no more than {action.delivery}")
@@ -524,7 +538,8 @@ class World:
         self._check_places()
         if state in {L.PAUSED, L.NEW, L.DETACHED, *STOPPING} and self.window:
             raise BrokenError(f"window {self.window} while {state}")
-        parked = sum(cases.count[each] for each in (D.WAITING, D.QUEUED, D.REFUSED, D.STUCK)) + cases.refused
+        expected = 0 if self.rules.exact_window else len(machine.failing.refusals)
+        parked = expected + sum(cases.count[each] for each in (D.WAITING, D.QUEUED, D.REFUSED, D.STUCK)) + cases.refused
         most = len(self.runs) + machine.breaker.budget if state is L.PROBING else machine.window.size
         if self.window > most + min(parked, machine.window.spare + REFUSED_LIMIT):
             raise BrokenError(f"window {self.window} while {state}")
@@ -665,7 +680,7 @@ class World:
 
         def case_of(case: Case[Delivery] | None) -> object:
             return case and (
-                name(case.delivery), case.state, case.attempts, case.uncounted, case.has_news, case.refusals,
+                name(case.delivery), case.state, case.attempts, case.uncounted, case.has_news, case.refusals, case.is_behind,
                 case.round == breaker.round, told(case.store), rest(case.due) if case.state is D.REFUSED else 0,
             )  # fmt: skip
 
@@ -701,7 +716,9 @@ class World:
             str(sorted(str(event_of(event)) for event in breaker._tried)),
             gate.suspect is not None, gate.swept, rest(gate.quiet_since), rest(gate.until),
             machine.window.size, machine.window._settled, machine.guard._counts_flags, str(machine.guard._survived),
-            str([(key, told(each.store), each.refusals, rest(each.due)) for key, each in failing.refusals.items()]),
+            str([(key, told(each.store), each.refusals, each.is_behind, rest(each.due)) for key, each in failing.refusals.items()]),
+            *((outlet.limit, outlet.refusals, rest(outlet.until), str(sorted(str(told(each)) for each in outlet.under_way)))
+              for outlet in (failing.own, failing.dead)),
             machine._flush_due, machine.generation > 0, self.stale is not None, str(sorted(self.handled)), str(sorted(self.dead.items())),
             str(sorted(live.get(number, -1) for number in self.may_accept)),
         )  # fmt: skip

@@ -21,6 +21,7 @@ class Case(Generic[D]):
         first_failed: when the first attempt here failed.
         round: the last round of probes that tried it.
         refusals: how often its copy could not be stored.
+        is_behind: its copy was not tried, since that of another one was refused.
         due: when the copy is tried again.
     """
 
@@ -34,6 +35,7 @@ class Case(Generic[D]):
     round: int = 0
     store: Store[D] | None = None
     refusals: int = 0
+    is_behind: bool = False
     due: float = 0.0
 
     @classmethod

@@ -15,6 +15,7 @@ from eventing_core.receive._crash_guard import CrashGuard
 from eventing_core.receive._failing import Failing
 from eventing_core.receive._gate import Gate
 from eventing_core.receive._limit import Share
+from eventing_core.receive._outlet import Outlet
 from eventing_core.receive._runs import Action, Run
 from eventing_core.receive._slots import Slots
 from eventing_core.receive._states import STOPPING, DeliveryState, ListenerState
@@ -115,7 +116,7 @@ class Core(Generic[D]):
             self.guard.settled(case)
         self.cases.close(case, state)
 
-    def _put_back(self) -> list[D]:
+    def _put_back(self, now: float) -> list[D]:
         """Empty the queue of what the broker may have back, and the gate of its suspect.
 
         What has failed here, which the broker doesn't know, stays in the queue. At a stop it leaves as a copy; or goes
@@ -131,7 +132,7 @@ class Core(Generic[D]):
                 back.append(item.delivery)
                 self._close(item, DeliveryState.RELEASED)
             elif stopping:
-                self._store_retry(item, self.rules.delay(max(1, item.attempts)))
+                self._store_retry(item, self.rules.delay(max(1, item.attempts)), now)
             else:
                 slots.queue.append(item)
         suspect = self.gate.suspect
@@ -144,7 +145,7 @@ class Core(Generic[D]):
     # -- copies -------------------------------------------------------------------------------------------------------
 
     def _store(  # noqa: PLR0913 (what a copy is made of)
-        self, case: Case[D], kind: CopyKind, *, reason: Reason | None = None, fault: Fault | None = None,
+        self, case: Case[D], kind: CopyKind, now: float, *, reason: Reason | None = None, fault: Fault | None = None,
         delay: float = 0.0, crashes: int = 0,
     ) -> None:  # fmt: skip
         """Have a copy stored, which settles the delivery then."""
@@ -160,15 +161,38 @@ class Core(Generic[D]):
             delay,
             case.first_failed,
         )
-        self.cases.move(case, DeliveryState.COPYING)
-        self._out.append(case.store)
+        self._try(case, case.store, now)
 
-    def _store_retry(self, case: Case[D], wait: float) -> None:
-        self._store(case, CopyKind.RETRY, delay=wait if self.rules.can_delay else 0.0)
+    def _store_retry(self, case: Case[D], wait: float, now: float) -> None:
+        self._store(case, CopyKind.RETRY, now, delay=wait if self.rules.can_delay else 0.0)
 
-    def _store_again(self, case: Case[D], store: Store[D]) -> None:
+    def _try(self, case: Case[D], store: Store[D], now: float) -> None:
+        """Have its copy stored; later, while the broker refuses such ones."""
+        outlet = self.failing.outlet(store)
+        if outlet is not None and self.state not in STOPPING and not outlet.may_try(now):
+            if not case.refusals:
+                case.is_behind = True
+                store.error, store.fault = outlet.error, None
+                self.cases.refuse(case, 1)
+            due = outlet.look_again(now, was_tried=not case.is_behind)
+            if case.state is DeliveryState.REFUSED:
+                self.agenda.add(due, Due.STORE, case)
+            else:
+                self._store_later(case, due)
+            return
+        if outlet is not None:
+            outlet.begin(store)
         self.cases.move(case, DeliveryState.COPYING)
         self._out.append(store)
+
+    def _try_those_behind(self, outlet: Outlet, now: float) -> None:
+        """A copy is stored: let others be tried that could not be, since it was refused before."""
+        for case in self.cases:
+            if case.is_behind and case.state is DeliveryState.REFUSED and case.store is not None:
+                if not outlet.may_try(now):
+                    return
+                if self.failing.outlet(case.store) is outlet:
+                    self._try(case, case.store, now)
 
     def _store_later(self, case: Case[D], due: float) -> None:
         case.due = due

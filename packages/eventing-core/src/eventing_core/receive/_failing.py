@@ -10,13 +10,11 @@ from typing import Generic
 
 from eventing_core.receive._actions import CopyKind, D, Facts, Rules, Store
 from eventing_core.receive._cases import Case, Cases
+from eventing_core.receive._outlet import Outlet, backoff
 from eventing_core.receive._states import DeliveryState
 
 #: Retries that wait longer than this, in seconds, leave the process as a delayed copy where the broker can delay.
 HOLD_LIMIT = 5.0
-
-#: Waits between tries to store a copy: doubling from the first to the second, in seconds.
-_BACKOFF = (0.5, 30.0)
 
 #: So many rejected or undecodable events within so many seconds are too many.
 _MANY, _SECONDS = 10, 60.0
@@ -44,6 +42,7 @@ class Refusal(Generic[D]):
     store: Store[D]
     refusals: int
     due: float
+    is_behind: bool
 
 
 def _message_of(facts: Facts) -> Hashable:
@@ -51,17 +50,19 @@ def _message_of(facts: Facts) -> Hashable:
     return facts.event, facts.attempts, facts.uncounted
 
 
-def backoff(refusals: int) -> float:
-    """Seconds before a copy that was refused so often is tried again."""
-    return min(_BACKOFF[0] * 2.0 ** min(refusals - 1, 30), _BACKOFF[1])
-
-
 class Failing(Generic[D]):
-    """The failures of one listener."""
+    """The failures of one listener.
+
+    Attributes:
+        refusals: copies of ended generations that were not stored, by their messages.
+        own: the listener's own queue, where retries go.
+        dead: that of its dead letters.
+    """
 
     def __init__(self, rules: Rules, spare: int) -> None:
         self._rules, self._spare = rules, spare
         self.refusals: dict[Hashable, Refusal[D]] = {}
+        self.own, self.dead = Outlet(), Outlet()
         self._rejected: deque[float] = deque(maxlen=_MANY)
 
     # -- another attempt ----------------------------------------------------------------------------------------------
@@ -90,16 +91,24 @@ class Failing(Generic[D]):
         """Whether many events were rejected or undecodable in the last minute."""
         return len(self._rejected) == _MANY and now - self._rejected[0] < _SECONDS
 
+    # -- where copies go ----------------------------------------------------------------------------------------------
+
+    def outlet(self, store: Store[D]) -> Outlet | None:
+        """Where a copy goes, if refusals of others matter to it."""
+        return {CopyKind.DEAD_LETTER: self.dead, CopyKind.RETRY: self.own}.get(store.kind)
+
     # -- copies that can't be stored, beyond the end of their generation ----------------------------------------------
 
     def lost(self, cases: Cases[D], now: float) -> None:
         """The generation ended: remember the copies that are not stored, so that their backoff and reason survive."""
+        self.own.lost()
+        self.dead.lost()
         for case in cases:
             # One that is queued has a copy of a generation before, and waits for its turn in order.
             unstored = case.state in {DeliveryState.COPYING, DeliveryState.REFUSED, DeliveryState.QUEUED}
             if unstored and case.store is not None and self._outlives(case, case.store):
                 due = now if case.state is DeliveryState.COPYING else case.due
-                self.refusals[_message_of(case.facts)] = Refusal(case.store, case.refusals, due)
+                self.refusals[_message_of(case.facts)] = Refusal(case.store, case.refusals, due, case.is_behind)
         while len(self.refusals) > _REMEMBERED:
             del self.refusals[next(iter(self.refusals))]
 
@@ -109,10 +118,13 @@ class Failing(Generic[D]):
 
     def late_refusal(self, store: Store[D], now: float) -> None:
         """A copy was refused whose generation had ended."""
+        outlet, due = self.outlet(store), now
+        if outlet is not None:
+            due = outlet.refused(store, store.error, now, 0.0)
         for refusal in self.refusals.values():
             if refusal.store is store:
                 refusal.refusals += 1
-                refusal.due = now + backoff(refusal.refusals)
+                refusal.due = max(due, now + backoff(refusal.refusals))
 
     def recall(self, case: Case[D], now: float) -> Refusal[D] | None:
         """If its event was waiting for its copy when its generation ended, it still is."""
@@ -120,7 +132,7 @@ class Failing(Generic[D]):
         if refusal is None or refusal.due + _EXPIRY < now:
             return None
         case.attempts, case.uncounted = refusal.store.attempts, refusal.store.uncounted
-        case.first_failed, case.due = refusal.store.first_failed, refusal.due
+        case.first_failed, case.due, case.is_behind = refusal.store.first_failed, refusal.due, refusal.is_behind
         case.store = replace(refusal.store, delivery=case.delivery)
         return refusal
 

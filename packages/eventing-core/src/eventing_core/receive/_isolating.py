@@ -38,17 +38,17 @@ class Isolating(Retrying[D]):
         # the others, so that they have their turn without it.
         for case in sorted(cases.values(), key=lambda case: case.facts.count):
             if case.state is DeliveryState.QUEUED and case.facts.count and not self.rules.ordered:
-                self._leave(case, self.guard.judge(case))
+                self._leave(case, self.guard.judge(case), now)
         found = [(delivery, self.cases.of(delivery)) for delivery in batch]
         return [case or delivery for delivery, case in found if case is None or case.state is DeliveryState.QUEUED]
 
-    def _leave(self, case: Case[D], verdict: Verdict) -> bool:
+    def _leave(self, case: Case[D], verdict: Verdict, now: float) -> bool:
         """Whether a delivery leaves without being run."""
         if verdict is Verdict.LOOP:
-            self._dead_letter(case, Reason.CRASH_LOOP, crashes=self.guard.crashes(case))
+            self._dead_letter(case, Reason.CRASH_LOOP, now, crashes=self.guard.crashes(case))
         elif verdict is Verdict.RECOUNT:
             flagged = self.guard.is_flagged(case)
-            self._store(case, CopyKind.RECOUNT, crashes=self.guard.crashes(case) if flagged else 0)
+            self._store(case, CopyKind.RECOUNT, now, crashes=self.guard.crashes(case) if flagged else 0)
             if flagged and self.state in {CONSUMING, ListenerState.PROBING}:
                 self._wait(ListenerState.CLEARING)
         return verdict in {Verdict.LOOP, Verdict.RECOUNT}
@@ -62,7 +62,7 @@ class Isolating(Retrying[D]):
         if case.has_news or not case.facts.count:
             return True
         verdict = self.guard.judge(case)
-        if self._leave(case, verdict):
+        if self._leave(case, verdict, now):
             return False
         if verdict is Verdict.RUN:
             self.window.restart()
@@ -71,12 +71,12 @@ class Isolating(Retrying[D]):
         self.cases.move(case, DeliveryState.SUSPECT)
         self._wait(ListenerState.ISOLATING, case)
         self._out.append(Report(Notice.SUSPECT, case.delivery, case.event))
-        self._put_aside()
+        self._put_aside(now)
         return False
 
     def _copy_in_turn(self, case: Case[D], now: float) -> None:
         if case.due <= now and case.store is not None:
-            self._store_again(case, case.store)
+            self._try(case, case.store, now)
         else:
             self._store_later(case, case.due)
 
@@ -84,7 +84,7 @@ class Isolating(Retrying[D]):
         self._enter(state)
         self.gate.wait(suspect)
 
-    def _put_aside(self) -> bool:
+    def _put_aside(self, now: float) -> bool:
         """Have everything leave that nobody began and that has not failed here; whether there was any.
 
         So it does not look like a suspect, if the process dies.
@@ -105,7 +105,7 @@ class Isolating(Retrying[D]):
             if case.has_news:
                 self.slots.queue.append(case)
             else:
-                self._store(case, CopyKind.ASIDE)
+                self._store(case, CopyKind.ASIDE, now)
         return len(self.slots.queue) < count
 
     def _wait_for_quiet(self, now: float) -> None:
@@ -124,7 +124,7 @@ class Isolating(Retrying[D]):
         suspect = gate.suspect
         if suspect is None:
             self._resume()
-        elif not gate.swept and self._put_aside():
+        elif not gate.swept and self._put_aside(now):
             gate.sweep()
             self._wait_for_quiet(now)
         elif self.slots.share is None or self.slots.share.may_begin():

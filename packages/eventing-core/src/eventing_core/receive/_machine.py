@@ -14,9 +14,9 @@ from eventing_core.receive._actions import CopyKind, D, Facts, Fault, Notice, Re
 from eventing_core.receive._agenda import Due
 from eventing_core.receive._cases import Case
 from eventing_core.receive._core import CONSUMING
-from eventing_core.receive._failing import backoff
 from eventing_core.receive._isolating import Isolating
 from eventing_core.receive._limit import Share
+from eventing_core.receive._outlet import backoff
 from eventing_core.receive._runs import Action, Run
 from eventing_core.receive._states import STOPPING, DeliveryState, ListenerState
 
@@ -102,7 +102,9 @@ class Machine(Isolating[D]):
 
     def copy_stored(self, store: Store[D], now: float) -> list[Action[D]]:
         """A copy is stored."""
-        case = self._copied(store)
+        case, outlet = self._copied(store), self.failing.outlet(store)
+        if outlet is not None and outlet.stored(store):
+            self._try_those_behind(outlet, now)
         if case is not None:
             self._accept([case.delivery])
             self._close(case, DeliveryState.ACCEPTED)
@@ -112,7 +114,9 @@ class Machine(Isolating[D]):
 
     def copy_refused(self, store: Store[D], now: float, *, forever: bool = False) -> list[Action[D]]:
         """A copy is not stored, or it is not known whether it is; or the broker can never store it."""
-        case = self._copied(store)
+        case, outlet = self._copied(store), self.failing.outlet(store)
+        if outlet is not None:
+            outlet.under_way.discard(store)
         if case is None:
             self.failing.late_refusal(store, now)
         elif forever and store.kind in {CopyKind.RETRY, CopyKind.ASIDE}:
@@ -120,13 +124,14 @@ class Machine(Isolating[D]):
         elif self.state in STOPPING:
             self._close(case, DeliveryState.LEFT)
         else:
-            self.cases.refuse(case, case.refusals + 1)
+            self.cases.refuse(case, 1 if case.is_behind else case.refusals + 1)
+            case.is_behind = False
             wait = backoff(case.refusals)
-            self._store_later(case, now + wait)
+            due = now + wait if outlet is None else outlet.refused(store, store.error, now, wait)
+            self._store_later(case, due)
+            wait, error = due - now, store.error
             self._out.append(
-                Report(
-                    Notice.COPY_REFUSED, case.delivery, case.event, reason=store.reason, wait=wait, error=store.error
-                )
+                Report(Notice.COPY_REFUSED, case.delivery, case.event, reason=store.reason, wait=wait, error=error)
             )
         return self._go_on(now)
 
@@ -151,13 +156,13 @@ class Machine(Isolating[D]):
         """Begin nothing any more, and give back what was not begun. What has failed leaves as a copy."""
         if self.state not in STOPPING:
             self._enter(ListenerState.DRAINING)
-            back = self._put_back()
+            back = self._put_back(now)
             for case in self.cases:
                 if case.state is DeliveryState.WAITING and self.rules.ordered:
                     self._close(case, DeliveryState.RELEASED)
                     back.insert(0, case.delivery)
                 elif case.state is DeliveryState.WAITING:
-                    self._store_retry(case, self.rules.delay(max(1, case.attempts)))
+                    self._store_retry(case, self.rules.delay(max(1, case.attempts)), now)
                 elif case.state in {DeliveryState.REFUSED, DeliveryState.STUCK}:
                     self._close(case, DeliveryState.LEFT)
             self._release(back)
@@ -213,6 +218,8 @@ class Machine(Isolating[D]):
         if not self.generation or state in {ListenerState.NEW, ListenerState.PAUSED} or state in STOPPING:
             return 0
         refused = cases.refused + cases.count[DeliveryState.STUCK]
+        if not self.rules.exact_window:  # it may not grow while they are unsettled: they are expected from the start
+            refused += len(self.failing.refusals)
         waiting = cases.count[DeliveryState.WAITING]
         if state is ListenerState.PROBING:
             tried = sum(isinstance(each, Case) and self.breaker.tried(each.event) for each in self.slots.queue)
@@ -293,6 +300,6 @@ class Machine(Isolating[D]):
                 self.breaker.patient = False
         elif isinstance(subject, Case) and self.cases.has(subject):
             if due is Due.STORE and subject.state is DeliveryState.REFUSED and subject.store is not None:
-                self._store_again(subject, subject.store)
+                self._try(subject, subject.store, now)
             elif due is Due.ATTEMPT and subject.state is DeliveryState.WAITING:
                 self._attempt(subject)

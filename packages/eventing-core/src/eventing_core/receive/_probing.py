@@ -17,15 +17,15 @@ class Probing(Core[D]):
     def _open(self, case: Case[D], fault: Fault, now: float, *, first: bool) -> None:
         """Almost everything failed, last this one: begin nothing but probes."""
         self.breaker.open(now)
-        self._pause()
+        self._pause(now)
         self._out.append(
             Report(Notice.PAUSED, case.delivery, case.event, fault, wait=self.breaker.due - now, first=first)
         )
 
-    def _pause(self) -> None:
+    def _pause(self, now: float) -> None:
         """Wait for the next round; another process may be well, and have what was not begun."""
         self._enter(ListenerState.PAUSED)
-        self._release(self._put_back())
+        self._release(self._put_back(now))
         self.agenda.add(self.breaker.due, Due.ROUND)
 
     def _begin_round(self, now: float) -> None:
@@ -67,7 +67,7 @@ class Probing(Core[D]):
             return
         if breaker.budget <= 0 or not (breaker.patient or self._next_probe() is not None):
             breaker.end_round(now)
-            self._pause()
+            self._pause(now)
 
     def _probe_returned(self, run: Run[D]) -> None:
         """Something returned while not everything was as usual: it may have been a probe, or the suspect."""

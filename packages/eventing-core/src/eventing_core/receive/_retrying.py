@@ -38,7 +38,7 @@ class Retrying(Probing[D]):
         case.first_failed = now if case.first_failed is None else case.first_failed
         if self.failing.rejected(now):
             self._out.append(Report(Notice.MANY_REJECTED, case.delivery, case.event, fault, reason))
-        self._dead_letter(case, reason, fault)
+        self._dead_letter(case, reason, now, fault)
 
     def _may_succeed(self, case: Case[D], run: Run[D], fault: Fault, now: float) -> None:
         stopping = self.state in STOPPING
@@ -54,7 +54,7 @@ class Retrying(Probing[D]):
         if self.breaker.is_open and not stopping:
             self._try_in_a_round(case, now)
         elif counts and case.attempts >= self.rules.max_attempts:
-            self._dead_letter(case, Reason.FAILED, fault)
+            self._dead_letter(case, Reason.FAILED, now, fault)
         else:
             self._try_again(case, fault, now, first=not again)
 
@@ -68,7 +68,7 @@ class Retrying(Probing[D]):
             if self.rules.ordered:
                 self._enter(ListenerState.BLOCKED)
         elif fate is Fate.COPY:
-            self._store_retry(case, wait)
+            self._store_retry(case, wait, now)
         else:
             self._close(case, DeliveryState.RELEASED)
             self._release([case.delivery])
@@ -82,7 +82,7 @@ class Retrying(Probing[D]):
         wait = max(self.breaker.due - now, 0.0) if self.state is ListenerState.PAUSED else self.breaker.wait()
         held = self.cases.count[DeliveryState.WAITING] + self.cases.count[DeliveryState.QUEUED]
         if self.failing.fate(0.0, held, stopping=False) is Fate.COPY:
-            self._store_retry(case, wait)
+            self._store_retry(case, wait, now)
         else:
             self._queue(case)
 
@@ -113,8 +113,10 @@ class Retrying(Probing[D]):
         else:
             self.slots.queue.append(case)
 
-    def _dead_letter(self, case: Case[D], reason: Reason, fault: Fault | None = None, *, crashes: int = 0) -> None:
-        self._store(case, CopyKind.DEAD_LETTER, reason=reason, fault=fault, crashes=crashes)
+    def _dead_letter(
+        self, case: Case[D], reason: Reason, now: float, fault: Fault | None = None, *, crashes: int = 0
+    ) -> None:
+        self._store(case, CopyKind.DEAD_LETTER, now, reason=reason, fault=fault, crashes=crashes)
         if self.rules.ordered and self.state not in STOPPING:
             self._enter(ListenerState.BLOCKED)  # until it is stored: else it would come again behind its successors
         self._out.append(Report(Notice.DEAD_LETTER, case.delivery, case.event, fault, reason, case.attempts))

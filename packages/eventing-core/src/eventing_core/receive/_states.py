@@ -52,7 +52,7 @@ class DeliveryState(Enum):
     SUSPECT = "suspect"
     #: A copy (retry or dead letter) is being stored.
     COPYING = "copying"
-    #: The copy could not be stored; it is tried again, with backoff.
+    #: The copy could not be stored, or that of another delivery could not; it is tried later, with backoff.
     REFUSED = "refused"
     #: An internal error; unsettled until the generation ends.
     STUCK = "stuck"
@@ -152,6 +152,7 @@ DELIVERY_TRANSITIONS: Mapping[tuple[DeliveryState, DeliveryState], frozenset[Inp
     (_D.RUNNING, _D.RETURNED): _on(_I.RETURNED),
     (_D.RUNNING, _D.WAITING): _on(_I.RAISED),
     (_D.RUNNING, _D.COPYING): _on(_I.RAISED),
+    (_D.RUNNING, _D.REFUSED): _on(_I.RAISED),
     (_D.RUNNING, _D.STUCK): _on(_I.RAISED),
     (_D.RUNNING, _D.RELEASED): _on(_I.RAISED),
     (_D.RUNNING, _D.LEFT): _on(_I.RAISED),
@@ -172,7 +173,7 @@ DELIVERY_TRANSITIONS: Mapping[tuple[DeliveryState, DeliveryState], frozenset[Inp
     (_D.COPYING, _D.RELEASED): _on(_I.COPY_REFUSED),
     (_D.COPYING, _D.LEFT): _on(_I.COPY_REFUSED),
     (_D.COPYING, _D.VOID): _LOST,
-    (_D.REFUSED, _D.COPYING): _on(_I.TIMER),
+    (_D.REFUSED, _D.COPYING): _on(_I.COPY_STORED, _I.TIMER),
     (_D.REFUSED, _D.LEFT): _on(_I.DRAIN),
     (_D.REFUSED, _D.VOID): _LOST,
     (_D.STUCK, _D.LEFT): _on(_I.DRAIN),
