@@ -20,7 +20,7 @@ PACKAGES: dict[str, dict[str, Any]] = {
 EXAMPLE = ("--editable", "examples/eventing-sqlite")
 PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 #: Parts of the tests that have a session of their own, for work on them.
-PARTS = ("unit", "conformance", "integration", "typing", "packaging", "lint")
+PARTS = ("unit", "machine", "conformance", "integration", "typing", "packaging", "lint")
 
 nox.needs_version = ">=2025.5.1"
 nox.options.sessions = ["test"]

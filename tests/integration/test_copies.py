@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from eventing_core import EventListener, EventManager, Retry, SendRejectedError, _dispatch, event, event_listener
+from eventing_core import EventListener, EventManager, Retry, SendRejectedError, event, event_listener
 from eventing_core.provider import Message
+from eventing_core.receive import _failing
 from eventing_core.testing import Confirmations
 from examples.artemis import Artemis, User
 from tests.support.bench import Bench, opened
@@ -90,13 +91,13 @@ class Case:
 
     @contextmanager
     def manager(
-        self, *, retry: Retry | None = None, user: str = "", durable: bool = True, **settings: Any
+        self, *, retry: Retry | None = None, user: str = "", listener: Any = None, **settings: Any
     ) -> Iterator[EventManager]:
         broker = self.broker
         place = {"host": broker.host, "port": broker.port, "user": user or broker.user}
         place["password"] = "secret" if user else broker.password
         table = {**place, "backoff_initial": 0.05, "backoff_max": 0.3}
-        listener = listener_of(
+        listener = listener or listener_of(
             self.type, self.queue, self.on, retry=retry or Retry(max_attempts=2, initial=0.01, pause_after=0)
         )
         options: dict[str, Any] = {"provider": self.kind, self.kind: table, "send_timeout": 5, **settings}
@@ -221,7 +222,7 @@ def test_an_event_that_only_durable_queues_refuse_is_dead_lettered_as_well(
 def test_a_retry_that_the_broker_can_not_store_is_held_and_loses_nothing(
     case: Case, plain: PlainClient, kind: str, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(_dispatch, "HOLD_LIMIT", 0.0)
+    monkeypatch.setattr(_failing, "HOLD_LIMIT", 0.0)
     with case.manager(retry=Retry(max_attempts=3, initial=0.2, jitter=0, pause_after=0)) as manager:
         manager.send_event(case.make(), headers={"large": "y" * (BRIM[kind] + 150), "small": "z"})
         until(lambda: case.seen == [1, 1], "the second attempt", TIMEOUT)
@@ -234,7 +235,7 @@ def test_a_retry_that_the_broker_can_not_store_is_held_and_loses_nothing(
 def test_a_retry_that_the_broker_can_not_store_goes_back_at_a_stop(
     case: Case, plain: PlainClient, kind: str, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(_dispatch, "HOLD_LIMIT", 0.0)
+    monkeypatch.setattr(_failing, "HOLD_LIMIT", 0.0)
     with case.manager(retry=Retry(max_attempts=3, initial=60, jitter=0, pause_after=0)) as manager:
         manager.send_event(case.make(), headers={"large": "y" * (BRIM[kind] + 150)})
         until(lambda: manager.health().listeners[0].held == 1, "it is held", TIMEOUT)
@@ -402,7 +403,7 @@ def test_an_event_leaves_only_when_its_dead_letter_is_in_a_full_queue(
 def test_no_delayed_copy_is_lost_where_the_events_address_is_full(
     case: Case, plain: PlainClient, policy: str, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(_dispatch, "HOLD_LIMIT", 0.0)
+    monkeypatch.setattr(_failing, "HOLD_LIMIT", 0.0)
     # The policy is looked at once for each connection.
     limit(plain, case.event, policy, 10_000_000)
     with case.manager(retry=Retry(max_attempts=9, initial=0.5, factor=1, jitter=0, pause_after=0)) as manager:
@@ -418,3 +419,52 @@ def test_no_delayed_copy_is_lost_where_the_events_address_is_full(
     # Over STOMP, what is held keeps others waiting: some may have had their last attempt before the repair.
     dead = {json.loads(take(plain, case))["number"] for _ in range(plain.count(case.dead))}
     assert case.handled | dead == set(range(5))
+
+
+# -- others go on -----------------------------------------------------------------------------------------------------
+
+#: How the dead letters of a listener are refused, each over both transports; some refusals end a STOMP connection.
+REFUSALS = ["right", "FAIL", "DROP"]
+
+
+@pytest.mark.parametrize("prefetch", [1, 500])
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_events_whose_dead_letters_are_refused_hold_up_no_others(
+    broker: Artemis, kind: str, plain: PlainClient, unique: Callable[[str], str], refusal: str, prefetch: int
+):
+    case = Case(broker, kind, unique, "Closed." if refusal == "right" else "")
+    bad, good = 12, 50
+    raised: list[int] = []
+
+    def on(number: int) -> None:
+        if number < bad:
+            raised.append(number)
+            raise ValueError(number)
+        case.handled.add(number)
+
+    if refusal != "right":
+        limit(plain, case.dead, refusal)
+        fill(case, kind)
+    before = plain.count(case.dead) if refusal != "right" else 0
+    listener = listener_of(
+        case.type, case.queue, on, prefetch=prefetch, retry=Retry(fatal=(ValueError,)), concurrency=1
+    )
+    with case.manager(listener=listener, user="reader" if refusal == "right" else "", send_timeout=3) as manager:
+        for number in range(bad + good):
+            manager.send_event(case.make(number))
+        begun = time.monotonic()
+        until(lambda: len(case.handled) == good, lambda: f"good ones: {len(case.handled)}, {manager.health()}", 60)
+        seconds = time.monotonic() - begun
+        row = manager.health().listeners[0]
+        assert "can't be stored" in row.error
+        assert row.consuming
+        assert manager.health().degraded
+        assert seconds < 30
+        if refusal != "right":
+            assert plain.count(case.dead) == before
+            limit(plain, case.dead, refusal, 10_000_000)
+            plain.manage(f"queue.{case.dead}", "removeMessages", "")
+            until(lambda: plain.count(case.queue) == 0, lambda: f"{manager.health()}", 100)
+            assert plain.count(case.dead) == bad
+    # One whose copy is not stored doesn't run again meanwhile, but for a connection that was lost before it had failed.
+    assert set(raised) == set(range(bad))

@@ -19,12 +19,12 @@ from eventing_core import (
     EventListener,
     EventManager,
     Retry,
-    _dispatch,
     envelope_pipeline,
     event,
     event_listener,
 )
 from eventing_core.provider import Provider
+from eventing_core.receive import _failing
 from examples.artemis import Artemis
 from tests.support.plain import PlainClient
 from tests.support.proxy import Proxy
@@ -158,7 +158,7 @@ def test_connections_that_are_lost_during_a_long_on_cost_no_event(
         manager = make_manager(case.listener, provider=provider)
         manager.start()
         assert manager._consumers is not None
-        (dispatcher,) = manager._consumers._dispatchers
+        (shell,) = manager._consumers._shells
         manager.send_event(case.event_type("Ada"))
         case.run()
         for _ in range(200):  # the broker counts some of them only
@@ -169,7 +169,8 @@ def test_connections_that_are_lost_during_a_long_on_cost_no_event(
             proxy.reset()
 
             def is_back(generation: int = generation) -> bool:
-                back = [each for each in [*dispatcher._queue] if each.generation > generation]
+                queue: list[Any] = [getattr(each, "delivery", each) for each in [*shell._machine.slots.queue]]
+                back = [each for each in queue if each.generation > generation]
                 return bool(back or plain.count(case.queue) == 2)
 
             until(is_back, "it comes again")
@@ -190,7 +191,7 @@ def test_late_retries_wait_on_the_broker(
     plain: PlainClient,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr(_dispatch, "HOLD_LIMIT", 0.0)
+    monkeypatch.setattr(_failing, "HOLD_LIMIT", 0.0)
     case = make_case(fail, retry=Retry(max_attempts=3, initial=1.0, factor=1.0, jitter=0.0))
     manager = make_manager(case.listener, pipelines=[Spy])
     manager.start()
@@ -232,7 +233,7 @@ def test_large_and_foreign_text_through_all_ways(
     monkeypatch: pytest.MonkeyPatch,
 ):
     """5 MB: sent, retried by a copy, dead-lettered, with headers that are no ASCII."""
-    monkeypatch.setattr(_dispatch, "HOLD_LIMIT", 0.0)
+    monkeypatch.setattr(_failing, "HOLD_LIMIT", 0.0)
     text = 'Ω≈ç√ 🎉 \x00\x1f"\\ ' * 250_000
     headers = {"größe": "5 MB, Ω🎉", "empty": ""}
     body = json.dumps({"text": text}, ensure_ascii=False, separators=(",", ":")).encode()

@@ -22,12 +22,12 @@ from eventing_core import (
     EventListener,
     EventManager,
     Retry,
-    _dispatch,
     envelope_pipeline,
     event,
     event_listener,
 )
 from eventing_core.provider import Destination, Message
+from eventing_core.receive import _failing
 from eventing_core.testing import Confirmations, Recorder
 from examples.artemis import Artemis
 from examples.dead_letters import DeadLetters
@@ -353,7 +353,7 @@ def test_a_retry_copy_of_one_is_handled_by_the_other(
     receiver: str,
 ):
     # No wait is short enough to be held.
-    monkeypatch.setattr(_dispatch, "HOLD_LIMIT", 0.0)
+    monkeypatch.setattr(_failing, "HOLD_LIMIT", 0.0)
     first = manager_on(sender, case.listener, pipelines=[case.spy])
     sent = case.event_type(TEXT, [])
     first.send_event(sent, headers=SET)

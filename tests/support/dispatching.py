@@ -13,8 +13,6 @@ from eventing_core import EventListener, Retry, event, event_listener
 from eventing_core._chain import Chain
 from eventing_core._codec import Codec
 from eventing_core._copies import Copies
-from eventing_core._dispatch import Dispatcher, Incoming
-from eventing_core._dispatch_kinds import LoopDispatcher, ThreadDispatcher
 from eventing_core._listener import describe_listener
 from eventing_core._loop_watch import LoopWatch
 from eventing_core._workers import LoopThread, Timer, Workers
@@ -34,6 +32,10 @@ from eventing_core.provider import (
     Subscription,
     SubscriptionState,
 )
+from eventing_core.receive._incoming import Incoming
+from eventing_core.receive._loop import LoopShell
+from eventing_core.receive._shell import Shell
+from eventing_core.receive._threads import ThreadShell
 
 
 @event()
@@ -135,20 +137,21 @@ class Bench:
         self.timer = Timer("test")
         descriptor = describe_listener(type(listener))
         self.broker.capabilities = replace(MemoryProvider.capabilities, **capabilities)
+        self.copies = Copies(self.broker, descriptor, 1.0)
         incoming = Incoming(
             descriptor=descriptor,
             listener=listener,
             codec=Codec(descriptor.event),
             chain=Chain((), "handle"),
             retry=retry,
-            copies=Copies(self.broker, descriptor, 1.0),
+            copies=self.copies,
             capabilities=self.broker.capabilities,
             timer=self.timer,
         )
-        self.dispatcher: Dispatcher = (
-            LoopDispatcher(incoming, self.loop, LoopWatch(self.timer, self.loop))
+        self.dispatcher: Shell = (
+            LoopShell(incoming, self.loop, LoopWatch(self.timer, self.loop))
             if descriptor.is_async
-            else ThreadDispatcher(incoming, self.workers)
+            else ThreadShell(incoming, self.workers)
         )
         self.workers.start()
         self.timer.start()

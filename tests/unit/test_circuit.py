@@ -1,4 +1,4 @@
-"""The circuit guard: a listener whose dependency is down pauses, and loses nothing."""
+"""The circuit breaker: a listener whose dependency is down pauses, and loses nothing."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from dataclasses import replace
 import pytest
 
 from eventing_core import Retry
-from eventing_core._circuit import Circuit
 from eventing_core.provider import Outcome, SubscriptionState
+from eventing_core.receive import _circuit_breaker, _probing
+from eventing_core.receive._circuit_breaker import CircuitBreaker
 from tests.support.dispatching import Bench, Plain, fail
 from tests.support.waiting import until
 
@@ -20,14 +21,14 @@ PATIENT = Retry(max_attempts=3, initial=0.01, factor=1, jitter=0)
 
 def opened(events: str, retry: Retry = PATIENT, *, ordered: bool = False) -> list[bool]:
     """What each event does: a small letter fails, a capital one succeeds."""
-    circuit = Circuit(retry, ordered=ordered)
+    circuit = CircuitBreaker(retry.pause_after, ordered=ordered)
     done = []
     for at, each in enumerate(events):
         if each.isupper():
-            circuit.succeeded(each.lower())
+            circuit.succeeded(1, each.lower())
             done.append(False)
         else:
-            done.append(circuit.failed(each, "down", again=each in events[:at]))
+            done.append(circuit.failed(each, again=each in events[:at]))
     return done
 
 
@@ -66,31 +67,37 @@ def test_it_can_be_turned_off():
 
 
 def test_successes_need_not_be_told_when_the_last_failure_is_old():
-    circuit = Circuit(PATIENT)
+    circuit = CircuitBreaker(5, ordered=False)
     assert not circuit.watching
-    circuit.failed("a", "down", again=False)
+    circuit.failed("a", again=False)
     assert circuit.watching
-    for event in "bcde":
-        circuit.succeeded(event)
-        assert circuit.watching
-    circuit.succeeded("f")
+    circuit.succeeded(4)
+    assert circuit.watching
+    circuit.succeeded(1)
     assert not circuit.watching
 
 
-@pytest.mark.parametrize(
-    ("retry", "waits"),
-    [
-        (Retry(initial=0.5, factor=3, max_delay=9, jitter=0), [0.5, 1.5, 4.5, 9]),
-        (Retry(initial=600, max_delay=3600, jitter=0), [1, 2, 4, 8, 16, 30, 30]),
-        (Retry(initial=0, jitter=0), [0.1, 0.1]),
-        (Retry(initial=0.2, factor=1, jitter=0), [0.2, 0.4, 0.8]),
-    ],
-)
-def test_waits_between_probes_are_those_of_retries_and_no_long_ones(retry: Retry, waits: list[float]):
-    circuit = Circuit(retry)
-    assert [circuit.wait() for _ in waits] == waits
-    circuit.close()
-    assert circuit.wait() == waits[0]
+def test_rounds_start_after_1_2_4_8_and_then_every_15_seconds():
+    circuit = CircuitBreaker(5, ordered=False)
+    for _ in range(2):
+        circuit.open(100.0)
+        waits, probes = [circuit.due - 100.0], []
+        for _ in range(10):
+            circuit.begin_round(single=False)
+            probes.append(circuit.budget)
+            circuit.end_round(200.0)
+            waits.append(circuit.due - 200.0)
+        assert waits == [1, 2, 4, 8, *[15] * 7]
+        assert probes == [1, 2, 4, 8, 16, 32, 64, 128, 256, 256]
+        circuit.close()
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rounds of probes come soon."""
+    monkeypatch.setattr(_circuit_breaker, "_FIRST", 0.01)
+    monkeypatch.setattr(_circuit_breaker, "_LONGEST", 0.02)
+    monkeypatch.setattr(_probing, "GRACE", 0.01)
 
 
 class Dependency:
@@ -112,6 +119,7 @@ def broken(it: Bench) -> None:
     until(lambda: it.dispatcher.health().paused, "it pauses")
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_paused_listener_dead_letters_nothing_and_goes_on_when_a_probe_returns(bench: Callable[..., Bench]):
     needed = Dependency()
     it = bench(needed, retry=PATIENT, prefetch=64)
@@ -133,33 +141,7 @@ def test_a_paused_listener_dead_letters_nothing_and_goes_on_when_a_probe_returns
     it.broker.wait_for(lambda: 100 in it.broker.accepted())
 
 
-def test_a_paused_listener_tries_one_at_a_time(bench: Callable[..., Bench]):
-    lock, running, most = threading.Lock(), 0, 0
-    paused = threading.Event()
-
-    def on(number: int) -> None:
-        nonlocal running, most
-        with lock:
-            running += 1
-            if paused.is_set():
-                most = max(most, running)
-        try:
-            fail(number)
-        finally:
-            with lock:
-                running -= 1
-
-    it = bench(on, retry=PATIENT, concurrency=4, prefetch=64)
-    broken(it)
-    until(lambda: not it.dispatcher.running, "what ran has ended")
-    paused.set()
-    windows = len(it.broker.windows)
-    it.deliver(*[Plain(number) for number in range(20, 30)])
-    until(lambda: len(it.broker.windows) > windows + 8, "probes come and fail", timeout=20)
-    assert most <= 1
-    assert it.broker.sent == []
-
-
+@pytest.mark.usefixtures("quick")
 def test_what_is_not_begun_goes_back_for_others_to_handle(bench: Callable[..., Bench]):
     begun, go_on = threading.Semaphore(0), threading.Semaphore(0)
 
@@ -181,6 +163,7 @@ def test_what_is_not_begun_goes_back_for_others_to_handle(bench: Callable[..., B
     assert it.broker.windows[-1] == 0
 
 
+@pytest.mark.usefixtures("quick")
 def test_copies_that_count_nothing_have_ids_of_their_own(bench: Callable[..., Bench]):
     """Under the id of an earlier one a copy would be confirmed and not stored, and its event lost."""
     it = bench(fail, retry=Retry(pause_after=3, initial=0.01, factor=1, jitter=0), capabilities={"exact_window": False})
@@ -204,6 +187,7 @@ def test_copies_that_count_nothing_have_ids_of_their_own(bench: Callable[..., Be
     assert {destination.kind for destination, _, _ in it.broker.sent} == {"queue"}
 
 
+@pytest.mark.usefixtures("quick")
 def test_what_can_never_succeed_is_dead_lettered_at_once_and_pauses_nothing(bench: Callable[..., Bench]):
     retry = Retry(pause_after=3, initial=0.01, factor=1, jitter=0, fatal=(ValueError,))
     it = bench(lambda number: fail(number) if number < 30 else None, retry=retry, prefetch=8)
@@ -215,6 +199,7 @@ def test_what_can_never_succeed_is_dead_lettered_at_once_and_pauses_nothing(benc
     assert {destination.kind for destination, _, _ in it.broker.sent} == {"dead"}
 
 
+@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("kind", ["undecodable", "fatal"])
 def test_what_can_never_succeed_answers_no_probe(bench: Callable[..., Bench], kind: str):
     """While its listener is paused, it is dead-lettered, and the next one is tried at once."""
@@ -244,6 +229,7 @@ def test_what_can_never_succeed_answers_no_probe(bench: Callable[..., Bench], ki
     assert [message.headers["eventing-reason"] for message in dead] == [kind] * 30
 
 
+@pytest.mark.usefixtures("quick")
 def test_an_ordered_listener_waits_in_place(bench: Callable[..., Bench]):
     needed = Dependency()
     it = bench(needed, retry=Retry(max_attempts=4, pause_after=3, initial=0.01, factor=1, jitter=0), ordered=True)
@@ -259,6 +245,7 @@ def test_an_ordered_listener_waits_in_place(bench: Callable[..., Bench]):
     assert [message.message_id for _, message, _ in it.broker.sent] == ["id0", "id1"]
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_lost_connection_costs_a_paused_listener_nothing(bench: Callable[..., Bench]):
     begun, go_on = threading.Semaphore(0), threading.Semaphore(0)
     gate = threading.Event()
@@ -276,21 +263,25 @@ def test_a_lost_connection_costs_a_paused_listener_nothing(bench: Callable[..., 
     gate.set()
     assert begun.acquire(timeout=20)  # a probe runs
     it.dispatcher.state(SubscriptionState.INACTIVE, 1, None)
+    told = len(it.broker.windows)
     it.dispatcher.state(SubscriptionState.ACTIVE, 2, None)
     assert it.dispatcher.health().paused
     gate.clear()
     go_on.release()
-    until(lambda: it.broker.windows[-1] == 1, "another probe is due")
+    until(lambda: len(it.broker.windows) > told, "another round is due")
     it.deliver(Plain(100, generation=2))
     it.broker.wait_for(lambda: it.broker.accepted() == [100])
     assert it.dispatcher.health().consuming
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_probe_that_came_back_often_runs_alone(bench: Callable[..., Bench]):
     it = bench(lambda number: fail(number) if number < 10 else None, retry=PATIENT, prefetch=8)
     broken(it)
+    it.dispatcher.state(SubscriptionState.INACTIVE, 1, None)
+    told = len(it.broker.windows)
     it.dispatcher.state(SubscriptionState.ACTIVE, 2, None)
-    until(lambda: it.broker.windows[-1] == 1, "a probe is due")
+    until(lambda: len(it.broker.windows) > told, "a round is due")
     it.deliver(Plain(50, count=4, generation=2))
     it.broker.wait_for(lambda: 50 in it.broker.accepted())
     assert it.dispatcher.health().consuming

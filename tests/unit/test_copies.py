@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventing_core import EventListener, HeaderError, Retry, _copying, _dispatch, event_listener
+from eventing_core import EventListener, HeaderError, Retry, event_listener
 from eventing_core._copies import describe_error
 from eventing_core._envelope import check_header
 from eventing_core._truncation import TRUNCATED, Refused, is_permanent, truncate
 from eventing_core.errors import MessageTooLargeError, SendEventsError, SendRejectedError, SendTimeoutError
 from eventing_core.provider import Done, Message, SubscriptionState
+from eventing_core.receive import _failing
 from tests.support.dispatching import Bench, Plain, Tick, benches, fail
 from tests.support.waiting import until
 
@@ -27,7 +28,7 @@ TOO_LARGE = SendRejectedError("too large", permanent=True)
 
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Bench]]:
-    monkeypatch.setattr(_copying, "_BACKOFF", (0.01, 0.01))
+    monkeypatch.setattr(_failing, "_BACKOFF", (0.01, 0.01))
     with benches() as make:
         yield make
 
@@ -237,7 +238,7 @@ def test_a_refusal_of_another_kind_drops_nothing(bench: Callable[..., Bench]):
 
 
 def test_a_retry_that_can_not_be_stored_is_held_and_whole(bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(_dispatch, "HOLD_LIMIT", 0.0)
+    monkeypatch.setattr(_failing, "HOLD_LIMIT", 0.0)
     runs: list[int] = []
 
     def on(number: int) -> None:
@@ -256,7 +257,7 @@ def test_a_retry_that_can_not_be_stored_is_held_and_whole(bench: Callable[..., B
 def test_a_retry_that_can_not_be_stored_goes_back_when_stopping(
     bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(_dispatch, "HOLD_LIMIT", 0.0)
+    monkeypatch.setattr(_failing, "HOLD_LIMIT", 0.0)
     it = bench(fail, retry=Retry(initial=30, jitter=0))
     it.broker.refusals = [TOO_LARGE]
     it.deliver(Plain(1))

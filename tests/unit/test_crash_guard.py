@@ -1,97 +1,79 @@
-"""What a delivery that comes again is taken for: once for all that a broker may tell, and what was lost before."""
+"""What becomes of a delivery that comes again: for all that a broker may tell, and what was lost before."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Literal
-
 import pytest
 
-from eventing_core._crash_guard import CrashGuard
-from eventing_core.memory import MemoryProvider
-from eventing_core.memory._queue import MemoryDelivery
-from eventing_core.provider import CRASH_LIMIT, REDELIVERIES, Message
+from eventing_core.provider import CRASH_LIMIT
+from eventing_core.receive import _crash_guard
+from eventing_core.receive._actions import Facts, Rules
+from eventing_core.receive._cases import Case
+from eventing_core.receive._crash_guard import CrashGuard, Verdict
+
+RUN, ALONE, RECOUNT, LOOP = Verdict.RUN, Verdict.ALONE, Verdict.RECOUNT, Verdict.LOOP
 
 
-def guard(counting: Literal["flag", "delivered"] = "delivered", *, ordered: bool = False) -> CrashGuard:
-    return CrashGuard(replace(MemoryProvider.capabilities, delivery_count=counting), ordered=ordered)
-
-
-def given(count: int, recorded: int = 0, name: str = "a") -> MemoryDelivery:
-    headers = {REDELIVERIES: str(recorded)} if recorded else {}
-    return MemoryDelivery(Message(body=b"", message_id=name, headers=headers), 1, count)
-
-
-def kind(guard: CrashGuard, delivery: MemoryDelivery) -> str:
-    record = guard.read(delivery)
-    verdict = guard.judge(record)
-    # What the first look keeps from the tokens must not be let run: nobody would run it.
-    assert not (guard.rejects(record) and verdict.runs)
-    assert guard.may_reject(delivery) or not guard.rejects(record)
-    if verdict.suspect:
-        return "suspect"
-    return "" if verdict.runs else "loops" if verdict.loops else "leaves"
+def given(count: int, recorded: int = 0, event: str | None = "a") -> Case[object]:
+    return Case.of(object(), Facts(event, count, crashes=recorded))
 
 
 @pytest.mark.parametrize("ordered", [False, True])
 def test_a_broker_that_counts_is_believed(ordered: bool) -> None:
-    kinds = [kind(guard(ordered=ordered), given(count)) for count in range(1, 10)]
-    assert kinds == ["", "", "suspect", "suspect", "suspect", "suspect", "suspect", "loops", "loops"]
+    guard = CrashGuard(Rules(ordered=ordered))
+    assert [guard.judge(given(count)) for count in range(1, 10)] == [RUN, RUN, *[ALONE] * 5, LOOP, LOOP]
 
 
 def test_what_was_lost_here_is_no_crash_but_the_broker_may_count_no_further() -> None:
-    ours = guard()
-    for count in range(2, CRASH_LIMIT):
-        ours.begun(ours.read(given(count)))
-        ours.lost([], connection=True)
-    assert kind(ours, given(CRASH_LIMIT - 1)) == ""
-    assert kind(ours, given(CRASH_LIMIT)) == "leaves"
-    assert not ours.judge(ours.read(given(CRASH_LIMIT))).counted
-    assert ours.rejects(ours.read(given(CRASH_LIMIT)))
-    assert kind(ours, given(CRASH_LIMIT, name="b")) == "loops"
+    guard = CrashGuard(Rules())
+    for count in range(CRASH_LIMIT):
+        guard.lost([given(count)])
+    assert guard.judge(given(CRASH_LIMIT - 1)) is RUN
+    assert guard.judge(given(CRASH_LIMIT)) is RECOUNT
+    assert guard.judge(given(CRASH_LIMIT, event="b")) is LOOP
+    assert guard.judge(given(CRASH_LIMIT, event=None)) is LOOP
 
 
 def test_in_order_nothing_leaves_before_it_loops() -> None:
-    ours = guard(ordered=True)
-    ours.lost([given(count) for count in range(2, CRASH_LIMIT)], connection=True)
-    assert kind(ours, given(CRASH_LIMIT)) == ""
-    assert not ours.rejects(ours.read(given(CRASH_LIMIT)))
+    guard = CrashGuard(Rules(ordered=True))
+    guard.lost([given(count) for count in range(CRASH_LIMIT)])
+    assert guard.judge(given(CRASH_LIMIT)) is RUN
+
+
+def test_only_what_was_lost_here_is_taken_off() -> None:
+    guard = CrashGuard(Rules())
+    guard.survived([Facts("a", 2), Facts("a", 4), Facts("a", 4), Facts("b", 3), Facts(None, 3)])
+    assert [guard.crashes(given(count)) for count in (2, 3, 4, 5)] == [2, 2, 3, 3]
 
 
 def test_what_is_settled_gets_no_excuse_any_more() -> None:
-    ours = guard()
-    ours.begun(ours.read(given(2)))
-    ours.lost([given(3)], connection=True)
-    again = given(4)
-    assert ours.judge(ours.read(again)).crashes == 2
-    ours.begun(ours.read(again))
-    ours.settled([again])
-    ours.lost([], connection=True)
-    assert [ours.judge(ours.read(given(count))).crashes for count in (4, 5)] == [4, 5]
+    guard = CrashGuard(Rules())
+    guard.lost([given(2), given(3)])
+    assert guard.crashes(given(4)) == 2
+    guard.settled(given(4))
+    assert [guard.crashes(given(count)) for count in (4, 5)] == [4, 5]
+
+
+def test_the_oldest_are_forgotten_when_there_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_crash_guard, "_REMEMBERED", 2)
+    guard = CrashGuard(Rules())
+    guard.lost([given(3, event=name) for name in "abc"])
+    assert [guard.crashes(given(4, event=name)) for name in "abc"] == [4, 3, 3]
 
 
 def test_a_flag_has_a_copy_count_until_a_connection_is_lost() -> None:
-    ours = guard("flag")
-    assert (kind(ours, given(1)), ours.judge(ours.read(given(1))).crashes, ours.judge(ours.read(given(1))).counted) == (
-        "leaves",
-        1,
-        True,
-    )
-    assert kind(ours, given(1, recorded=1)) == ""  # that copy itself is not flagged
-    assert kind(ours, given(4, recorded=4)) == "suspect"
-    assert kind(ours, given(5, recorded=4)) == "leaves"
-    assert kind(ours, given(8, recorded=7)) == "loops"
-    ours.lost([], connection=False)
-    assert kind(ours, given(1)) == "leaves"
-    assert ours.rejects(ours.read(given(1)))
-    for connection in (True, False):  # the next connection may take some tries
-        ours.lost([], connection=connection)
-        assert kind(ours, given(1)) == ""
-        assert kind(ours, given(5, recorded=4)) == "suspect"
-    assert kind(ours, given(8, recorded=7)) == "leaves"
+    guard = CrashGuard(Rules(flags=True))
+    assert (guard.judge(given(1)), guard.crashes(given(1)), guard.is_flagged(given(1))) == (RECOUNT, 1, True)
+    assert guard.judge(given(1, recorded=1)) is RUN  # that copy itself is not flagged
+    assert guard.judge(given(4, recorded=4)) is ALONE
+    assert guard.judge(given(5, recorded=4)) is RECOUNT
+    assert guard.judge(given(8, recorded=7)) is LOOP
+    guard.lost([])
+    assert guard.judge(given(1)) is RUN
+    assert guard.judge(given(5, recorded=4)) is ALONE
+    assert guard.judge(given(8, recorded=7)) is RECOUNT
 
 
 def test_in_order_flags_count_nothing() -> None:
-    ours = guard("flag", ordered=True)
-    assert [kind(ours, given(1)), kind(ours, given(CRASH_LIMIT))] == ["", ""]
-    assert not ours.copies_count
+    guard = CrashGuard(Rules(flags=True, ordered=True))
+    assert [guard.judge(given(1)), guard.judge(given(CRASH_LIMIT))] == [RUN, RUN]
+    assert not guard.by_copies

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from eventing_core import Retry, SendRejectedError, _copying
-from eventing_core._crash_guard import SUSPECT
-from eventing_core._credit import Credit
+from eventing_core import Retry, SendRejectedError
 from eventing_core.provider import CRASH_LIMIT, Delivery, Done, Message, Outcome, SubscriptionState
-from tests.support.dispatching import Bench, Plain, Recorder, fail
+from eventing_core.receive import _failing
+from eventing_core.receive._crash_guard import SUSPECT
+from tests.support.dispatching import Bench, Plain, fail
 from tests.support.waiting import until
 
 Make = Callable[..., Bench]
@@ -63,34 +63,34 @@ def test_an_ordered_listener_is_not_overtaken_while_a_dead_letter_is_not_stored(
     assert runs == ([2, 3, 4] if why in {"undecodable", "crash-loop"} else [1, 2, 3, 4])
 
 
-def test_an_ordered_listener_goes_on_in_the_next_generation_whose_dead_letter_was_not_stored(bench: Make) -> None:
+def test_an_ordered_listener_stores_in_the_next_generation_what_was_not_stored(bench: Make) -> None:
     runs: list[int] = []
-    works = threading.Event()
 
     def on(number: int) -> None:
         runs.append(number)
-        if number == 1 and not works.is_set():
+        if number == 1:
             raise ValueError
 
     it = bench(on, ordered=True, prefetch=8, retry=Retry(max_attempts=1))
     untold = withhold(it)
     it.deliver(Plain(1), Plain(2))
-    it.broker.wait_for(lambda: len(it.broker.sent) == 1)
-    works.set()
+    it.broker.wait_for(lambda: len(untold) == 1)
     it.dispatcher.state(SubscriptionState.INACTIVE, 1, None)
     it.dispatcher.state(SubscriptionState.ACTIVE, 2, None)
     it.deliver(Plain(1, generation=2), Plain(2, generation=2))
+    it.broker.wait_for(lambda: len(untold) == 2)
+    untold[0](None)  # late: it is the copy of a void delivery
+    assert it.broker.accepted() == []
+    untold[1](None)
     it.broker.wait_for(lambda: it.broker.accepted() == [1, 2])
-    assert runs == [1, 1, 2]
-    untold[0](None)  # late: nothing begins twice for it
-    assert it.dispatcher.wait_idle(time.monotonic() + 5)
-    assert runs == [1, 1, 2]
+    assert len({message.dedup_id for _, message, _ in it.broker.sent}) == 1
+    assert runs == [1, 2]
 
 
 def test_an_ordered_listener_whose_dead_letters_are_full_waits_and_names_the_event(
     bench: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_copying, "_BACKOFF", (0.01, 0.01))
+    monkeypatch.setattr(_failing, "_BACKOFF", (0.01, 0.01))
     it = bench(lambda number: fail(number) if number == 1 else None, ordered=True, retry=Retry(max_attempts=1))
     it.broker.refusals = [SendRejectedError("full") for _ in range(5)]
     it.deliver(Plain(1), Plain(2))
@@ -103,7 +103,7 @@ def test_an_ordered_listener_whose_dead_letters_are_full_waits_and_names_the_eve
 
 
 def test_health_names_what_can_not_be_copied_until_it_is(bench: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_copying, "_BACKOFF", (0.01, 0.01))
+    monkeypatch.setattr(_failing, "_BACKOFF", (0.01, 0.01))
     it = bench(fail, retry=Retry(max_attempts=1, pause_after=0), prefetch=8)
     untold = withhold(it)
     it.deliver(Plain(1))
@@ -121,15 +121,24 @@ def test_health_names_what_can_not_be_copied_until_it_is(bench: Make, monkeypatc
     until(lambda: it.dispatcher.health().error == "", "resolved", 5)
 
 
-def test_what_an_older_generation_could_not_copy_is_not_named_in_the_next(bench: Make) -> None:
+def test_what_an_older_generation_could_not_copy_is_named_until_it_is_copied(
+    bench: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_failing, "_BACKOFF", (0.01, 0.01))
     it = bench(fail, retry=Retry(max_attempts=1))
     untold = withhold(it)
     it.deliver(Plain(1))
     it.broker.wait_for(lambda: len(untold) == 1)
     it.dispatcher.state(SubscriptionState.INACTIVE, 1, None)
-    it.dispatcher.state(SubscriptionState.ACTIVE, 2, None)
     untold[0](SendRejectedError("too large"))
-    assert it.dispatcher.health().error == ""
+    it.dispatcher.state(SubscriptionState.ACTIVE, 2, None)
+    assert "id1" in it.dispatcher.health().error
+    assert "too large" in it.dispatcher.health().error
+    it.deliver(Plain(1, generation=2, count=1))
+    it.broker.wait_for(lambda: len(untold) == 2)
+    untold[1](None)
+    it.broker.wait_for(lambda: it.broker.accepted() == [1])
+    until(lambda: it.dispatcher.health().error == "", "resolved", 5)
 
 
 def test_health_takes_no_lock(bench: Make) -> None:
@@ -169,23 +178,13 @@ def test_what_settles_of_an_older_generation_widens_no_window(bench: Make, how: 
     if untold:
         untold[0](None)
     assert it.dispatcher.wait_idle(time.monotonic() + 5)
-    it.broker.wait_for(lambda: it.broker.accepted() == [1])
+    assert it.broker.accepted() == []  # it is void
     assert it.broker.windows[-1] == 1
-    assert it.dispatcher._window.size == 1
     it.deliver(Plain(2, generation=2))
     if how == "copied":
         it.broker.wait_for(lambda: len(untold) == 2)
         untold[1](None)
     it.broker.wait_for(lambda: it.broker.windows[-1] == 2)
-
-
-def test_a_void_delivery_is_no_suspect_of_the_next_generation(bench: Make) -> None:
-    it = bench(lambda _: None, prefetch=8)
-    it.dispatcher.state(SubscriptionState.INACTIVE, 1, None)
-    it.dispatcher.state(SubscriptionState.ACTIVE, 2, None)
-    assert not it.dispatcher._admit(Plain(1, count=SUSPECT))  # as a late token would
-    assert it.dispatcher._suspect is None
-    assert it.dispatcher._window.size == 1
 
 
 # -- foreign deliveries -----------------------------------------------------------------------------------------------
@@ -293,44 +292,26 @@ def test_the_providers_thread_decodes_nothing(bench: Make, counting: str) -> Non
     provider = threading.Thread(target=provide)
     provider.start()
     provider.join()
-    until(lambda: it.dispatcher.wait_idle(0) and not it.dispatcher._queue and bool(threads), "all is handled", 10)
+    until(lambda: it.dispatcher.wait_idle(0) and bool(threads), "all is handled", 10)
     assert provider not in threads
     assert {thread.name.rpartition("-")[2] for thread in threads} <= {"timer", "0", "1", "2", "3"}
 
 
 def test_what_a_lost_connection_took_is_read_soon_and_excused(bench: Make) -> None:
     it = bench(lambda _: None, prefetch=16)
-    with_strangers(it)
-    blocked = threading.Event()
-    it.workers.submit(partial(blocked.wait, 5))  # type: ignore[arg-type]
-    for generation, count in enumerate(range(2, CRASH_LIMIT - 1), 1):
-        with it.dispatcher._lock:
-            it.dispatcher._queue.append(Strange(1, generation, count, "id"))
+    settled = with_strangers(it)
+    for generation, count in enumerate(range(2, CRASH_LIMIT), 1):
+        blocked = threading.Event()
+        it.timer.call_later(0.0, partial(blocked.wait, 5))  # type: ignore[arg-type]
+        it.deliver(Strange(1, generation, count, "id"))  # its message waits to be read
         it.dispatcher.state(SubscriptionState.INACTIVE, generation, None)
         it.dispatcher.state(SubscriptionState.ACTIVE, generation + 1, None)
-        until(lambda: not it.dispatcher._guard._survived._unread, "it is read", 5)
-    blocked.set()
-    record = it.dispatcher._guard.read(Strange(1, 9, CRASH_LIMIT - 1, "id"))
-    assert it.dispatcher._guard.judge(record).crashes == 2
-
-
-# -- the window -------------------------------------------------------------------------------------------------------
-
-
-def test_an_interruption_while_the_window_is_told_is_over_with_the_next_one() -> None:
-    class Interrupted(Recorder):
-        def window(self, size: int) -> None:
-            if not self.windows:
-                self.windows.append(0)
-                raise KeyboardInterrupt
-            super().window(size)
-
-    broker = Interrupted()
-    credit = Credit(lambda: 5, "it")
-    with pytest.raises(KeyboardInterrupt):
-        credit.give(broker)
-    credit.give(broker)
-    assert broker.windows == [0, 5]
+        blocked.set()
+        until(lambda: not it.dispatcher._inbox, "it is read", 5)
+    last = Strange(1, CRASH_LIMIT - 1, CRASH_LIMIT - 1, "id")
+    it.deliver(last)
+    until(lambda: (id(last), Outcome.ACCEPT) in settled, "it runs as any other", 5)
+    assert max(it.broker.windows) == 2
 
 
 # -- the log ----------------------------------------------------------------------------------------------------------

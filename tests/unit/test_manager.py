@@ -35,16 +35,16 @@ from eventing_core import (
     ManagerStoppedError,
     Options,
     Retry,
-    _dispatch,
     envelope_pipeline,
     event,
     event_listener,
 )
 from eventing_core._consuming import Consumers
-from eventing_core._dispatch import Dispatcher
 from eventing_core._signals import SignalWaiter
 from eventing_core.memory import MemoryBroker, MemoryProvider
 from eventing_core.provider import Destination, Message, Observer
+from eventing_core.receive import _failing
+from eventing_core.receive._shell import Shell
 from tests.support.waiting import until
 
 
@@ -445,17 +445,17 @@ def test_a_listener_may_ask_for_the_stop_before_the_others_may_begin(
             assert started.wait(5)
             seen.add("done")
 
-    def begin(dispatcher: Dispatcher) -> None:
-        original(dispatcher)
-        if dispatcher.descriptor.name == "Job":
+    def begin(shell: Shell) -> None:
+        original(shell)
+        if shell.descriptor.name == "Job":
             until(lambda: manager.health().state.startswith("stop"), "the stop", 5)
 
     with EventManager(MemoryProvider("a", broker), listeners=[Job], pipelines=[]):
         pass
     with EventManager(MemoryProvider("b", broker), listeners=[], pipelines=[]) as sender:
         sender.send_event(Ping(1))
-    original = Dispatcher.begin
-    monkeypatch.setattr(Dispatcher, "begin", begin)
+    original = Shell.begin
+    monkeypatch.setattr(Shell, "begin", begin)
     manager = EventManager(MemoryProvider("c", broker), listeners=[Job, listener], pipelines=[])
     if method == "start":
         manager.start()
@@ -542,13 +542,13 @@ def test_an_interruption_of_the_stop_closes_the_rest_in_haste(
             assert go_on.wait(5)
             raise ValueError
 
-    def interrupted(dispatcher: Dispatcher, deadline: float) -> bool:
+    def interrupted(shell: Shell, deadline: float) -> bool:
         if deadline:
             raise KeyboardInterrupt
-        return original(dispatcher, deadline)
+        return original(shell, deadline)
 
-    original = Dispatcher.wait_idle
-    monkeypatch.setattr(Dispatcher, "wait_idle", interrupted)
+    original = Shell.wait_idle
+    monkeypatch.setattr(Shell, "wait_idle", interrupted)
     provider = MemoryProvider("here", broker)
     manager = EventManager(provider, listeners=[Hangs], pipelines=[])
     manager.start()
@@ -586,11 +586,11 @@ def test_an_interruption_of_the_stop_lets_nothing_more_begin(monkeypatch: pytest
     manager.send_events([Ping(8), Ping(9), Ping(10)])
     assert begun.wait(5)
     assert manager._consumers is not None
-    (dispatcher,) = manager._consumers._dispatchers
-    assert dispatcher._queue
+    (shell,) = manager._consumers._shells
+    until(lambda: bool(shell._machine.slots.queue), "they wait", 5)
     with pytest.raises(KeyboardInterrupt):
         manager.stop()
-    assert not dispatcher._queue
+    assert not shell._machine.slots.queue
     go_on.set()
 
 
@@ -608,15 +608,15 @@ def test_a_subscription_that_can_not_be_ended_keeps_no_other_from_it(
 
     ended: list[str] = []
 
-    def end(dispatcher: Dispatcher) -> None:
-        ended.append(dispatcher.descriptor.name)
+    def end(shell: Shell) -> None:
+        ended.append(shell.descriptor.name)
         if len(ended) == 1:
             msg = "a provider's bug"
             raise RuntimeError(msg)
 
     manager = EventManager(memory(), listeners=[listener, Other], pipelines=[])
     manager.start()
-    monkeypatch.setattr(Dispatcher, step, end)
+    monkeypatch.setattr(Shell, step, end)
     manager.stop()
     assert ended == ["PingListener", "Other"]
     assert f"PingListener on Ping: could not be {told}" in caplog.text
@@ -881,7 +881,7 @@ def test_a_second_signal_acts_as_if_there_were_no_manager() -> None:
 
 
 def test_a_private_broker_loses_no_retry_at_a_stop(monkeypatch: pytest.MonkeyPatch, seen: Seen) -> None:
-    monkeypatch.setattr(_dispatch, "HOLD_LIMIT", 0.0)
+    monkeypatch.setattr(_failing, "HOLD_LIMIT", 0.0)
 
     @event_listener(Ping, retry=Retry(initial=0.2, jitter=0))
     class Late(EventListener[Ping]):
@@ -1115,7 +1115,7 @@ def test_async_listeners_can_use_executors_while_a_manager_drains_at_exit() -> N
 def test_a_private_broker_has_everything_handled_before_its_manager_stops(seen: Seen) -> None:
     manager = EventManager(memory(), listeners=[], pipelines=[])
 
-    @event_listener(Ping, retry=Retry(initial=0.01))
+    @event_listener(Ping, retry=Retry(initial=0.01, pause_after=0))
     class Relay(EventListener[Ping]):
         def on(self, event: Ping) -> None:
             seen.add(event.number)

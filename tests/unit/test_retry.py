@@ -9,12 +9,18 @@ import pytest
 from eventing_core import ConfigError, Retry
 
 
+def test_the_default_attempts_span_more_than_a_minute_however_the_jitter_falls():
+    retry = Retry()
+    waits = [min(retry.initial * retry.factor**number, retry.max_delay) for number in range(retry.max_attempts - 1)]
+    assert sum(waits) * (1 - retry.jitter) > 66
+
+
 def test_defaults_are_those_of_the_documentation():
     assert dataclasses.asdict(Retry()) == {
-        "max_attempts": 5,
+        "max_attempts": 8,
         "pause_after": 5,
         "initial": 0.2,
-        "factor": 2,
+        "factor": 3,
         "max_delay": 60,
         "jitter": 0.5,
         "fatal": (),

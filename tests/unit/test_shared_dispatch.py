@@ -1,4 +1,4 @@
-"""Two dispatchers that share one limit, where one of them has a delivery that has to run alone."""
+"""Two shells that share one limit, where one of them has a delivery that has to run alone."""
 
 from __future__ import annotations
 
@@ -13,21 +13,23 @@ from eventing_core import EventListener, Retry, event_listener
 from eventing_core._chain import Chain
 from eventing_core._codec import Codec
 from eventing_core._copies import Copies
-from eventing_core._crash_guard import SUSPECT
-from eventing_core._dispatch import Dispatcher, Incoming
-from eventing_core._dispatch_kinds import LoopDispatcher, ThreadDispatcher
 from eventing_core._listener import describe_listener
 from eventing_core._loop_watch import LoopWatch
-from eventing_core._shared_limit import SharedLimit
 from eventing_core._workers import LoopThread, Timer, Workers
 from eventing_core.memory import MemoryProvider
 from eventing_core.provider import SubscriptionState
+from eventing_core.receive._crash_guard import SUSPECT
+from eventing_core.receive._incoming import Incoming, Sharing
+from eventing_core.receive._loop import LoopShell
+from eventing_core.receive._shell import Shell
+from eventing_core.receive._states import ListenerState
+from eventing_core.receive._threads import ThreadShell
 from tests.support.dispatching import Plain, Recorder, Tick
 from tests.support.waiting import until
 
 
 class Pair:
-    """Two dispatchers with one token. What they run waits until it may go on."""
+    """Two shells with one slot. What they run waits until it may go on."""
 
     def __init__(self, *, asynchronous: bool, retry: Retry) -> None:
         self.workers, self.loop, self.timer = Workers(4, "test"), LoopThread("test"), Timer("test")
@@ -49,19 +51,18 @@ class Pair:
                 run(event.number)
 
         listener: EventListener[Tick] = AsyncListener() if asynchronous else Listener()
-        later = self.loop.loop.call_soon_threadsafe if asynchronous else self.workers.submit
-        self.limit = SharedLimit(1, later)
+        self.sharing = Sharing(1)
         self.brokers = (Recorder(), Recorder())
-        self.dispatchers = tuple(self.dispatcher(broker, listener, retry) for broker in self.brokers)
+        self.shells = tuple(self.shell(broker, listener, retry) for broker in self.brokers)
         self.workers.start()
         self.timer.start()
         self.loop.start()
-        for dispatcher, broker in zip(self.dispatchers, self.brokers, strict=True):
-            dispatcher.attach(broker)
-            dispatcher.state(SubscriptionState.ACTIVE, 1, None)
-            dispatcher.begin()
+        for shell, broker in zip(self.shells, self.brokers, strict=True):
+            shell.attach(broker)
+            shell.state(SubscriptionState.ACTIVE, 1, None)
+            shell.begin()
 
-    def dispatcher(self, broker: Recorder, listener: EventListener[Tick], retry: Retry) -> Dispatcher:
+    def shell(self, broker: Recorder, listener: EventListener[Tick], retry: Retry) -> Shell:
         descriptor = describe_listener(type(listener))
         broker.capabilities = replace(MemoryProvider.capabilities)
         incoming = Incoming(
@@ -74,11 +75,11 @@ class Pair:
             capabilities=broker.capabilities,
             timer=self.timer,
             stuck_after=math.inf,
-            limit=self.limit,
+            sharing=self.sharing,
         )
         if descriptor.is_async:
-            return LoopDispatcher(incoming, self.loop, LoopWatch(self.timer, self.loop))
-        return ThreadDispatcher(incoming, self.workers)
+            return LoopShell(incoming, self.loop, LoopWatch(self.timer, self.loop))
+        return ThreadShell(incoming, self.workers)
 
     def run(self, number: int) -> None:
         with self.changed:
@@ -103,8 +104,8 @@ class Pair:
 
     def close(self) -> None:
         self.end(1000)
-        for dispatcher in self.dispatchers:
-            dispatcher.pause()
+        for shell in self.shells:
+            shell.pause()
         self.timer.stop()
         self.workers.stop(5)
         self.loop.stop(5)
@@ -119,7 +120,7 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
 
 
 def test_a_suspect_waits_for_the_token_and_gets_it(pair: Pair) -> None:
-    one, two = pair.dispatchers
+    one, two = pair.shells
     one.deliver([Plain(number) for number in range(1000)])
     pair.wait_begun(0)
     two.deliver([Plain(1000, count=SUSPECT)])
@@ -127,38 +128,38 @@ def test_a_suspect_waits_for_the_token_and_gets_it(pair: Pair) -> None:
 
     def is_set_aside() -> bool:
         pair.end(1)  # a turn is a matter of time
-        return two._suspect is not None
+        return two._machine.state is ListenerState.ISOLATING
 
     until(is_set_aside, "the suspect's first turn", 10)
-    until(lambda: pair.limit.is_wanted, "a suspect that waits for the token", 10)
+    until(lambda: bool(pair.sharing.limit.line), "a suspect that waits for the slot", 10)
     pair.end(10_000)
     pair.brokers[1].wait_for(lambda: pair.brokers[1].accepted() == [1000])
     assert pair.brokers[1].released() == [1001]  # what a suspect came with goes back
     pair.brokers[0].wait_for(lambda: pair.brokers[0].accepted() == list(range(1000)))
-    until(lambda: pair.limit._free == 1, "the token", 10)
+    until(lambda: pair.sharing.limit.free == 1, "the slot", 10)
 
 
 def test_a_suspect_that_has_run_makes_room_for_its_own_queue(pair: Pair) -> None:
-    """Also where the other queue waits for the token by then, and the run took longer than a turn."""
-    one, two = pair.dispatchers
+    """Also where the other queue waits for the slot by then, and the run took longer than a turn."""
+    one, two = pair.shells
     two.deliver([Plain(1000, count=SUSPECT)])
     pair.wait_begun(1000)
     one.deliver([Plain(number) for number in range(3)])
     two.deliver([Plain(1001)])
-    assert pair.limit.is_wanted
+    assert bool(pair.sharing.limit.line)
     threading.Event().wait(0.03)  # longer than a turn: what is tested depends on that the time has gone by
     pair.end(1000)
     pair.brokers[0].wait_for(lambda: pair.brokers[0].accepted() == [0, 1, 2])
     pair.brokers[1].wait_for(lambda: pair.brokers[1].accepted() == [1000, 1001])
-    until(lambda: pair.limit._free == 1, "the token", 10)
+    until(lambda: pair.sharing.limit.free == 1, "the slot", 10)
 
 
-def test_a_generation_that_ends_while_its_queue_waits_for_the_token(pair: Pair) -> None:
-    one, two = pair.dispatchers
+def test_a_generation_that_ends_while_its_queue_waits_for_the_slot(pair: Pair) -> None:
+    one, two = pair.shells
     one.deliver([Plain(0), Plain(1)])
     pair.wait_begun(0)
     two.deliver([Plain(1000)])
-    assert pair.limit.is_wanted
+    assert bool(pair.sharing.limit.line)
     two.state(SubscriptionState.INACTIVE, 1, None)
     two.state(SubscriptionState.ACTIVE, 2, None)
     pair.end(2)
@@ -166,11 +167,11 @@ def test_a_generation_that_ends_while_its_queue_waits_for_the_token(pair: Pair) 
     two.deliver([Plain(1000, generation=2)])
     pair.end(1)
     pair.brokers[1].wait_for(lambda: pair.brokers[1].accepted() == [1000])
-    until(lambda: pair.limit._free == 1, "the token", 10)
+    until(lambda: pair.sharing.limit.free == 1, "the slot", 10)
 
 
-def test_a_pause_while_its_queue_waits_for_the_token(pair: Pair) -> None:
-    one, two = pair.dispatchers
+def test_a_pause_while_its_queue_waits_for_the_slot(pair: Pair) -> None:
+    one, two = pair.shells
     one.deliver([Plain(0), Plain(1)])
     pair.wait_begun(0)
     two.deliver([Plain(1000)])
@@ -181,11 +182,11 @@ def test_a_pause_while_its_queue_waits_for_the_token(pair: Pair) -> None:
     assert pair.begun == [0, 1]
 
 
-def test_a_paused_queue_tries_single_events_with_the_token(pair: Pair) -> None:
-    one, two = pair.dispatchers
-    pausing = Pair(asynchronous=isinstance(one, LoopDispatcher), retry=Retry(initial=0.01, jitter=0, pause_after=2))
+def test_a_paused_queue_tries_single_events_with_the_slot(pair: Pair) -> None:
+    one, two = pair.shells
+    pausing = Pair(asynchronous=isinstance(one, LoopShell), retry=Retry(initial=0.01, jitter=0, pause_after=2))
     try:
-        one, two = pausing.dispatchers
+        one, two = pausing.shells
         pausing.failing = {1000, 1001}
         two.deliver([Plain(1000), Plain(1001)])
         pausing.end(2)
@@ -193,11 +194,15 @@ def test_a_paused_queue_tries_single_events_with_the_token(pair: Pair) -> None:
         one.deliver([Plain(0)])
         until(lambda: 0 in pausing.begun, "the other queue", 10)
         two.deliver([Plain(1002)])
-        until(lambda: two._circuit.probing and pausing.limit.is_wanted, "a probe that waits for the token", 30)
+        until(
+            lambda: two._machine.state is ListenerState.PROBING and len(pausing.sharing.limit.line) > 0,
+            "a probe that waits for the slot",
+            30,
+        )
         pausing.failing = set()
         pausing.end(1000)
         until(lambda: {1000, 1001} <= set(pausing.brokers[1].accepted()), "the end of the pause", 30)
-        until(lambda: pausing.limit._free == 1, "the token", 10)
+        until(lambda: pausing.sharing.limit.free == 1, "the slot", 10)
         assert pausing.brokers[0].accepted() == [0]
     finally:
         pausing.close()
@@ -205,7 +210,7 @@ def test_a_paused_queue_tries_single_events_with_the_token(pair: Pair) -> None:
 
 
 def test_a_held_event_comes_to_its_turn(pair: Pair) -> None:
-    one, two = pair.dispatchers
+    one, two = pair.shells
     pair.failing = {1000}
     one.deliver([Plain(number) for number in range(50)])
     pair.wait_begun(0)
@@ -216,9 +221,9 @@ def test_a_held_event_comes_to_its_turn(pair: Pair) -> None:
     assert pair.begun.count(1000) == 2
 
 
-def test_a_token_that_breaks_is_not_lost(pair: Pair) -> None:
+def test_a_slot_that_breaks_is_not_lost(pair: Pair) -> None:
     """An error of our own leaves the event unsettled, and the others go on, in both queues."""
-    one, two = pair.dispatchers
+    one, two = pair.shells
 
     class Broken(Plain):
         def body(self) -> bytes:
@@ -233,11 +238,12 @@ def test_a_token_that_breaks_is_not_lost(pair: Pair) -> None:
     two.deliver([Plain(1000)])
     pair.brokers[0].wait_for(lambda: pair.brokers[0].accepted() == [0])
     pair.brokers[1].wait_for(lambda: pair.brokers[1].accepted() == [1000])
-    until(lambda: pair.limit._free == 1, "the token", 10)
+    until(lambda: pair.sharing.limit.free == 1, "the slot", 10)
 
 
-def test_in_a_child_after_a_fork_the_limits_lock_is_free(pair: Pair) -> None:
-    one, _ = pair.dispatchers
-    pair.limit._lock.acquire()  # another thread had it
+def test_in_a_child_after_a_fork_the_shared_lock_is_free(pair: Pair) -> None:
+    one, _ = pair.shells
+    pair.sharing.lock.acquire()  # another thread had it
     one.abandon()
-    assert not pair.limit._lock.locked()
+    assert not one._lock.locked()
+    pair.sharing.lock.release()

@@ -14,8 +14,6 @@ from typing import Any
 from eventing_core._chain import Chain
 from eventing_core._codec import Codec
 from eventing_core._copies import Copies, dead_letters_of, queue_of
-from eventing_core._dispatch import Dispatcher, Incoming
-from eventing_core._dispatch_kinds import LoopDispatcher, ThreadDispatcher
 from eventing_core._health import ListenerHealth
 from eventing_core._injection import Environment, create
 from eventing_core._listener import EventListener, EventListenerDescriptor, describe_listeners
@@ -24,10 +22,13 @@ from eventing_core._options import Options
 from eventing_core._pipeline import EnvelopePipeline
 from eventing_core._retry import Retry
 from eventing_core._sending import EventRegistry, Sender
-from eventing_core._shared_limit import SharedLimit
 from eventing_core._workers import LoopThread, Timer, Workers
 from eventing_core.errors import CapabilityError, DeclarationError
 from eventing_core.provider import Provider, Subscription
+from eventing_core.receive._incoming import Incoming, Sharing
+from eventing_core.receive._loop import LoopShell
+from eventing_core.receive._shell import Shell
+from eventing_core.receive._threads import ThreadShell
 
 _log = logging.getLogger("eventing")
 
@@ -71,8 +72,8 @@ class Consumers:
         self._loop = LoopThread(name) if any(d.is_async for d in descriptors) else None
         self._watch = LoopWatch(self._timer, self._loop) if self._loop is not None else None
         try:
-            self._dispatchers = [
-                self._dispatcher(
+            self._shells = [
+                self._shell(
                     Incoming(
                         descriptor=descriptor,
                         listener=listener,
@@ -83,11 +84,11 @@ class Consumers:
                         capabilities=provider.capabilities,
                         timer=self._timer,
                         stuck_after=options.stuck_after,
-                        limit=limit,
+                        sharing=sharing,
                     )
                 )
                 for one in described
-                for listener, limit in [(_make(environment, one[0]), self._limit_of(one))]
+                for listener, sharing in [(_make(environment, one[0]), _sharing_of(one))]
                 for descriptor in one
             ]
         except BaseException:
@@ -95,22 +96,12 @@ class Consumers:
                 self._loop.stop(0.0)
             raise
 
-    def _dispatcher(self, incoming: Incoming) -> Dispatcher:
+    def _shell(self, incoming: Incoming) -> Shell:
         if incoming.descriptor.is_async and self._loop is not None and self._watch is not None:
-            return LoopDispatcher(incoming, self._loop, self._watch)
+            return LoopShell(incoming, self._loop, self._watch)
         if self._workers is None:  # pragma: no cover (a plain listener makes the pool)
             raise AssertionError
-        return ThreadDispatcher(incoming, self._workers)
-
-    def _limit_of(self, descriptors: Sequence[EventListenerDescriptor]) -> SharedLimit | None:
-        """What the queues of one listener share; None for a single one."""
-        if len(descriptors) == 1:
-            return None
-        if descriptors[0].is_async and self._loop is not None:
-            return SharedLimit(descriptors[0].concurrency, self._loop.loop.call_soon_threadsafe)
-        if self._workers is None:  # pragma: no cover (a plain listener makes the pool)
-            raise AssertionError
-        return SharedLimit(descriptors[0].concurrency, self._workers.submit)
+        return ThreadShell(incoming, self._workers)
 
     def _check_workers(self, descriptor: EventListenerDescriptor) -> None:
         if not descriptor.is_async and descriptor.concurrency > self._options.workers:
@@ -142,32 +133,32 @@ class Consumers:
             self._workers.start()
         if self._loop is not None:
             self._loop.start()
-        for dispatcher in self._dispatchers:
-            queue = queue_of(dispatcher.descriptor, self._provider.server_name)
-            dispatcher.attach(
+        for shell in self._shells:
+            queue = queue_of(shell.descriptor, self._provider.server_name)
+            shell.attach(
                 self._provider.subscribe(
                     Subscription(
-                        destination=queue, dead_letter=dead_letters_of(queue), exclusive=dispatcher.descriptor.ordered
+                        destination=queue, dead_letter=dead_letters_of(queue), exclusive=shell.descriptor.ordered
                     ),
-                    dispatcher,
+                    shell,
                 )
             )
         deadline = time.monotonic() + self._options.start_timeout
-        for dispatcher in self._dispatchers:
-            error = dispatcher.wait_active(deadline)
+        for shell in self._shells:
+            error = shell.wait_active(deadline)
             if error is not None:
                 raise error
 
     def begin(self) -> None:
         """Let deliveries come."""
-        for dispatcher in self._dispatchers:
-            dispatcher.begin()
+        for shell in self._shells:
+            shell.begin()
 
     def pause(self) -> None:
         """Take no more, and give back what was not begun."""
-        for dispatcher in self._dispatchers:
-            with _told(dispatcher, "could not be paused"):
-                dispatcher.pause()
+        for shell in self._shells:
+            with _told(shell, "could not be paused"):
+                shell.pause()
 
     def drain(self, sender: Sender, deadline: float) -> None:
         """Take no more and let running listeners finish; cut short what does not by the deadline.
@@ -180,19 +171,19 @@ class Consumers:
                 sender.refuse_others(self._may_be_a_listeners)
                 self._handle_all(sender, deadline)
             self.pause()
-            for dispatcher in self._dispatchers:
-                dispatcher.wait_idle(deadline)
+            for shell in self._shells:
+                shell.wait_idle(deadline)
         except BaseException:  # Ctrl-C
             self.pause()
             raise
         finally:
-            unfinished = [dispatcher for dispatcher in self._dispatchers if not dispatcher.wait_idle(0.0)]
-            for dispatcher in unfinished:
-                dispatcher.cut_short()
+            unfinished = [shell for shell in self._shells if not shell.wait_idle(0.0)]
+            for shell in unfinished:
+                shell.cut_short()
             with contextlib.suppress(Exception):
-                for dispatcher in unfinished:
-                    stacks = "".join(f"\n{run.thread}:\n{run.stack}" for run in dispatcher.stuck(math.inf))
-                    label = dispatcher.descriptor.label
+                for shell in unfinished:
+                    stacks = "".join(f"\n{run.thread}:\n{run.stack}" for run in shell.stuck(math.inf))
+                    label = shell.descriptor.label
                     _log.warning(
                         "%s: still running when stop_timeout ended; its event is redelivered later. Raise "
                         "stop_timeout, or end 'on' sooner%s",
@@ -209,20 +200,20 @@ class Consumers:
             time.sleep(min(_LOOK, left))
 
     def _nothing_is_left(self) -> bool:
-        return not self._provider.unhandled() and all(dispatcher.wait_empty(0.0) for dispatcher in self._dispatchers)
+        return not self._provider.unhandled() and all(shell.wait_empty(0.0) for shell in self._shells)
 
     def _may_be_a_listeners(self) -> bool:
         """Whether the caller may do the work of a listener: one that runs has any thread do it, and waits for that."""
-        running = any(dispatcher.running for dispatcher in self._dispatchers)
+        running = any(shell.running for shell in self._shells)
         return running or (self._loop is not None and self._loop.owns_current_context())
 
     def close(self, deadline: float) -> None:
         """Unsubscribe and end the threads."""
         self._timer.stop()
         futures: list[Future[None]] = []
-        for dispatcher in self._dispatchers:
-            with _told(dispatcher, "could not be closed"):
-                future = dispatcher.close()
+        for shell in self._shells:
+            with _told(shell, "could not be closed"):
+                future = shell.close()
                 if future is not None:
                     futures.append(future)
         wait(futures, max(0.0, deadline - time.monotonic()))
@@ -234,8 +225,8 @@ class Consumers:
 
     def abandon(self) -> None:
         """In a child after a fork: run nothing of the parent's, also where the fork was made in a listener."""
-        for dispatcher in self._dispatchers:
-            dispatcher.abandon()
+        for shell in self._shells:
+            shell.abandon()
         if self._workers is not None:
             self._workers.abandon()
         if self._loop is not None:
@@ -251,12 +242,12 @@ class Consumers:
 
     def unfinished(self) -> Sequence[EventListenerDescriptor]:
         """Those with deliveries that aren't settled yet."""
-        return [dispatcher.descriptor for dispatcher in self._dispatchers if not dispatcher.wait_empty(0.0)]
+        return [shell.descriptor for shell in self._shells if not shell.wait_empty(0.0)]
 
     @property
     def descriptors(self) -> Sequence[EventListenerDescriptor]:
         """All listeners, with each of their events."""
-        return [dispatcher.descriptor for dispatcher in self._dispatchers]
+        return [shell.descriptor for shell in self._shells]
 
     @property
     def workers(self) -> int:
@@ -265,7 +256,7 @@ class Consumers:
 
     def health(self) -> tuple[ListenerHealth, ...]:
         """How each listener is."""
-        return tuple(dispatcher.health() for dispatcher in self._dispatchers)
+        return tuple(shell.health() for shell in self._shells)
 
     def stuck_workers(self, listeners: Sequence[ListenerHealth]) -> int:
         """How many threads stuck runs take, of that health."""
@@ -287,14 +278,19 @@ def _make(environment: Environment | None, descriptor: EventListenerDescriptor) 
     return create(environment, kind) if descriptor.function is None else kind()
 
 
+def _sharing_of(descriptors: Sequence[EventListenerDescriptor]) -> Sharing | None:
+    """What the queues of one listener share; None for a single one."""
+    return Sharing(descriptors[0].concurrency) if len(descriptors) > 1 else None
+
+
 @contextlib.contextmanager
-def _told(dispatcher: Dispatcher, what: str) -> Generator[None, None, None]:
+def _told(shell: Shell, what: str) -> Generator[None, None, None]:
     """Log what a provider raises, so that the other listeners have their turn."""
     try:
         yield
     except Exception:  # noqa: BLE001 (see above)
         with contextlib.suppress(Exception):
-            _log.exception("%s: %s", dispatcher.descriptor.label, what)
+            _log.exception("%s: %s", shell.descriptor.label, what)
 
 
 def _check_names(descriptors: Sequence[EventListenerDescriptor], server_name: str) -> None:

@@ -116,7 +116,7 @@ class Timer:
                 task = heapq.heappop(self._heap)[2]
             try:
                 task()
-            except Exception:  # noqa: BLE001 (the timer outlives whatever a task does)
+            except BaseException:  # noqa: BLE001 (the timer outlives whatever a task does)
                 with contextlib.suppress(Exception):
                     _log.exception("an unexpected error in the timer")
 

@@ -5,11 +5,14 @@ there is one STOMP subscription, whose setting follows from the window, and what
 a window of 1 it is exact: one message at a time.
 
 The setting can't be changed, so the STOMP subscription is made anew, which gives back what waits here: at a moment at
-which nothing is out. Where it is too small for the window, that moment is brought about.
+which nothing is out. Where it is too small for the window, that moment is brought about. If it doesn't come soon, since
+something stays unsettled (a dead letter that the broker refuses, a slow listener), a wider subscription is made beside
+it; the old one lasts until nothing of it is out.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
@@ -24,6 +27,9 @@ from eventing_stomp._message import StompDelivery, routing
 
 if TYPE_CHECKING:
     from eventing_stomp._connection import StompConnection
+
+#: How long a moment at which nothing is out is waited for, in seconds.
+_PATIENCE = 0.5
 
 #: At least so much is asked for, in bytes, for a window of more than one.
 _LEAST = 4096
@@ -54,6 +60,8 @@ class StompConsumer(FrameConsumer[ArtemisSession]):
         self._keeping: dict[str, str] = {}
         #: The id of the STOMP subscription; empty where there is none.
         self._live = ""
+        #: Those before it, of which something is still out.
+        self._earlier: set[str] = set()
         self._bytes = 0
         #: What came by this STOMP subscription: how many, and their bytes; the later ones count for more.
         self._came = self._came_bytes = 0
@@ -72,8 +80,8 @@ class StompConsumer(FrameConsumer[ArtemisSession]):
 
     @property
     def live(self) -> Collection[str]:
-        """The one STOMP subscription."""
-        return (self._live,)
+        """The STOMP subscription, and earlier ones of which something is out."""
+        return (self._live, *self._earlier)
 
     # -- attaching ----------------------------------------------------------------------------------------------------
 
@@ -142,8 +150,16 @@ class StompConsumer(FrameConsumer[ArtemisSession]):
         """What is unsettled goes back to the broker, uncounted."""
         live, self._live = self._live, ""
         generation.unsubscribe(live)
+        self._end_earlier(generation)
         # To acknowledge one of them now would end the connection.
         self.void()
+
+    def _end_earlier(self, generation: StompGeneration, *, but: Collection[str] = ()) -> None:
+        """End earlier STOMP subscriptions, and with them what came by them and waits here."""
+        for subscription in self._earlier.difference(but):
+            self._earlier.remove(subscription)
+            generation.unsubscribe(subscription)
+            self._arrived = deque(each for each in self._arrived if each[0] != subscription)
 
     def detach_now(self, generation: StompGeneration) -> bool:
         """Unsubscribe."""
@@ -152,6 +168,7 @@ class StompConsumer(FrameConsumer[ArtemisSession]):
         attempt = self._attempt
         live, self._live = self._live, ""
         generation.subscriptions.pop(live, None)
+        self._end_earlier(generation)
         self.void()
         generation.request(
             "UNSUBSCRIBE",
@@ -166,6 +183,7 @@ class StompConsumer(FrameConsumer[ArtemisSession]):
         if self._live and generation is not None and generation.failure is None:
             self._unsubscribe(generation)
         self._live = ""
+        self._earlier.clear()
         self._draining = False
         self.void()
 
@@ -173,7 +191,7 @@ class StompConsumer(FrameConsumer[ArtemisSession]):
 
     def arrived(self, subscription: str, incoming: Incoming) -> None:
         """Keep a message until all that was read is taken in."""
-        if subscription == self._live:
+        if subscription == self._live or subscription in self._earlier:
             if self._came >= _REMEMBERED:
                 self._came //= 2
                 self._came_bytes //= 2
@@ -191,6 +209,8 @@ class StompConsumer(FrameConsumer[ArtemisSession]):
         generation = self._generation
         if generation is None or not self._active:
             return
+        if self._earlier:
+            self._end_earlier(generation, but={subscription for subscription, _ in self._out.values()})
         if not (self._alone or self._out):
             self._fit(generation)
         self.hand_over_arrived()
@@ -200,8 +220,22 @@ class StompConsumer(FrameConsumer[ArtemisSession]):
         if self._draining:
             return False
         has_room = super().hand_over_arrived()
-        self._draining = not self._alone and self._starves()
+        if not self._alone and self._starves():
+            self._draining = True
+            live = self._live
+            self._connection.loop.call_in(_PATIENCE, lambda: self._widen(live))
         return has_room and not self._draining
+
+    def _widen(self, live: str) -> None:
+        """What is out stays out: let more come by a further STOMP subscription."""
+        generation, needed = self._generation, self._needed()
+        if generation is None or live != self._live or not (self._active and self._draining):
+            return
+        self._draining = False
+        if needed is not None:
+            self._earlier.add(live)
+            self._subscribe(generation, min(max(needed, self._bytes) * 2, self._most))
+        self._connection.dirty.add(self)
 
     def _fit(self, generation: StompGeneration) -> None:
         """Nothing is out: subscribe anew, where the window asks for something else.
@@ -227,7 +261,8 @@ class StompConsumer(FrameConsumer[ArtemisSession]):
         needed = self._needed()
         if needed is None or needed <= self._bytes or len(self._out) >= self._size:
             return False
-        return bool(self._out) and sum(_size_of(incoming) for _, incoming in self._out.values()) >= self._bytes
+        mine = [_size_of(incoming) for subscription, incoming in self._out.values() if subscription == self._live]
+        return bool(mine) and sum(mine) >= self._bytes
 
     def _needed(self) -> int | None:
         """How many bytes the window takes; 0: one message at a time; None: nothing at all."""

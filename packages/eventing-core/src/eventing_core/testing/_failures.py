@@ -45,7 +45,7 @@ class FailureTests:
     def way(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, kit: Kit) -> str:
         """How a retry waits: held in the process, or as a delayed copy, which the core makes for long waits."""
         if request.param == "copied" and kit.claims("send_delay"):
-            monkeypatch.setattr("eventing_core._dispatch.HOLD_LIMIT", 0.0)
+            monkeypatch.setattr("eventing_core.receive._failing.HOLD_LIMIT", 0.0)
         return str(request.param)
 
     def dead_letters(self, kit: Kit, listener: Listener, count: int) -> list[Message]:

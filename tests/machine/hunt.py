@@ -1,0 +1,38 @@
+"""Looks for anything that is wrong with the machine, the cheap ways first."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from tests.machine.exploring import FoundError, explore, walk
+from tests.machine.scopes import SCOPES, wide, wide_pair
+from tests.machine.world import Seen
+
+
+def hunt(seconds: float) -> str:
+    """What is wrong; empty if nothing was found in that time."""
+    end = time.monotonic() + seconds
+    try:
+        for _ in _steps():
+            if time.monotonic() > end:
+                return ""
+    except FoundError as error:
+        return str(error)
+    except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError, AttributeError) as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+def _steps() -> Iterator[object]:
+    seen = Seen()
+    for depth in (4, 5):
+        for scope, _ in SCOPES.values():
+            yield explore(scope, depth, seen)
+    for seed in range(1000):
+        walk(wide, seed, 100, seen)
+        walk(wide_pair, seed, 150, seen)
+        yield seed
+    for scope, depth in SCOPES.values():
+        for less in (2, 1, 0):
+            yield explore(scope, depth - less, seen)
