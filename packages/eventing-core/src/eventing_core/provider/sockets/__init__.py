@@ -6,8 +6,9 @@ adds its protocol. Nobody has to use them.
 """
 
 from eventing_core.provider.sockets._backoff import Backoff
+from eventing_core.provider.sockets._carrier import Carrier
 from eventing_core.provider.sockets._config import SocketConfig
-from eventing_core.provider.sockets._connection import Connection, Session
+from eventing_core.provider.sockets._connection import Connection
 from eventing_core.provider.sockets._consumer import SocketConsumer, next_number
 from eventing_core.provider.sockets._errors import is_hangup, of_encoding, of_mismatch, of_silence, of_size, of_socket
 from eventing_core.provider.sockets._generation import Generation
@@ -17,12 +18,14 @@ from eventing_core.provider.sockets._producer import SocketProducer
 from eventing_core.provider.sockets._provider import SocketProvider
 from eventing_core.provider.sockets._pulse import Pulse
 from eventing_core.provider.sockets._send import Send
+from eventing_core.provider.sockets._session import Session
 from eventing_core.provider.sockets._transfer import Buffer, Transfer, reader, writer
 
 __all__ = [
     "QUEUE_NAME",
     "Backoff",
     "Buffer",
+    "Carrier",
     "Connection",
     "Generation",
     "Loop",

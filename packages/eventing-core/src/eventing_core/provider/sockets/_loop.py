@@ -8,6 +8,7 @@ import itertools
 import logging
 import selectors
 import socket
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -44,12 +45,19 @@ class Timer:
 
 
 class Loop:
-    """Runs on one thread. Only `post` may be called on others.
+    """Runs on one thread. Only `post`, `hand_over` and `finish_posted` may be called on others.
 
     There is no polling: without input, output or a timer the thread sleeps.
+
+    Attributes:
+        closed: nobody carries out what is posted from now on.
     """
 
     def __init__(self) -> None:
+        self.closed = False
+        #: Held by whoever carries out what was posted too late. It guards nothing else, and nobody waits for it: others
+        #: leave theirs to that one.
+        self._finishing = threading.Lock()
         self._inbox: deque[tuple[Callable[[Any], None], Any]] = deque()
         self._sleeping = False
         self._timers: list[tuple[float, int, Timer]] = []
@@ -76,6 +84,14 @@ class Loop:
                     self._wake_in.send(b"\0")
                 except OSError:  # full: it wakes up anyway; closed: nobody is there
                     pass
+
+    def hand_over(self, call: Callable[[Any], None], argument: Any) -> bool:
+        """Like `post`. Once the loop is closed, the call is made here, or by who is at it, and this is False."""
+        self.post(call, argument)
+        if self.closed:
+            self.finish_posted()
+            return False
+        return True
 
     def call_at(self, when: float, call: Callable[[], None]) -> Timer:
         """Call at a time of `time.monotonic`."""
@@ -121,11 +137,6 @@ class Loop:
                 ready = True
         return ready
 
-    @property
-    def has_posted(self) -> bool:
-        """Something was posted and not carried out."""
-        return bool(self._inbox)
-
     def run_posted(self) -> None:
         """Carry out what was posted so far."""
         inbox = self._inbox
@@ -148,14 +159,29 @@ class Loop:
         while timers and timers[0][0] <= now:
             heapq.heappop(timers)[2].fire()
 
+    def finish_posted(self) -> None:
+        """Carry out what was posted while the loop was closed, or after. Thread-safe.
+
+        One thread at a time does. What is called may come here again, and a thread that finds another one at it leaves.
+        """
+        # Looked at again after it was given back: another thread may have posted and gone its way.
+        while self._inbox and self._finishing.acquire(blocking=False):
+            try:
+                self.run_posted()
+            finally:
+                self._finishing.release()
+
     def close(self) -> None:
-        """Close the descriptors. What is posted from now on stays in the inbox."""
+        """Close the descriptors. What is posted from now on is carried out by `finish_posted`."""
         self._selector.close()
         self._wake_in.close()
         self._wake_out.close()
+        self.closed = True
 
     def abandon(self) -> None:
         """In a forked child: close the descriptors; their counterparts are the parent's."""
+        # It may be held by a thread that isn't there any more.
+        self._finishing = threading.Lock()
         # An epoll instance is shared with the parent: closing it is fine, unregistering would reach the parent's.
         self.close()
         self._inbox.clear()
