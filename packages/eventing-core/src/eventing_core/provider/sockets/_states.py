@@ -88,7 +88,7 @@ class AttemptInput(Enum):
     #: The port was asked what it speaks.
     ANSWERED = "answered"
     #: The peer ended the connection without a word.
-    HUNG_UP = "hung_up"
+    HUNG_UP = "hung up"
     #: Any other failure.
     FAILED = "failed"
     #: The peer has agreed.
