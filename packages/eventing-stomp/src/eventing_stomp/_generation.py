@@ -21,6 +21,7 @@ from eventing_core.provider.sockets import (
     Generation,
     Pulse,
     Send,
+    SendOwner,
     is_hangup,
     next_number,
     of_size,
@@ -57,7 +58,7 @@ _HEARD_LIMIT = 16
 _LAST_WORD = 1.0
 
 
-class Sender(Protocol):
+class StompSendOwner(SendOwner, Protocol):
     """Whose a `Send` is.
 
     Attributes:
@@ -327,7 +328,7 @@ class StompGeneration(Generation):
             elif incoming.command == b"RECEIPT":
                 send = sends.pop(incoming.raw(b"\nreceipt-id:"), None)
                 if send is not None:
-                    cast("Sender", send.producer).confirmed(send)
+                    cast("StompSendOwner", send.producer).confirmed(send)
                 else:
                     self._answer(incoming.header(b"receipt-id"), None)
             else:
@@ -390,13 +391,15 @@ class StompGeneration(Generation):
             sends += more
         self.refused = self.refused or bool(sends or asked)
         refused = [self.sends.pop(key) for key in dict.fromkeys(sends)]
-        reasons = {producer: cast("Sender", producer).why_refused(text) for producer in {s.producer for s in refused}}
+        reasons = {
+            producer: cast("StompSendOwner", producer).why_refused(text) for producer in {s.producer for s in refused}
+        }
         for send in refused:
             producer = send.producer
             reason, permanent = f"{producer.destination}: {reasons[producer]}", is_too_large(send.data, text)
             send.tell(SendRejectedError(reason, in_doubt=send.in_doubt, permanent=permanent))
         for producer, reason in reasons.items():
-            cast("Sender", producer).hold_back(reason)
+            cast("StompSendOwner", producer).hold_back(reason)
         for waiting in asked:
             self._answer(waiting, text)
 
@@ -456,4 +459,4 @@ def _intervals(text: str) -> tuple[float, float]:
 
 
 def _has(producer: object, name: str) -> bool:
-    return name in cast("Sender", producer).names
+    return name in cast("StompSendOwner", producer).names

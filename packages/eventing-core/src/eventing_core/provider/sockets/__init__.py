@@ -17,7 +17,7 @@ from eventing_core.provider.sockets._naming import QUEUE_NAME, check_queue_name,
 from eventing_core.provider.sockets._producer import SocketProducer
 from eventing_core.provider.sockets._provider import SocketProvider
 from eventing_core.provider.sockets._pulse import Pulse
-from eventing_core.provider.sockets._send import Send
+from eventing_core.provider.sockets._send import Send, SendOwner
 from eventing_core.provider.sockets._session import Session
 from eventing_core.provider.sockets._transfer import Buffer, Transfer, reader, writer
 
@@ -31,6 +31,7 @@ __all__ = [
     "Loop",
     "Pulse",
     "Send",
+    "SendOwner",
     "Session",
     "SocketConfig",
     "SocketConsumer",

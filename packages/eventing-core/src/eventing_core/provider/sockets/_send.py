@@ -12,7 +12,7 @@ from eventing_core.provider.sockets._loop import quietly
 _log = logging.getLogger("eventing.sockets")
 
 
-class Owner(Protocol):
+class SendOwner(Protocol):
     """Whose a `Send` is.
 
     Attributes:
@@ -38,7 +38,7 @@ class Send:
 
     __slots__ = ("data", "deadline", "done", "in_doubt", "index", "producer", "sent", "unrouted")
 
-    def __init__(self, producer: Owner, data: bytes, done: Done, index: int, deadline: float) -> None:
+    def __init__(self, producer: SendOwner, data: bytes, done: Done, index: int, deadline: float) -> None:
         self.producer = producer
         self.data = data
         self.done = done
