@@ -17,7 +17,6 @@ LIMIT = 400
 TOO_LONG = {
     "eventing_core._dispatch",
     "eventing_core._listener",
-    "eventing_core._manager",
     "eventing_core._sending",
     "eventing_core.provider._interface",
     "eventing_stomp._generation",

@@ -36,8 +36,9 @@ def transitions_shown(text: str) -> Mapping[tuple[str, str], frozenset[str]]:
 
 
 def transitions_drawn(text: str) -> set[tuple[str, str]]:
-    """From and to, of the drawing."""
-    return set(re.findall(r"^ +(\w+) --> (\w+)$", text, re.MULTILINE))
+    """From and to, of the drawing, where spaces are written as underscores."""
+    found = re.findall(r"^ +(\w+) --> (\w+)$", text, re.MULTILINE)
+    return {(source.replace("_", " "), target.replace("_", " ")) for source, target in found}
 
 
 def values(transitions: Mapping[tuple[Enum, Enum], frozenset[Enum]]) -> Mapping[tuple[str, str], frozenset[str]]:

@@ -6,7 +6,7 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import Any
 
@@ -14,13 +14,12 @@ import pytest
 
 from eventing_core.errors import BrokerConnectionError, ProtocolMismatchError
 from eventing_core.provider import Destination, Message
+from eventing_core.provider._transitions import TransitionError
 from eventing_core.provider.sockets import Loop, SocketConfig, SocketProducer, _attempt
 from eventing_core.provider.sockets._attempt import Attempt
 from eventing_core.provider.sockets._connecting import Connector
 from eventing_core.provider.sockets._protocols import HTTP, WireProtocol
 from eventing_core.provider.sockets._states import (
-    ATTEMPT_TRANSITIONS,
-    CONNECTION_TRANSITIONS,
     OVER,
     REFUSING,
     TRYING,
@@ -29,53 +28,11 @@ from eventing_core.provider.sockets._states import (
     AttemptState,
     ConnectionInput,
     ConnectionState,
-    TransitionError,
     attempt_after,
     connection_after,
 )
 from tests.support.lines import Line, Mute, Nothing, Peer
 from tests.support.waiting import until
-
-TABLES: list[Any] = [
-    pytest.param(CONNECTION_TRANSITIONS, ConnectionState, ConnectionInput, connection_after, id="connection"),
-    pytest.param(ATTEMPT_TRANSITIONS, AttemptState, AttemptInput, attempt_after, id="attempt"),
-]
-BOTH = pytest.mark.parametrize(("table", "states", "inputs", "after"), TABLES)
-
-Table = Mapping[tuple[Enum, Enum], frozenset[Enum]]
-
-
-# -- the tables -------------------------------------------------------------------------------------------------------
-
-
-@BOTH
-def test_each_input_in_each_state_leads_to_one_state_or_is_an_error(
-    table: Table, states: type[Enum], inputs: type[Enum], after: Callable[[Enum, Enum], Enum]
-):
-    defined = 0
-    for state in states:
-        for happened in inputs:
-            targets = [target for (source, target), on in table.items() if source is state and happened in on]
-            assert len(targets) <= 1, (state, happened)
-            if targets:
-                defined += 1
-                assert after(state, happened) is targets[0]
-            else:
-                with pytest.raises(TransitionError, match=rf"{state.value} can't be told '{happened.value}'"):
-                    after(state, happened)
-    assert defined == sum(map(len, table.values()))
-
-
-@BOTH
-def test_each_state_can_be_reached_and_each_input_means_something(
-    table: Table, states: type[Enum], inputs: type[Enum], after: Callable[[Enum, Enum], Enum]
-):
-    assert {state for pair in table for state in pair} == set(states)
-    assert {happened for on in table.values() for happened in on} == set(inputs)
-    reached = {next(iter(states))}
-    while new := {target for source, target in table if source in reached} - reached:
-        reached |= new
-    assert reached == set(states)
 
 
 def possible(state: Enum, inputs: type[Enum], after: Callable[[Any, Any], Any]) -> list[Enum]:

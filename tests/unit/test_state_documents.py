@@ -7,6 +7,7 @@ from enum import Enum
 
 import pytest
 
+from eventing_core._manager_states import MANAGER_TRANSITIONS, ManagerState
 from eventing_core.provider.sockets._states import (
     ATTEMPT_TRANSITIONS,
     CONNECTION_TRANSITIONS,
@@ -21,6 +22,7 @@ Transitions = Mapping[tuple[Enum, Enum], frozenset[Enum]]
 EACH = pytest.mark.parametrize(
     ("name", "states", "transitions", "not_drawn"),
     [
+        ("manager", ManagerState, MANAGER_TRANSITIONS, {"forked"}),
         ("connection", ConnectionState, CONNECTION_TRANSITIONS, {"crashed", "forked"}),
         ("connect attempt", AttemptState, ATTEMPT_TRANSITIONS, {"cancelled"}),
     ],

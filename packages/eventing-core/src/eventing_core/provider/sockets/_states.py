@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 
+from eventing_core.provider._transitions import following
+
 
 class ConnectionState(Enum):
     """What a `Connection` does, from `open` to the end of its thread."""
@@ -182,35 +184,8 @@ ATTEMPT_TRANSITIONS: Mapping[tuple[AttemptState, AttemptState], frozenset[Attemp
     (_T.FAILED, _T.FAILED): _at(_A.ANSWERED, _A.CANCELLED),
 }
 
-_CONNECTION = {(source, each): target for (source, target), inputs in CONNECTION_TRANSITIONS.items() for each in inputs}
-_ATTEMPT = {(source, each): target for (source, target), inputs in ATTEMPT_TRANSITIONS.items() for each in inputs}
+#: The state of a connection after an input; `TransitionError`, where that can't happen in a state.
+connection_after = following("a connection", CONNECTION_TRANSITIONS)
 
-
-class TransitionError(RuntimeError):
-    """Something happened that can't happen in that state: an error in the code that carries the states."""
-
-
-def connection_after(state: ConnectionState, happened: ConnectionInput) -> ConnectionState:
-    """The state of a connection after an input.
-
-    Raises:
-        TransitionError: that can't happen in this state.
-    """
-    try:
-        return _CONNECTION[state, happened]
-    except KeyError:
-        msg = f"a connection that is {state.value} can't be told {happened.value!r}"
-        raise TransitionError(msg) from None
-
-
-def attempt_after(state: AttemptState, happened: AttemptInput) -> AttemptState:
-    """The state of an attempt to connect after an input.
-
-    Raises:
-        TransitionError: that can't happen in this state.
-    """
-    try:
-        return _ATTEMPT[state, happened]
-    except KeyError:
-        msg = f"an attempt to connect that is {state.value} can't be told {happened.value!r}"
-        raise TransitionError(msg) from None
+#: The same for an attempt to connect.
+attempt_after = following("an attempt to connect", ATTEMPT_TRANSITIONS)
