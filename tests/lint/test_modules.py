@@ -18,7 +18,6 @@ TOO_LONG = {
     "eventing_core._dispatch",
     "eventing_core._listener",
     "eventing_core._sending",
-    "eventing_stomp._generation",
 }
 
 

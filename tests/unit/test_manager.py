@@ -448,7 +448,7 @@ def test_a_listener_may_ask_for_the_stop_before_the_others_may_begin(
     def begin(dispatcher: Dispatcher) -> None:
         original(dispatcher)
         if dispatcher.descriptor.name == "Job":
-            until(lambda: manager.health().state.startswith("stop"), "the stop", 5)
+            until(lambda: manager.health().state != "started", "the stop", 5)
 
     with EventManager(MemoryProvider("a", broker), listeners=[Job], pipelines=[]):
         pass

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import ssl
 import time
 from collections.abc import Callable
 
@@ -17,25 +16,10 @@ from eventing_amqp._engine import Engine
 from eventing_amqp._handlers import Condition
 from eventing_amqp._proton import ProtonConnection
 from eventing_core.errors import BrokerConnectionError
-from eventing_core.provider.sockets import (
-    Buffer,
-    Generation,
-    Pulse,
-    is_hangup,
-    of_size,
-    of_socket,
-    reader,
-    writer,
-)
-
-#: Bytes that are read, and written, at once.
-_CHUNK = 1 << 18
-
-#: TLS records of one chunk's worth: a read gives one record of 16 KiB at most.
-_READS = 16
+from eventing_core.provider.sockets import CHUNK, WireGeneration, is_hangup, of_size, of_socket
 
 
-class AmqpGeneration(ProtonConnection, Generation):
+class AmqpGeneration(ProtonConnection, WireGeneration):
     """A connection by Proton's engine."""
 
     def __init__(  # noqa: PLR0913 (all that a connection is made of)
@@ -49,95 +33,50 @@ class AmqpGeneration(ProtonConnection, Generation):
         introduced: Callable[[AmqpGeneration], None],
         opened: Callable[[], None],
     ) -> None:
-        Generation.__init__(self, sock, number, opened)
+        WireGeneration.__init__(self, sock, number, opened, config)
+        ProtonConnection.__init__(self, engine, config, container, self._output)
         self._introduced = introduced
-        self._tls = config.tls
-        self._place = config.place
         self._heartbeat = config.heartbeat
-        self._pulse = Pulse(time.monotonic())
-        self.next_tick = float("inf")
         self._closing = False
-        self._input, output = Buffer(_CHUNK), Buffer(_CHUNK)
-        self._read, self._write = reader(sock, self._input), writer(sock, output)
-        ProtonConnection.__init__(self, engine, config, container, output)
 
-    # -- input and output -------------------------------------------------------------------------------------------
+    # -- input and output ---------------------------------------------------------------------------------------------
 
-    def read(self) -> bool:
-        """Take in what the socket has. True: there is more, which the selector doesn't see."""
-        for _ in range(_READS if self._tls else 1):
-            try:
-                count = self._read(_CHUNK)
-            except (BlockingIOError, ssl.SSLWantReadError):
-                return False
-            except ssl.SSLWantWriteError:
-                self.blocked = True
-                return False
-            except OSError as error:
-                self.fail(self._of_socket(error))
-                return False
-            if count:
-                self._pulse.heard_at = time.monotonic()
-            if len(self.heard) < 16:  # noqa: PLR2004 (enough to tell another protocol)
-                self.heard += bytes(self._input.view[: min(count, 16)])
-            if not count:
-                self.end_of_input()
-                self.pump()
-                self.fail(self._judge(None))
-                return False
-            if not self._push(self._input.address, count):
-                return False
-        return self.has_pending()
-
-    def _push(self, address: int, size: int) -> bool:
-        stalled = False
-        while size and self.failure is None:
-            count = self.push(address, size)
+    def take(self, count: int) -> bool:
+        """Give the engine what came, and handle what it makes of that."""
+        if len(self.heard) < 16:  # noqa: PLR2004 (enough to tell another protocol)
+            self.heard += bytes(self._input.view[: min(count, 16)])
+        address, stalled = self._input.address, False
+        while count and self.failure is None:
+            taken = self.push(address, count)
             self.pump()
-            if count < 0 or (count == 0 and stalled):
+            if taken < 0 or (taken == 0 and stalled):
                 self.fail(self._judge(self.transport_condition()))
                 return False
-            stalled = count == 0
-            address += count
-            size -= count
+            stalled = taken == 0
+            address += taken
+            count -= taken
         return self.failure is None
 
     def write(self) -> None:
         """Write what the engine has for the peer, as far as the socket takes it."""
         self.blocked = False
         while (count := self.pending()) > 0:
-            count = self.peek(min(count, _CHUNK))
+            count = self.peek(min(count, CHUNK))
+            count = self.write_out(count) if count > 0 else 0
             if count <= 0:
-                break
-            try:
-                written = self._write(count)
-            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-                self.blocked = True
                 return
-            except OSError as error:
-                # What the peer said before it went is more telling than "broken pipe".
-                self.read()
-                self.fail(self._of_socket(error))
-                return
-            self.written(written)
-            self._pulse.wrote_at = time.monotonic()
+            self.written(count)
 
-    def tick(self) -> None:
-        """Have a heartbeat sent where nothing else was, and notice the peer's silence."""
-        now = time.monotonic()
-        if now < self.next_tick:
-            return
-        pulse = self._pulse
-        if pulse.must_beat(now):
-            self.beat()
-        if pulse.is_silent(now):
-            # A process that was stopped has not looked at the socket for as long.
-            while self.read():
-                pass
-            if pulse.is_silent(now):
-                text = f"{self._place}: the broker was silent for {pulse.limit:g} s, two heartbeats"
-                self.fail(BrokerConnectionError(text))
-        self.next_tick = pulse.next
+    def hung_up(self, problem: OSError | None) -> None:
+        """Before it is open, what was heard, or that nothing was, says more than a reset does."""
+        if problem is None:
+            self.end_of_input()
+            self.pump()
+            self.fail(self._judge(None))
+        elif self.is_open or not (self.heard or is_hangup(problem)):
+            self.fail(of_socket(problem, self._place))
+        else:
+            self.fail(self._judge(None))
 
     def _agree_on_heartbeats(self) -> None:
         now = time.monotonic()
@@ -197,11 +136,6 @@ class AmqpGeneration(ProtonConnection, Generation):
         if self.is_open:
             return _errors.of_loss(self._place, condition)
         return _errors.of_handshake(self._place, self.heard, condition, tls=self._tls)
-
-    def _of_socket(self, error: OSError) -> BrokerConnectionError:
-        # Before it is open, what was heard, or that nothing was, says more than a reset does.
-        telling = self.is_open or not (self.heard or is_hangup(error))
-        return of_socket(error, self._place) if telling else self._judge(None)
 
     def silent(self) -> None:
         """The handshake took too long."""

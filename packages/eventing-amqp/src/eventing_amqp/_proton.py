@@ -198,7 +198,7 @@ class ProtonConnection(ConnectionHandler):
         lib.pn_connection_open(self._connection)
         self._session = lib.pn_session(self._connection)
         lib.pn_session_open(self._session)
-        #: How many bytes there are for the peer, and: forget so many of them, which were written.
+        #: How many bytes there are for the peer; and: so many of them were written, forget them.
         self.pending: Callable[[], int] = functools.partial(lib.pn_transport_pending, self._transport)
         self.written: Callable[[int], None] = functools.partial(lib.pn_transport_pop, self._transport)
         #: Have so many of them in `output`; how many it were.

@@ -20,8 +20,10 @@ from eventing_core.provider.sockets._pulse import Pulse
 from eventing_core.provider.sockets._send import Send, SendOwner
 from eventing_core.provider.sockets._session import Session
 from eventing_core.provider.sockets._transfer import Buffer, Transfer, reader, writer
+from eventing_core.provider.sockets._wire import CHUNK, WireGeneration
 
 __all__ = [
+    "CHUNK",
     "QUEUE_NAME",
     "Backoff",
     "Buffer",
@@ -39,6 +41,7 @@ __all__ = [
     "SocketProvider",
     "Timer",
     "Transfer",
+    "WireGeneration",
     "check_queue_name",
     "is_hangup",
     "next_number",

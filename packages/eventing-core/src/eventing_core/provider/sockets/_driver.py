@@ -123,7 +123,8 @@ class Driver(ABC, Generic[G]):
                 dirty, self.dirty = self.dirty, set()
                 for endpoint in dirty:
                     endpoint.flush()
-            generation.tick()
+            if time.monotonic() >= generation.next_tick:
+                generation.tick()
             generation.pump()
             generation.write()
             generation.pump()
