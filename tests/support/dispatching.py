@@ -17,7 +17,7 @@ from eventing_core._dispatch import Dispatcher, Incoming
 from eventing_core._dispatch_kinds import LoopDispatcher, ThreadDispatcher
 from eventing_core._listener import describe_listener
 from eventing_core._loop_watch import LoopWatch
-from eventing_core._workers import LoopThread, Timer, Workers
+from eventing_core._workers import LoopThread, Workers
 from eventing_core.memory import MemoryProvider
 from eventing_core.provider import (
     Delivery,
@@ -34,6 +34,7 @@ from eventing_core.provider import (
     Subscription,
     SubscriptionState,
 )
+from eventing_core.provider._timer import Timer
 
 
 @event()

@@ -19,9 +19,10 @@ from eventing_core._dispatch_kinds import LoopDispatcher, ThreadDispatcher
 from eventing_core._listener import describe_listener
 from eventing_core._loop_watch import LoopWatch
 from eventing_core._shared_limit import SharedLimit
-from eventing_core._workers import LoopThread, Timer, Workers
+from eventing_core._workers import LoopThread, Workers
 from eventing_core.memory import MemoryProvider
 from eventing_core.provider import SubscriptionState
+from eventing_core.provider._timer import Timer
 from tests.support.dispatching import Plain, Recorder, Tick
 from tests.support.waiting import until
 

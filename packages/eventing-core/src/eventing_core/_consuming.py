@@ -25,9 +25,10 @@ from eventing_core._pipeline import EnvelopePipeline
 from eventing_core._retry import Retry
 from eventing_core._sending import EventRegistry, Sender
 from eventing_core._shared_limit import SharedLimit
-from eventing_core._workers import LoopThread, Timer, Workers
+from eventing_core._workers import LoopThread, Workers
 from eventing_core.errors import CapabilityError, DeclarationError
 from eventing_core.provider import Provider, Subscription
+from eventing_core.provider._timer import Timer
 
 _log = logging.getLogger("eventing")
 

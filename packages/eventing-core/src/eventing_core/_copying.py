@@ -10,8 +10,8 @@ from typing import Protocol
 
 from eventing_core._copies import Copies, Copy, describe_error
 from eventing_core._truncation import TRUNCATED, is_permanent
-from eventing_core._workers import Timer
 from eventing_core.provider import Delivery
+from eventing_core.provider._timer import Timer
 
 _log = logging.getLogger("eventing")
 

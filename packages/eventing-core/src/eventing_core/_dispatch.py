@@ -35,9 +35,9 @@ from eventing_core._listener import EventListener, EventListenerDescriptor
 from eventing_core._retry import Retry
 from eventing_core._shared_limit import SharedLimit, Sharer
 from eventing_core._window import SlowStart
-from eventing_core._workers import Timer
 from eventing_core.errors import CrashLoopError, DecodeError, ManagerStoppedError, SubscriptionError
 from eventing_core.provider import Capabilities, Delivery, Handle, Outcome, SubscriptionState
+from eventing_core.provider._timer import Timer
 
 _log = logging.getLogger("eventing")
 

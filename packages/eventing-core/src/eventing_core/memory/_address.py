@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from eventing_core.memory._connection import Connection, Consumer
 from eventing_core.memory._queue import Queue
-from eventing_core.memory._timer import Alarm
 from eventing_core.provider import Destination, Done, Message
+from eventing_core.provider._timer import Alarm
 
 #: Deduplication ids remembered per destination, at the least, as Artemis does (``id-cache-size``).
 REMEMBERED_IDS = 20_000

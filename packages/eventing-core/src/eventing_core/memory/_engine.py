@@ -32,7 +32,6 @@ from eventing_core.memory._connection import Connection, Consumer
 from eventing_core.memory._outbox import Outbox
 from eventing_core.memory._shield import Shield
 from eventing_core.memory._store import CONNECTED, Store, key_of, refused, unrouted
-from eventing_core.memory._timer import Alarm, Timer
 from eventing_core.provider import (
     Delivery,
     Destination,
@@ -44,6 +43,7 @@ from eventing_core.provider import (
     Subscription,
     SubscriptionState,
 )
+from eventing_core.provider._timer import Alarm, Timer
 
 
 class Engine:
@@ -58,7 +58,7 @@ class Engine:
         """Begin empty; also in a child after a fork: the parent's messages are its own, its locks may be held."""
         self._lock = threading.Lock()
         self._sent = threading.Condition(self._lock)
-        self._timer = Timer()
+        self._timer = Timer("eventing-memory", is_lazy=True)
         self._outbox = Outbox()
         self._shield = Shield(self._call_back, lambda: not self._connections)
         self._store = Store(self._limit, self._outbox, self._call_at, self._timer.cancel, self._sent)
@@ -136,7 +136,7 @@ class Engine:
             closed = [self._store.detach(consumer) for consumer in tuple(connection.consumers)]
             self._connections.remove(connection)
             # Under the lock, as `connect` starts it; its thread may want the lock, so it is waited for without.
-            return closed, None if self._connections else self._timer.stop()
+            return closed, None if self._connections else self._timer.rest()
 
     def serves_others(self, connection: Connection | None) -> bool:
         """Whether another connection is open."""

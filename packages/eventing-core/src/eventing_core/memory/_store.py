@@ -17,8 +17,8 @@ from eventing_core.memory._address import Address, Waiting
 from eventing_core.memory._connection import Connection, Consumer
 from eventing_core.memory._outbox import Outbox
 from eventing_core.memory._queue import MemoryDelivery, Queue
-from eventing_core.memory._timer import Alarm
 from eventing_core.provider import Destination, Message, SubscriptionState
+from eventing_core.provider._timer import Alarm
 
 CONNECTED: tuple[bool, None] = (True, None)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from eventing_core.errors import SubscriptionError
 from eventing_core.provider import Subscriber, Subscription
-from eventing_core.provider.sockets import Carrier, Timer
+from eventing_core.provider.sockets import Alarm, Carrier
 from eventing_stomp._frame_consumer import Arrived, FrameConsumer
 from eventing_stomp._frames import Incoming
 from eventing_stomp._generation import StompGeneration
@@ -240,7 +240,7 @@ class _Ending:
         accepted: what is acknowledged afterwards.
     """
 
-    def __init__(self, then: Callable[[], None], timer: Timer) -> None:
+    def __init__(self, then: Callable[[], None], timer: Alarm) -> None:
         self.then = then
         self.timer = timer
         self.accepted: list[Arrived] = []

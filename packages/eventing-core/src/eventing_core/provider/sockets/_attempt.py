@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable
 
 from eventing_core.errors import BrokerConnectionError, ConnectTimeoutError, ProtocolMismatchError
+from eventing_core.provider._timer import Alarm
 from eventing_core.provider.sockets._config import SocketConfig
 from eventing_core.provider.sockets._connecting import Connector
 from eventing_core.provider.sockets._errors import of_protocol
 from eventing_core.provider.sockets._generation import Generation
-from eventing_core.provider.sockets._loop import Loop, Timer, quietly
+from eventing_core.provider.sockets._loop import Loop, quietly
 from eventing_core.provider.sockets._probing import Look
 from eventing_core.provider.sockets._protocols import WireProtocol
 from eventing_core.provider.sockets._states import SHAKING_HANDS, AttemptInput, AttemptState, attempt_after
@@ -58,7 +59,7 @@ class Attempt:
         self._deadline = time.monotonic() + config.connect_timeout
         self._connector: Connector | None = None
         self._generation: Generation | None = None
-        self._limit: Timer | None = None
+        self._limit: Alarm | None = None
         self._look: Look | None = None
         #: What it ended with, unless the look knows better.
         self._unexplained: Exception | None = None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from eventing_core.provider.sockets._loop import Loop, Timer
+from eventing_core.provider._timer import Alarm
+from eventing_core.provider.sockets._loop import Loop
 
 #: Between two looks, in seconds: a long line of deadlines isn't walked for each of them.
 _STEP = 0.01
@@ -23,7 +24,7 @@ class Deadlines:
         self._loop = loop
         self._expire = expire
         self._at = float("inf")
-        self._timer: Timer | None = None
+        self._timer: Alarm | None = None
 
     def add(self, deadline: float) -> None:
         """Look at this time, or before."""

@@ -14,34 +14,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from eventing_core.provider._timer import Alarm
+
 _log = logging.getLogger("eventing.sockets")
 
 #: Around what is logged, once everything else is done: a logging handler that raises must not stop the I/O thread.
 quietly = contextlib.suppress(Exception)
-
-
-class Timer:
-    """A call at a time of `time.monotonic`."""
-
-    __slots__ = ("_call",)
-
-    def __init__(self, call: Callable[[], None]) -> None:
-        self._call: Callable[[], None] | None = call
-
-    def cancel(self) -> None:
-        """Don't call."""
-        self._call = None
-
-    @property
-    def is_cancelled(self) -> bool:
-        """Nothing will be called."""
-        return self._call is None
-
-    def fire(self) -> None:
-        """Call, unless it was cancelled."""
-        call, self._call = self._call, None
-        if call is not None:
-            call()
 
 
 class Loop:
@@ -60,7 +38,7 @@ class Loop:
         self._finishing = threading.Lock()
         self._inbox: deque[tuple[Callable[[Any], None], Any]] = deque()
         self._sleeping = False
-        self._timers: list[tuple[float, int, Timer]] = []
+        self._timers: list[tuple[float, int, Alarm]] = []
         self._numbers = itertools.count()
         self._wake_out, self._wake_in = socket.socketpair()
         self._wake_out.settimeout(0)
@@ -93,13 +71,13 @@ class Loop:
             return False
         return True
 
-    def call_at(self, when: float, call: Callable[[], None]) -> Timer:
+    def call_at(self, when: float, call: Callable[[], None]) -> Alarm:
         """Call at a time of `time.monotonic`."""
-        timer = Timer(call)
-        heapq.heappush(self._timers, (when, next(self._numbers), timer))
-        return timer
+        alarm = Alarm(call)
+        heapq.heappush(self._timers, (when, next(self._numbers), alarm))
+        return alarm
 
-    def call_in(self, delay: float, call: Callable[[], None]) -> Timer:
+    def call_in(self, delay: float, call: Callable[[], None]) -> Alarm:
         """Call after so many seconds."""
         return self.call_at(time.monotonic() + delay, call)
 

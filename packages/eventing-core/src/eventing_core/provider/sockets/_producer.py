@@ -10,10 +10,10 @@ from typing import Generic, TypeVar
 
 from eventing_core.errors import ConnectionLostError, SendRejectedError, SendTimeoutError
 from eventing_core.provider._interface import Destination, Done, Message, Producer
+from eventing_core.provider._timer import Alarm
 from eventing_core.provider.sockets._backoff import Backoff
 from eventing_core.provider.sockets._carrier import Carrier
 from eventing_core.provider.sockets._generation import Generation
-from eventing_core.provider.sockets._loop import Timer
 from eventing_core.provider.sockets._send import Send
 from eventing_core.provider.sockets._session import Session
 
@@ -48,7 +48,7 @@ class SocketProducer(Producer, Generic[G, S]):
         self._not_before = 0.0
         #: Sends that the broker refused by ending the connection, since it confirmed one.
         self._refusals = 0
-        self._alarm: Timer | None = None
+        self._alarm: Alarm | None = None
 
     # -- what a transport is -------------------------------------------------------------------------------------------
 
