@@ -48,6 +48,7 @@ class MemoryBroker:
     """
 
     _shared: ClassVar[weakref.WeakValueDictionary[str, MemoryBroker]] = weakref.WeakValueDictionary()
+    #: Guards `_shared`: one broker for each name.
     _guard: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, name: str = "", *, max_messages: int = MAX_MESSAGES) -> None:

@@ -56,7 +56,9 @@ class Engine:
 
     def reset(self) -> None:
         """Begin empty; also in a child after a fork: the parent's messages are its own, its locks may be held."""
+        #: Guards all that the broker holds: the store, connections and their consumers. Held for plain data work alone.
         self._lock = threading.Lock()
+        #: The same lock, for who waits until a connection has no more sends that wait.
         self._sent = threading.Condition(self._lock)
         self._timer = Timer("eventing-memory", is_lazy=True)
         self._outbox = Outbox()

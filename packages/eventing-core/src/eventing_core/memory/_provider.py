@@ -77,6 +77,7 @@ class MemoryProvider(Provider):
         #: None until it is open.
         self.connection: Connection | None = None
         self._producers: dict[Destination, MemoryProducer] = {}
+        #: Guards `_producers`: one for each destination.
         self._lock = threading.Lock()
 
     def open(self, observer: Observer) -> None:

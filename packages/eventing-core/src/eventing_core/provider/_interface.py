@@ -37,6 +37,7 @@ from eventing_core.provider._messages import (
     Outcome,
     Subscription,
     SubscriptionState,
+    queue_name_of,
 )
 from eventing_core.provider._provider_config import ProviderConfig
 
@@ -256,9 +257,7 @@ class Provider(ABC):
 
     def queue_name(self, destination: Destination) -> str:
         """What the broker calls a listener's queue, or the queue for its dead letters, for logs. Never blocks."""
-        group = f"{destination.group}-{destination.member}" if destination.member else destination.group
-        name = f"{destination.topic}::{group}"
-        return f"{name}.dead" if destination.kind == "dead" else name
+        return queue_name_of(f"{destination.topic}::{destination.group}", destination)
 
     def unhandled(self) -> int:
         """How many messages would be lost if the provider were closed now. Never blocks.

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
+#: What a queue's name ends in that holds another one's dead letters.
+DEAD_SUFFIX = ".dead"
+
 
 @dataclass(frozen=True, slots=True)
 class Destination:
@@ -33,6 +36,17 @@ class Destination:
         if self.group:
             text += f"::{self.group}" + (f"-{self.member}" if self.member else "")
         return text + (" (dead letters)" if self.kind == "dead" else "")
+
+
+def queue_name_of(named: str, destination: Destination) -> str:
+    """The name of a listener's queue, or of the one for its dead letters.
+
+    Args:
+        named: stands for its event and its listener.
+        destination: the queue; its server's name and its kind are added.
+    """
+    server = f"-{destination.member}" if destination.member else ""
+    return named + server + (DEAD_SUFFIX if destination.kind == "dead" else "")
 
 
 @dataclass(slots=True)
