@@ -97,7 +97,7 @@ def configuration_of(plain: PlainClient, name: str) -> dict[str, Any]:
 
 def check(bench: Bench, plain: PlainClient, destination: Destination, **given: Any) -> None:
     """The queue has each attribute as it has to be, by both of the broker's accounts."""
-    session: Any = bench.provider._connection._session  # type: ignore[attr-defined]
+    session: Any = bench.provider._connection.session  # type: ignore[attr-defined]
     queue = session.node(destination).queue
     row = plain.queue(queue.name)
     assert row is not None
@@ -494,7 +494,7 @@ def test_two_threads_of_starts_make_one_queue(strange: Artemis, unique: Callable
         for thread in threads:
             thread.join(60)
         assert not failures
-        session: Any = others[0].provider._connection._session  # type: ignore[attr-defined]
+        session: Any = others[0].provider._connection.session  # type: ignore[attr-defined]
         row = plain.queue(bench.queue.group)
         assert row is not None
         assert differences(session.node(bench.queue).queue, of_row(row)) == []

@@ -141,7 +141,7 @@ def slow(
 def output_of(provider: Any) -> tuple[int, bool]:
     """The bytes that wait for the socket, and whether that takes no more."""
     generation = provider._connection._generation
-    return len(generation._output), generation.blocked
+    return len(generation._outgoing), generation.blocked
 
 
 def listening_on(broker: Artemis, event_type: Any, name: str, handled: list[int]) -> EventManager:

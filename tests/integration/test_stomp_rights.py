@@ -211,7 +211,7 @@ def test_of_a_right_that_is_there_the_reason_is_another(narrow: Artemis, unique:
     with opened(narrow, "writer", user="writer", password="secret") as bench:
         connection: Any = bench.provider._connection  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
         assert "probably" in rights.why("send", unique("Closed.Event"), "AMQ339011 Error sending message")
-        connection.loop.post(lambda _: rights.ask(connection._session.management), None)
+        connection.loop.post(lambda _: rights.ask(connection.session.management), None)
         has = "though the user has the right to send: see the broker's log"
         until(lambda: has in rights.why("send", unique("Closed.Event"), "AMQ339011"), "management has told it", SOON)
 

@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from eventing_core import _copies
-from eventing_core.memory._consumer import Consumer
-from eventing_core.memory._engine import Engine
+from eventing_core.memory._connection import Consumer
 from eventing_core.memory._producer import MemoryProducer
 from eventing_core.memory._provider import MemoryProvider
 from eventing_core.memory._queue import MemoryDelivery, Queue
+from eventing_core.memory._store import Store
 from eventing_core.provider import Done, Message, Outcome, Subscriber, Subscription, SubscriptionState
 
 
@@ -39,7 +39,7 @@ def accept_before_on() -> None:
         consumer.settle(batch, Outcome.ACCEPT)
         consumer.subscriber.deliver(batch)
 
-    Engine._deliver = staticmethod(deliver)  # type: ignore[method-assign]
+    Store._deliver = staticmethod(deliver)  # type: ignore[method-assign]
 
 
 def credit_without_bound() -> None:
@@ -54,13 +54,13 @@ def redelivery_flag_lost() -> None:
 def no_resubscription() -> None:
     """It even says that it consumes."""
 
-    def regain(self: Engine, connection: object) -> None:
+    def regain(self: Store, connection: object) -> None:
         connection.generation += 1  # type: ignore[attr-defined]
         self._outbox.put(connection.observer, True, None)  # type: ignore[attr-defined]
         for consumer in connection.consumers:  # type: ignore[attr-defined]
             self._outbox.put(consumer.subscriber.state, SubscriptionState.ACTIVE, consumer.connection.generation, None)
 
-    Engine._regain = regain  # type: ignore[method-assign]
+    Store.regain = regain  # type: ignore[method-assign]
 
 
 def header_dropped() -> None:

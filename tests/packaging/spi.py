@@ -157,6 +157,8 @@ def annotation(kind: Any) -> str:
 
 def shown(value: Any) -> str:
     """A plain value, or an alias; of anything else its kind."""
+    if isinstance(value, frozenset):  # in one order, whatever the hashes
+        return f"frozenset({sorted(value)!r})"
     if type(value).__module__ == "builtins":
         return repr(value)
     if type(value).__module__ in {"typing", "types", "collections.abc"}:

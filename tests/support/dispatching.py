@@ -15,7 +15,7 @@ from eventing_core._codec import Codec
 from eventing_core._copies import Copies
 from eventing_core._listener import describe_listener
 from eventing_core._loop_watch import LoopWatch
-from eventing_core._workers import LoopThread, Timer, Workers
+from eventing_core._workers import LoopThread, Workers
 from eventing_core.memory import MemoryProvider
 from eventing_core.provider import (
     Delivery,
@@ -32,6 +32,7 @@ from eventing_core.provider import (
     Subscription,
     SubscriptionState,
 )
+from eventing_core.provider._timer import Timer
 from eventing_core.receive._incoming import Incoming
 from eventing_core.receive._loop import LoopShell
 from eventing_core.receive._shell import Shell

@@ -11,6 +11,7 @@ import pytest
 from eventing_amqp import _engine, _generation
 from eventing_amqp._config import AmqpConfig
 from eventing_amqp._generation import AmqpGeneration
+from eventing_core.provider.sockets import _wire
 from tests.support.handshakes import PRODUCTS, begin_frame, frame, introduction
 
 #: AMQP's heartbeat.
@@ -65,7 +66,8 @@ def _nothing(_: AmqpGeneration) -> None:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(_generation, "time", SimpleNamespace(monotonic=clock.monotonic))
+    for module in (_generation, _wire):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=clock.monotonic))
     return clock
 
 

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from eventing_core._batches import Batches, Told
-from eventing_core._workers import Task, Timer
+from eventing_core._workers import Task
 from eventing_core.errors import SendTimeoutError
 from eventing_core.provider import Message
+from eventing_core.provider._timer import Timer
 
 COUNT = 30_000
 
@@ -25,8 +26,8 @@ class AtOnce(Timer):
         super().__init__("at-once")
         self.tasks: SimpleQueue[Task | None] = SimpleQueue()
 
-    def call_later(self, delay: float, task: Task) -> None:
-        self.tasks.put(task)
+    def call_later(self, delay: float, call: Task, **_: object) -> None:
+        self.tasks.put(call)
 
     def run(self) -> None:
         while (task := self.tasks.get()) is not None:

@@ -167,7 +167,7 @@ def test_a_post_to_the_io_thread_can_be_interrupted_anywhere() -> None:
 
     def check(place: str) -> None:
         # What was posted in spite of it needs no other to come, and the next one is noticed at once.
-        until(lambda: not loop.has_posted, f"it is carried out: {place}", 5)
+        until(lambda: not loop._inbox, f"it is carried out: {place}", 5)
         until(lambda: loop._sleeping, "it sleeps", 5)
         while ran.acquire(blocking=False):
             pass

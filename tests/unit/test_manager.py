@@ -448,7 +448,7 @@ def test_a_listener_may_ask_for_the_stop_before_the_others_may_begin(
     def begin(shell: Shell) -> None:
         original(shell)
         if shell.descriptor.name == "Job":
-            until(lambda: manager.health().state.startswith("stop"), "the stop", 5)
+            until(lambda: manager.health().state != "started", "the stop", 5)
 
     with EventManager(MemoryProvider("a", broker), listeners=[Job], pipelines=[]):
         pass
@@ -486,7 +486,7 @@ def test_asking_for_the_stop_while_it_stops_needs_no_thread(monkeypatch: pytest.
     assert begun.wait(5)
     stopper = threading.Thread(target=manager.stop)
     stopper.start()
-    until(lambda: manager.health().state == "stopping", "the stop", 5)
+    until(lambda: manager.health().state == "draining", "the stop", 5)
     monkeypatch.delattr(threading.Thread, "start")
     go_on.set()
     stopper.join(5)
@@ -679,14 +679,14 @@ def test_a_stop_sees_a_connect_that_is_about_to_begin(monkeypatch: pytest.Monkey
 
     def look(cause: Exception | None = None) -> None:
         refuse(cause)
-        if manager._opening.under_way and not stopping.ident:
+        if manager._connection._opening.under_way and not stopping.ident:
             stopping.start()
             stopping.join(0.2)
 
     ended: list[bool] = []
     manager = EventManager(Slow("here"), listeners=[], pipelines=[])
-    refuse = manager._refuse_if_stopping
-    monkeypatch.setattr(manager, "_refuse_if_stopping", look)
+    refuse = manager._life.refuse_if_stopping
+    monkeypatch.setattr(manager._connection, "_refuse_if_stopping", look)
     stopping = threading.Thread(target=manager.stop)
     with pytest.raises(ManagerStoppedError):
         manager.start()
@@ -865,7 +865,7 @@ def test_a_second_signal_acts_as_if_there_were_no_manager() -> None:
             manager.send_event(Ping(1))
             begun.wait()
             os.kill(os.getpid(), signal.SIGINT)
-            reach("stopping")
+            reach("draining")
             os.kill(os.getpid(), signal.SIGINT)
 
         provider = MemoryProvider("here")
@@ -1167,7 +1167,7 @@ def test_what_is_sent_while_a_private_broker_drains_is_handled_or_refused(seen: 
     assert begun.wait(5)
     stop = threading.Thread(target=manager.stop)
     stop.start()
-    until(lambda: manager.health().state == "stopping", "the stop", 5)
+    until(lambda: manager.health().state == "draining", "the stop", 5)
     confirmed = 0
     try:
         while True:

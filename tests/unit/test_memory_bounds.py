@@ -15,7 +15,7 @@ from eventing_core.errors import (
     SendTimeoutError,
     UnroutedError,
 )
-from eventing_core.memory import _queue as queue_module
+from eventing_core.memory import _address as address_module
 from eventing_core.provider import Delivery, Destination, Outcome
 from eventing_core.testing import Confirmations, Recorder
 from eventing_core.testing._probe import deadline_in, texts
@@ -146,8 +146,8 @@ def test_a_duplicate_is_confirmed_and_not_stored_by_destination(bench: Bench) ->
 def test_ids_are_forgotten_in_the_order_of_their_coming(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, together: int, batches: Sequence[str], stored: str
 ) -> None:
-    monkeypatch.setattr(queue_module, "REMEMBERED_IDS", 2)
-    monkeypatch.setattr(queue_module, "_TOGETHER", together)
+    monkeypatch.setattr(address_module, "REMEMBERED_IDS", 2)
+    monkeypatch.setattr(address_module, "_TOGETHER", together)
     provider = bench.provider()
     bench.listen(provider)
     for batch in batches:

@@ -241,7 +241,7 @@ def test_the_last_connection_closes_while_another_opens_and_delayed_messages_sti
                 bench.providers.append(opened[0])
                 opened[0].open(lambda *_: None)
 
-    engine._outbox = Opening()
+    engine._outbox = engine._store._outbox = Opening()
     last.close(1)
     recorder = bench.listen(opened[0], window=5)
     bench.send(opened[0], "late", delay=0.001)

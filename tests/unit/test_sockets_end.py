@@ -12,6 +12,7 @@ import pytest
 from eventing_amqp import AMQProvider
 from eventing_core.errors import BrokerConnectionError, ConnectionLostError
 from eventing_core.provider import Destination, Message, Subscription, SubscriptionState
+from eventing_core.provider.sockets._states import ConnectionState
 from eventing_stomp import StompProvider
 from tests.support.locks import watched_locks
 from tests.support.waiting import until
@@ -76,4 +77,4 @@ def test_a_connection_that_was_never_opened_ends_once(provider: Any) -> None:
         for closer in closers:
             closer.join(5)
             assert not closer.is_alive()
-        assert connection._ended
+        assert connection.state is ConnectionState.CLOSED

@@ -21,6 +21,7 @@ from eventing_core.errors import (
 from eventing_core.provider.sockets import SocketConfig, _connection
 from eventing_core.provider.sockets._errors import of_all
 from eventing_core.provider.sockets._places import place_of, read_place
+from eventing_core.provider.sockets._states import AttemptState
 from eventing_stomp import StompConfig, StompProvider
 from tests.support.handshakes import Gate
 from tests.support.lines import Line, Peer
@@ -118,7 +119,7 @@ class Logged(Line):
 
     def _connect(self) -> None:
         super()._connect()
-        if self._connector:
+        if self._attempt is not None and self._attempt.state is AttemptState.DIALING:
             self.did.append(self.place)
 
 

@@ -17,17 +17,15 @@ SUBSCRIPTION = Subscription(destination=Destination("Order", "Mail", kind="queue
 
 
 class Connection:
-    settings = SimpleNamespace(prefetch_bytes=1 << 23)
-    model = SimpleNamespace(queue=lambda _: None)
-    rights = None
-
     def __init__(self) -> None:
         self.dirty: set[object] = set()
 
 
 def made(kind: type[FrameConsumer[Any]], size: int, arrived: int) -> Any:
     """An active consumer with such a window, to which so many messages have come."""
-    consumer: Any = kind(Connection(), SUBSCRIPTION, SimpleNamespace(deliver=lambda _: None))  # type: ignore[arg-type]
+    further: dict[str, Any] = {"limit": 1 << 23, "rights": None} if kind is StompConsumer else {"queue": None}
+    connection, subscriber = Connection(), SimpleNamespace(deliver=lambda _: None)
+    consumer: Any = kind(connection, SUBSCRIPTION, subscriber, **further)  # type: ignore[arg-type]
     consumer._active = True
     consumer._size = size
     consumer._bytes = 1 << 20

@@ -20,7 +20,7 @@ from eventing_core.errors import (
     ProtocolMismatchError,
     SendRejectedError,
 )
-from eventing_core.provider.sockets import Send
+from eventing_core.provider.sockets import Send, _wire
 from eventing_stomp import StompConfig, _generation
 from eventing_stomp._frames import Incoming, Splitter, frame, read_headers
 from eventing_stomp._generation import StompGeneration
@@ -142,7 +142,8 @@ class Peer:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(_generation, "time", SimpleNamespace(monotonic=clock.monotonic))
+    for module in (_generation, _wire):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=clock.monotonic))
     return clock
 
 
@@ -712,7 +713,7 @@ def test_over_tls_it_rests_once_all_records_are_read(
         if not pieces:
             raise ssl.SSLWantReadError
         piece = pieces.pop()
-        peer.generation._input_buffer.view[: len(piece)] = piece
+        peer.generation._input.view[: len(piece)] = piece
         return len(piece)
 
     monkeypatch.setattr(peer.generation, "_tls", True)
@@ -722,7 +723,7 @@ def test_over_tls_it_rests_once_all_records_are_read(
 
 
 def test_it_does_not_rest_where_more_is_there(connect: Callable[..., Peer], monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(_generation, "_CHUNK", 512)
+    monkeypatch.setattr(_wire, "CHUNK", 512)
     peer = connect().welcome()
     subscription = listen(peer)
     peer.say_raw(messages(*[subscription] * 16))

@@ -5,7 +5,6 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import closing, suppress
 from queue import Empty, SimpleQueue
@@ -14,9 +13,9 @@ from eventing_core.errors import BrokerConnectionError, ConnectionLostError, Sen
 from eventing_core.provider import Capabilities, Destination, Health, Observer, Provider, Subscriber, Subscription
 from eventing_sqlite._config import SqliteConfig
 from eventing_sqlite._consumer import SqliteConsumer
+from eventing_sqlite._io import Call
 from eventing_sqlite._producer import MAX_BYTES, SqliteProducer
 
-Call = Callable[..., object]
 #: What to do in a transaction; until when, of `time.monotonic`; the `Done` to tell when it isn't, and of how many.
 Task = tuple[Call, float, Call, int]
 

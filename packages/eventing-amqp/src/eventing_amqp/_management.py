@@ -8,6 +8,7 @@ from eventing_amqp._codec import BrokenEncodingError
 from eventing_amqp._engine import State
 from eventing_amqp._generation import AmqpGeneration
 from eventing_amqp._message import Sections, encode_request
+from eventing_amqp._proton import Link
 from eventing_core.provider.artemis import (
     ADDRESS,
     NOTIFICATIONS,
@@ -70,10 +71,9 @@ class _Notifications:
     """Handler of the link that notifications come by."""
 
     def __init__(self, generation: AmqpGeneration, selector: str, follower: Follower) -> None:
-        self._generation = generation
         self._follower = follower
         self._link = generation.receiver(NOTIFICATIONS, "topic", self, selector)
-        generation.lib.pn_link_flow(self._link, _CREDIT)
+        self._link.flow(_CREDIT)
 
     def opened(self) -> None:
         pass
@@ -82,10 +82,9 @@ class _Notifications:
         pass
 
     def arrived(self) -> None:
-        generation = self._generation
-        for delivery, raw in generation.receive(self._link):
-            generation.settle(delivery, State.ACCEPTED)
-            generation.lib.pn_link_flow(self._link, 1)
+        for number, raw in self._link.receive():
+            self._link.settle((number,), State.ACCEPTED)
+            self._link.flow(1)
             try:
                 properties = Sections(raw).application
             except (BrokenEncodingError, ValueError):
@@ -106,8 +105,8 @@ class AmqpManagement(Management):
     def __init__(self, generation: AmqpGeneration, loop: Loop) -> None:
         super().__init__(loop)
         self._generation = generation
-        self._requests = 0
-        self._replies = 0
+        self._requests: Link | None = None
+        self._replies: Link | None = None
         self.answering = False
 
     def follow(self, selector: str, follower: Follower) -> None:
@@ -134,24 +133,26 @@ class AmqpManagement(Management):
 
     def flush(self) -> None:
         """Send what the broker gives credit for."""
-        generation = self._generation
-        if not self._requests:
-            self._requests = generation.sender(ADDRESS, "", self)
+        generation, requests = self._generation, self._requests
+        if requests is None:
+            self._requests = requests = generation.sender(ADDRESS, "", self)
             self._replies = generation.receiver(REPLIES, "topic", _Replies(self), self.selector)
-            generation.lib.pn_link_flow(self._replies, _CREDIT)
+            self._replies.flow(_CREDIT)
         if not self.answering:
             return
-        for _ in range(min(len(self.waiting), generation.lib.pn_link_credit(self._requests))):
+        for _ in range(min(len(self.waiting), requests.credit())):
             call = self.waiting.popleft()
             data = encode_request(call.number, REPLIES, call.headers, call.body)
-            generation.send(self._requests, _Question(self, call, data))
+            requests.send(_Question(self, call, data))
 
     def receive(self) -> None:
         """Take answers in."""
-        generation = self._generation
-        for delivery, raw in generation.receive(self._replies):
-            generation.settle(delivery, State.ACCEPTED)
-            generation.lib.pn_link_flow(self._replies, 1)
+        replies = self._replies
+        if replies is None:
+            return
+        for number, raw in replies.receive():
+            replies.settle((number,), State.ACCEPTED)
+            replies.flow(1)
             try:
                 sections = Sections(raw)
                 body: Any = sections.bodies[0][1]

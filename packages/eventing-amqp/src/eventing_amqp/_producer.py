@@ -8,6 +8,7 @@ import logging
 from eventing_amqp._engine import State
 from eventing_amqp._generation import AmqpGeneration
 from eventing_amqp._message import encode, filter_of
+from eventing_amqp._proton import Link
 from eventing_core.errors import MessageTooLargeError, SendRejectedError
 from eventing_core.provider import Message
 from eventing_core.provider.artemis import ArtemisProducer, is_permanent, missing_right
@@ -24,7 +25,7 @@ _OUTCOMES = {State.REJECTED: "rejected", State.RELEASED: "released", State.MODIF
 class AmqpProducer(ArtemisProducer[AmqpGeneration]):
     """A sender link, made again in each generation that has something to send."""
 
-    _link: int | None = None
+    _link: Link | None = None
     #: The link had credit: what comes over it now is no refusal of the link itself.
     _usable = False
     _limit = 0
@@ -58,20 +59,20 @@ class AmqpProducer(ArtemisProducer[AmqpGeneration]):
             capability = "queue" if self._node.anycast else "topic"
             self._link = generation.sender(self._node.address, capability, self)
             return False
-        if generation.lib.pn_link_credit(self._link) <= 0:
+        if self._link.credit() <= 0:
             return False
         if not self._usable:
             self._usable = True
-            self._limit = generation.lib.pn_link_remote_max_message_size(self._link)
+            self._limit = self._link.limit
         return True
 
-    def write(self, generation: AmqpGeneration, *, unrouted: bool) -> None:
+    def write(self, generation: AmqpGeneration, *, unrouted: bool) -> None:  # noqa: ARG002 (the base class's)
         """Write what there is credit for."""
         link = self._link
         if link is None:
             return
-        waiting, write, limit = self._waiting, generation.send, self._limit
-        credit = generation.lib.pn_link_credit(link)
+        waiting, write, limit = self._waiting, link.send, self._limit
+        credit = link.credit()
         left = _BURST
         while waiting and credit > 0:
             if left <= 0:
@@ -85,7 +86,7 @@ class AmqpProducer(ArtemisProducer[AmqpGeneration]):
                 continue
             send.sent = True
             send.unrouted = unrouted
-            write(link, send)
+            write(send)
             credit -= 1
             left -= size
 

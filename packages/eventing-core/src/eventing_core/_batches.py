@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Generic, TypeAlias, TypeVar
 
-from eventing_core._workers import Timer
 from eventing_core.errors import SendError, SendTimeoutError
 from eventing_core.provider import Message
+from eventing_core.provider._timer import Timer
 
 #: So many events are unconfirmed at most, those included that are not handed over yet. A batch counts for as many as it
 #: has of these bytes, if those are more: so there are 8 MiB of bodies at most, and one batch.

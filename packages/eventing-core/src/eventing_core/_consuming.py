@@ -22,9 +22,11 @@ from eventing_core._options import Options
 from eventing_core._pipeline import EnvelopePipeline
 from eventing_core._retry import Retry
 from eventing_core._sending import EventRegistry, Sender
-from eventing_core._workers import LoopThread, Timer, Workers
+from eventing_core._workers import LoopThread, Workers
 from eventing_core.errors import CapabilityError, DeclarationError
 from eventing_core.provider import Provider, Subscription
+from eventing_core.provider._messages import DEAD_SUFFIX
+from eventing_core.provider._timer import Timer
 from eventing_core.receive._incoming import Incoming, Sharing
 from eventing_core.receive._loop import LoopShell
 from eventing_core.receive._shell import Shell
@@ -36,9 +38,6 @@ _numbers = itertools.count(1)
 
 #: Between two looks for what is left unhandled, in seconds.
 _LOOK = 0.005
-
-#: What a queue's name ends in that holds another one's dead letters, on the brokers that name queues so.
-_DEAD = ".dead"
 
 
 class Consumers:
@@ -313,11 +312,11 @@ def _check_names(descriptors: Sequence[EventListenerDescriptor], server_name: st
         msg = f'{why}: {classes}. Give one of them another name with @event_listener(..., name="...").'
         raise DeclarationError(msg)
     for (topic, queue), descriptor in queues.items():
-        other = queues.get((topic, queue + _DEAD), descriptor)
+        other = queues.get((topic, queue + DEAD_SUFFIX), descriptor)
         if other is not descriptor:
             msg = (
-                f"the listener {other.name!r} of the event {topic!r} would share the queue {queue + _DEAD!r} with the "
-                f"dead letters of {descriptor.name!r}. Give one of them another name with "
+                f"the listener {other.name!r} of the event {topic!r} would share the queue {queue + DEAD_SUFFIX!r} "
+                f"with the dead letters of {descriptor.name!r}. Give one of them another name with "
                 '@event_listener(..., name="...").'
             )
             raise DeclarationError(msg)

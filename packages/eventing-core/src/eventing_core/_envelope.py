@@ -5,35 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeVar, overload
 
+from eventing_core._reserved import RESERVED_HEADERS, RESERVED_PREFIXES
 from eventing_core.errors import DecodeError, HeaderError, HeaderNotFoundError
 
 D = TypeVar("D")
-
-_RESERVED_PREFIXES = ("eventing-", "eventing_", "_AMQ", "AMQ_", "JMS", "NATIVE_MESSAGE_ID")
-
-#: Headers that STOMP 1.2 ("SEND", "MESSAGE") and Artemis's STOMP mapping give a meaning of their own.
-_RESERVED_KEYS = frozenset(
-    {
-        "ack",
-        "content-length",
-        "content-type",
-        "correlation-id",
-        "destination",
-        "destination-type",
-        "expires",
-        "id",
-        "message-id",
-        "persistent",
-        "priority",
-        "receipt",
-        "redelivered",
-        "reply-to",
-        "subscription",
-        "timestamp",
-        "transaction",
-        "type",
-    }
-)
 
 _MISSING = object()
 
@@ -48,7 +23,7 @@ def check_header(key: str, value: str) -> None:
     if not isinstance(key, str) or not key or not key.isprintable() or key != key.strip():
         msg = f"{key!r} is not a valid header key: choose a non-empty printable string without spaces around it"
         raise HeaderError(msg)
-    if key in _RESERVED_KEYS or key.startswith(_RESERVED_PREFIXES):
+    if key in RESERVED_HEADERS or key.startswith(RESERVED_PREFIXES):
         msg = f"the header key {key!r} is reserved for the transports; choose another, for example {'x-' + key!r}"
         raise HeaderError(msg)
     if not isinstance(value, str):

@@ -71,7 +71,7 @@ class ManagerHealth:
     """How a manager is.
 
     Attributes:
-        state: ``not started``, ``starting``, ``started``, ``stopping`` or ``stopped``.
+        state: ``not started``, ``starting``, ``started``, ``stopping``, ``draining`` or ``stopped``.
         provider: how the connection is.
         listeners: how each listener is.
         sending: how sending is.

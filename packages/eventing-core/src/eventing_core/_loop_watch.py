@@ -11,7 +11,8 @@ import traceback
 from types import FrameType
 from typing import Any, Protocol
 
-from eventing_core._workers import LoopThread, Timer
+from eventing_core._workers import LoopThread
+from eventing_core.provider._timer import Timer
 
 _log = logging.getLogger("eventing")
 

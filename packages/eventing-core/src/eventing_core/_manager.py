@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import math
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from enum import Enum
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, TypeAlias
 
 from eventing_core import _async_life, _envelope, _event, _listener
@@ -25,39 +20,29 @@ from eventing_core._checks import (
     check_provider,
     check_retry_and_options,
 )
-from eventing_core._closing import take_steps
+from eventing_core._closing import Step
 from eventing_core._consuming import Consumers
 from eventing_core._event import EventLike
 from eventing_core._finding import Listeners, find_listeners
-from eventing_core._health import STARTED, ManagerHealth
+from eventing_core._health import ManagerHealth
 from eventing_core._injection import Environment
 from eventing_core._limits import seconds
 from eventing_core._made_pipelines import MadePipelines
-from eventing_core._opening import Opening
+from eventing_core._manager_connection import ManagerConnection
+from eventing_core._manager_life import ManagerLife
+from eventing_core._manager_states import ManagerState
 from eventing_core._options import Options
 from eventing_core._pipeline import EnvelopePipeline
 from eventing_core._process import forget, is_exiting, remember
 from eventing_core._retry import Retry
 from eventing_core._running_loops import warn_of_blocking
 from eventing_core._sending import EventRegistry, Sender
-from eventing_core._signals import SignalWaiter
 from eventing_core._start_log import log_start
-from eventing_core.errors import BrokerConnectionError, ManagerStateError, ManagerStoppedError
+from eventing_core.errors import ManagerStateError
 
 _log = logging.getLogger("eventing")
 
 _running_loop = asyncio._get_running_loop  # noqa: SLF001 (the public one raises where there is none)
-
-#: Between two tries to end a connect that a stop finds under way, in seconds: the first may come before it began.
-_AGAIN = 0.1
-
-
-class _State(Enum):
-    NEW = "not started"
-    STARTING = "starting"
-    STARTED = STARTED
-    STOPPING = "stopping"
-    STOPPED = "stopped"
 
 
 class EventManager:
@@ -110,24 +95,20 @@ class EventManager:
         self._retry = retry or Retry()
         self._options = options or Options()
         self._plugin_pipelines: Sequence[EnvelopePipeline] = ()
+        self._life = ManagerLife(
+            end_waiting=self._end_waiting,
+            end_connecting=lambda: self._connection.end_opening(),  # noqa: PLW0108 (made anew after a fork)
+            closing_steps=self._closing_steps,
+            stopped=lambda: forget(self),
+        )
         self._set_up()
 
     def _set_up(self) -> None:
-        self._state = _State.NEW
-        self._opening = Opening(lambda: self._provider.health().connected)
-        self._connecting = False
-        self._observed: deque[tuple[bool, Exception | None]] = deque()
-        self._was_connected = False
-        self._lock = threading.RLock()
-        self._stopped = threading.Event()
-        self._signals: SignalWaiter | None = None
+        self._connection = ManagerConnection(self._provider, self._life.refuse_if_stopping)
         self._events = EventRegistry()
-        self._finishing = False
-        #: The threads that start or finish this manager: they can't wait for the end of that.
-        self._busy: set[int] = set()
         self._made_pipelines = MadePipelines(self._pipelines, self._environment)
         self._consumers: Consumers | None = None
-        self._sender = Sender(self._provider, self._options, self._events, self._open, self._get_pipelines)
+        self._sender = Sender(self._provider, self._options, self._events, self._connection.open, self._get_pipelines)
         remember(self)
 
     @classmethod
@@ -277,25 +258,7 @@ class EventManager:
         """
         if _running_loop() is not None:
             warn_of_blocking("start", "async with manager")
-        mine = False
-        try:
-            with self._lock:
-                self._refuse_unless_new()
-                self._busy.add(threading.get_ident())
-                self._state, mine = _State.STARTING, True
-            self._begin()
-        except BaseException:
-            if mine:
-                self._finish(time.monotonic())
-            raise
-        finally:
-            self._busy.discard(threading.get_ident())
-
-    def _refuse_unless_new(self) -> None:
-        if self._state is not _State.NEW:
-            stopped = self._state in {_State.STOPPING, _State.STOPPED}
-            msg = f"the event manager is {self._state.value} and cannot be started a second time; make a new one"
-            raise (ManagerStoppedError if stopped else ManagerStateError)(msg)
+        self._life.start(self._begin)
 
     def _begin(self) -> None:
         consumers = Consumers(
@@ -308,12 +271,10 @@ class EventManager:
             self._retry,
         )
         self._consumers = consumers
-        self._refuse_if_stopping()  # while a listener was made
-        self._open()
+        self._life.refuse_if_stopping()  # while a listener was made
+        self._connection.open()
         consumers.subscribe()
-        with self._lock:
-            self._refuse_if_stopping()
-            self._state = _State.STARTED
+        self._life.ready()
         log_start(self._provider, consumers.descriptors, self._options)
         # After that: the first listener to run may ask for the stop, and this start has succeeded all the same.
         consumers.begin()
@@ -341,98 +302,12 @@ class EventManager:
         consumers = self._consumers
         if consumers is not None and consumers.owns_current_thread():
             # At the interpreter's exit every manager is stopped anyway, and Python 3.12 starts no thread any more.
-            if self._state is _State.STARTED and not is_exiting():
+            if self._life.state is ManagerState.STARTED and not is_exiting():
                 threading.Thread(target=self.stop, args=(limit,), name="eventing-stop", daemon=True).start()
             return
         if _running_loop() is not None:
             warn_of_blocking("stop", "async with manager")
-        with self._lock:
-            state = self._state
-            if state is not _State.STOPPED:
-                self._state = _State.STOPPING
-        # One that was interrupted before it began to finish is gone on with.
-        left = state is _State.STOPPING and not self._finishing and not self._busy
-        if left or state in {_State.NEW, _State.STARTED}:
-            self._finish(time.monotonic() + limit)
-            return
-        deadline = time.monotonic() + limit
-        if state is _State.STARTING:
-            self._interrupt_start(deadline)
-        if threading.get_ident() not in self._busy:
-            self._stopped.wait(max(0.0, deadline - time.monotonic()))
-
-    def _stop_start(self) -> None:
-        """Stop, if this manager is still starting, which isn't waited for, or is about to start."""
-        if self._state is _State.NEW:
-            self.stop()
-            return
-        with self._lock:
-            if self._state is not _State.STARTING:
-                return
-            self._state = _State.STOPPING
-        self._interrupt_start(math.inf)
-
-    def _interrupt_start(self, deadline: float) -> None:
-        """End what the thread that starts waits for. It notices that this manager is to stop, and finishes."""
-        if self._consumers is not None:
-            self._consumers.pause()
-        while self._connecting and time.monotonic() < deadline:
-            self._provider.close(0.0)
-            if self._stopped.wait(min(_AGAIN, max(0.0, deadline - time.monotonic()))):
-                return
-
-    def _finish(self, deadline: float) -> None:
-        """Close everything, in order, whatever fails or interrupts it; see `take_steps`."""
-        mine = False
-        interruption: BaseException | None = None
-        try:
-            with self._lock:
-                if self._finishing:
-                    return
-                self._state = _State.STOPPING
-                self._finishing = mine = True
-        except BaseException as error:  # Ctrl-C: it may have come just after that
-            if not mine:
-                raise
-            interruption, deadline = error, time.monotonic()
-        over = False
-        while not over:
-            try:
-                interruption = take_steps(self._closing_steps, deadline) or interruption
-                over = True
-            except BaseException as error:  # noqa: BLE001 (Ctrl-C, just before it or after it)
-                interruption, deadline = error, time.monotonic()
-        if interruption is not None:
-            raise interruption
-
-    def _be_stopped(self) -> None:
-        self._state = _State.STOPPED
-        self._stopped.set()
-        if self._signals is not None:
-            self._signals.wake()
-        forget(self)
-        self._busy.discard(threading.get_ident())
-
-    def _closing_steps(self, deadline: Callable[[], float]) -> Sequence[Callable[[], object]]:
-        def left(at_least: float) -> float:
-            return max(at_least, deadline() - time.monotonic())
-
-        steps: list[Callable[[], object]] = [
-            self._sender.refuse,
-            lambda: self._sender.flush(left(0.0)),
-            lambda: self._close_provider(left(1.0)),
-            lambda: self._sender.close(1.0),
-            self._be_stopped,
-        ]
-        consumers = self._consumers
-        if consumers is not None:
-            steps.insert(0, lambda: consumers.drain(self._sender, deadline()))
-            steps.insert(3, lambda: consumers.close(max(deadline(), time.monotonic() + 1.0)))
-        steps.insert(0, lambda: self._busy.add(threading.get_ident()))
-        return steps
-
-    def _close_provider(self, timeout: float) -> None:
-        self._opening.close(lambda: self._provider.close(timeout), timeout)
+        self._life.stop(limit)
 
     def run(self) -> None:
         """Start, work until SIGINT or SIGTERM or a `stop`, then drain. Call it on the main thread.
@@ -443,38 +318,16 @@ class EventManager:
         Raises:
             ManagerStateError: this isn't the main thread, which alone gets signals.
         """
-        if threading.current_thread() is not threading.main_thread():
-            msg = "run() waits for signals, which only the main thread gets; on other threads use start() and stop()"
-            raise ManagerStateError(msg)
-        with SignalWaiter() as signals:
-            self._signals = signals
-            try:
-                reason = self._start_and_wait(signals)
-            finally:
-                self._signals = None
-            _log.info("stopping: %s", reason)
+        reason = self._life.run(self.start, self.stop)
+        _log.info("stopping: %s", reason)
         self.stop()
-
-    def _start_and_wait(self, signals: SignalWaiter) -> str:
-        """Say why to stop."""
-        is_new = self._state is _State.NEW
-        try:
-            if self._state is not _State.STARTED:
-                with signals.calling(self._stop_start):
-                    self.start()
-        except ManagerStoppedError:  # by a signal, or by `stop`, which wakes
-            if not is_new:
-                raise
-        return signals.wait()
 
     def __enter__(self) -> Self:
         """Start."""
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop."""
         self.stop()
 
@@ -483,9 +336,7 @@ class EventManager:
         await _async_life.start(self.start, self.stop)
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Stop, without blocking the event loop. Also where the task is cancelled, the stop goes on to its end."""
         await _async_life.stop(self.stop)
 
@@ -494,7 +345,7 @@ class EventManager:
         consumers = self._consumers
         listeners = consumers.health() if consumers is not None else ()
         return ManagerHealth(
-            state=self._state.value,
+            state=self._life.state.value,
             provider=self._provider.health(),
             listeners=listeners,
             sending=self._sender.health(),
@@ -504,64 +355,36 @@ class EventManager:
         )
 
     def __repr__(self) -> str:
-        return f"EventManager({self._provider.name!r}, {self._state.value})"
+        return f"EventManager({self._provider.name!r}, {self._life.state.value})"
 
     # -- inner steps ------------------------------------------------------------------------------------------
-
-    def _open(self) -> None:
-        try:
-            self._opening.open(self._connect)
-        finally:
-            self._tell_observed()
-
-    def _connect(self) -> None:
-        try:
-            self._connecting = True  # first: a stop that comes after the look has to see it
-            self._refuse_if_stopping()
-            self._provider.open(self._observe)
-        except BrokerConnectionError as error:
-            self._refuse_if_stopping(error)
-            raise
-        finally:
-            self._connecting = False
-        try:
-            self._refuse_if_stopping()
-        except ManagerStoppedError:
-            self._provider.close(0.0)
-            raise
-
-    def _refuse_if_stopping(self, cause: Exception | None = None) -> None:
-        if self._state in {_State.STOPPING, _State.STOPPED}:
-            msg = "the event manager was stopped meanwhile"
-            raise ManagerStoppedError(msg) from cause
-
-    def _observe(self, connected: bool, error: Exception | None) -> None:  # noqa: FBT001 (the SPI's signature)
-        self._observed.append((connected, error))
-        if not self._connecting:
-            self._tell_observed()
-
-    def _tell_observed(self) -> None:
-        """Log what became of the connection. Under no lock: a logging handler may send."""
-        while True:
-            try:
-                connected, error = self._observed.popleft()
-            except IndexError:
-                return
-            with contextlib.suppress(Exception):  # a logging handler's must not reach the provider
-                if connected:
-                    place = self._provider.health().place
-                    again = " again" if self._was_connected else ""
-                    _log.info("%s: connected%s%s", self._provider.name, again, f" to {place}" if place else "")
-                else:
-                    _log.warning("%s: connection lost: %s; reconnecting", self._provider.name, error)
-                self._was_connected = True
 
     def _get_pipelines(self) -> Sequence[EnvelopePipeline]:
         return self._made_pipelines.get(self._plugin_pipelines)
 
+    def _end_waiting(self) -> None:
+        if self._consumers is not None:
+            self._consumers.pause()
+
+    def _closing_steps(self, deadline: Callable[[], float]) -> Sequence[Step]:
+        def left(at_least: float) -> float:
+            return max(at_least, deadline() - time.monotonic())
+
+        sender, consumers = self._sender, self._consumers
+        steps: list[Step] = [
+            sender.refuse,
+            lambda: sender.flush(left(0.0)),
+            lambda: self._connection.close(left(1.0)),
+            lambda: sender.close(1.0),
+        ]
+        if consumers is not None:
+            steps.insert(0, lambda: consumers.drain(sender, deadline()))
+            steps.insert(3, lambda: consumers.close(max(deadline(), time.monotonic() + 1.0)))
+        return steps
+
     def at_exit(self) -> None:
         """Drain at the interpreter's exit. Not for users."""
-        if self._opening.is_open:
+        if self._connection.is_open:
             self.stop()
 
     def after_fork(self) -> None:
@@ -569,8 +392,7 @@ class EventManager:
 
         Not for users.
         """
-        if self._signals is not None:
-            self._signals.leave()
+        self._life.after_fork()
         if self._consumers is not None:
             self._consumers.abandon()
         self._provider.abandon()

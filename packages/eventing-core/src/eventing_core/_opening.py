@@ -5,15 +5,26 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from enum import Enum
+from enum import Enum, auto
 
 from eventing_core.errors import ManagerStateError
 
 
-class _State(Enum):
-    CLOSED = "closed"
-    OPENING = "opening"
-    OPEN = "open"
+class OpeningState(Enum):
+    """Whether there is a connection to close."""
+
+    #: There is none.
+    CLOSED = auto()
+    #: A thread connects.
+    OPENING = auto()
+    #: It has, and looks whether the connection is still wanted.
+    CHECKING = auto()
+    #: There is one, which may be lost, and which only its end closes.
+    OPEN = auto()
+
+
+#: A thread is at it, and others wait.
+_UNDER_WAY = frozenset({OpeningState.OPENING, OpeningState.CHECKING})
 
 
 class Opening:
@@ -29,32 +40,35 @@ class Opening:
 
     def __init__(self, connected: Callable[[], bool]) -> None:
         self._connected = connected
-        self._state = _State.CLOSED
+        self._state = OpeningState.CLOSED
         self._thread = 0
+        #: Guards `_state` and `_thread`, and tells who waits of their changes.
         self._changed = threading.Condition(threading.Lock())
 
     @property
     def is_open(self) -> bool:
         """It was opened, and may be closed since."""
-        return self._state is _State.OPEN
+        return self._state is OpeningState.OPEN
 
     @property
     def under_way(self) -> bool:
-        """A thread opens it."""
-        return self._state is _State.OPENING
+        """A thread connects."""
+        return self._state is OpeningState.OPENING
 
-    def open(self, connect: Callable[[], None]) -> None:
+    def open(self, connect: Callable[[], None], check: Callable[[], None]) -> None:
         """Return once it is open; ``connect`` is called if nobody has, and may be again after it has raised.
+
+        ``check`` is called after it. Where that raises, having closed the connection, it is not open.
 
         Raises:
             ManagerStateError: this is called within ``connect``.
         """
-        if self._state is _State.OPEN:
+        if self._state is OpeningState.OPEN:
             return
-        mine, result = False, _State.CLOSED
+        mine, result = False, OpeningState.CLOSED
         try:
             with self._changed:
-                while self._state is _State.OPENING:
+                while self._state in _UNDER_WAY:
                     if self._thread == threading.get_ident():
                         msg = "this thread is connecting, and can't send before it has; is it a logging handler's send?"
                         raise ManagerStateError(msg)
@@ -62,14 +76,16 @@ class Opening:
                 if self.is_open:
                     return
                 self._thread = threading.get_ident()
-                self._state, mine = _State.OPENING, True
+                self._state, mine = OpeningState.OPENING, True
             try:
                 connect()
-                result = _State.OPEN
+                self._state = OpeningState.CHECKING
+                check()
+                result = OpeningState.OPEN
             except Exception:
                 raise
             except BaseException:  # Ctrl-C: it may have come just after that
-                result = _State.OPEN if self._connected() else _State.CLOSED
+                result = OpeningState.OPEN if self._connected() else OpeningState.CLOSED
                 raise
         finally:
             if mine:
@@ -81,7 +97,7 @@ class Opening:
         """Call ``close`` if it is open. One that opens is waited for; after ``timeout`` seconds the opener closes."""
         deadline = time.monotonic() + timeout
         with self._changed:
-            self._changed.wait_for(lambda: self._state is not _State.OPENING, max(0.0, deadline - time.monotonic()))
-            is_open = self._state is _State.OPEN
+            self._changed.wait_for(lambda: self._state not in _UNDER_WAY, max(0.0, deadline - time.monotonic()))
+            is_open = self._state is OpeningState.OPEN
         if is_open:
             close()

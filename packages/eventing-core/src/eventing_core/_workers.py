@@ -1,19 +1,15 @@
-"""Where listeners run: a fixed pool of threads, one event loop, and one timer."""
+"""Where listeners run: a fixed pool of threads, and one event loop."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import contextvars
-import heapq
-import itertools
 import logging
 import threading
 import time
 from collections.abc import Callable
 from queue import SimpleQueue
-
-from eventing_core._limits import LONGEST_WAIT
 
 _log = logging.getLogger("eventing")
 
@@ -64,61 +60,6 @@ class Workers:
             except BaseException:  # noqa: BLE001 (a worker outlives whatever a task does)
                 with contextlib.suppress(Exception):
                     _log.exception("an unexpected error in a worker")
-
-
-class Timer:
-    """Calls functions later, on one daemon thread."""
-
-    def __init__(self, name: str) -> None:
-        self._changed = threading.Condition()
-        self._heap: list[tuple[float, int, Task]] = []
-        self._numbers = itertools.count()
-        self._thread = threading.Thread(target=self._run, name=f"{name}-timer", daemon=True)
-        self._stopped = False
-
-    def start(self) -> None:
-        """Start the thread. Not with the first call: at the interpreter's exit no thread can be started any more."""
-        self._thread.start()
-
-    @property
-    def is_started(self) -> bool:
-        """The thread was started."""
-        return self._thread.ident is not None
-
-    def call_later(self, delay: float, task: Task) -> None:
-        """Run ``task``, which has to return at once, in ``delay`` seconds. Thread-safe. Nothing once stopped."""
-        with self._changed:
-            if self._stopped:
-                return
-            when = time.monotonic() + min(delay, LONGEST_WAIT)
-            try:
-                heapq.heappush(self._heap, (when, next(self._numbers), task))
-            finally:  # also after an interruption: nobody else would wake it up for this one
-                if self._heap and self._heap[0][0] >= when:
-                    self._changed.notify()
-
-    def stop(self) -> None:
-        """Forget what has not run."""
-        with self._changed:
-            self._stopped = True
-            self._heap.clear()
-            self._changed.notify()
-        if self._thread.ident is not None and self._thread is not threading.current_thread():
-            self._thread.join(5.0)
-
-    def _run(self) -> None:
-        while True:
-            with self._changed:
-                while not self._stopped and (not self._heap or self._heap[0][0] > time.monotonic()):
-                    self._changed.wait(self._heap[0][0] - time.monotonic() if self._heap else None)
-                if self._stopped:
-                    return
-                task = heapq.heappop(self._heap)[2]
-            try:
-                task()
-            except BaseException:  # noqa: BLE001 (the timer outlives whatever a task does)
-                with contextlib.suppress(Exception):
-                    _log.exception("an unexpected error in the timer")
 
 
 #: The loop that a task runs on; known also where it has something done in another thread, by `asyncio.to_thread`.

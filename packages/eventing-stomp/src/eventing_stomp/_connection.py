@@ -52,8 +52,9 @@ class StompConnection(StompLink[ArtemisSession]):
 
     def make_producer(self, destination: Destination) -> StompProducer:
         """A new producer."""
-        return StompProducer(self, destination)
+        return StompProducer(self, destination, node=self.model.node(destination), rights=self.rights)
 
     def make_consumer(self, subscription: Subscription, subscriber: Subscriber) -> StompConsumer:
         """A new consumer."""
-        return StompConsumer(self, subscription, subscriber)
+        limit = self.settings.prefetch_bytes
+        return StompConsumer(self, subscription, subscriber, limit=limit, rights=self.rights)

@@ -14,19 +14,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
 
 from eventing_core.errors import SubscriptionError
 from eventing_core.provider import Subscriber, Subscription
 from eventing_core.provider.artemis import ArtemisSession, Node, Queue, of_refusal
+from eventing_core.provider.sockets import Carrier
 from eventing_stomp._errors import subscription_of
 from eventing_stomp._frame_consumer import Arrived, FrameConsumer
 from eventing_stomp._frames import Incoming
 from eventing_stomp._generation import StompGeneration
 from eventing_stomp._message import StompDelivery, routing
-
-if TYPE_CHECKING:
-    from eventing_stomp._connection import StompConnection
+from eventing_stomp._rights import Rights
 
 #: How long a moment at which nothing is out is waited for, in seconds.
 _PATIENCE = 0.5
@@ -42,15 +40,25 @@ _REMEMBERED = 64
 
 
 class StompConsumer(FrameConsumer[ArtemisSession]):
-    """A STOMP subscription to one queue, made again in each generation."""
+    """A STOMP subscription to one queue, made again in each generation.
+
+    Args:
+        connection: what carries it.
+        subscription: what to consume.
+        subscriber: who gets it.
+        limit: of bytes that the broker may send before they are settled.
+        rights: the user's.
+    """
 
     delivery = StompDelivery
     gives_back = True
 
-    def __init__(self, connection: StompConnection, subscription: Subscription, subscriber: Subscriber) -> None:
+    def __init__(
+        self, connection: Carrier, subscription: Subscription, subscriber: Subscriber, *, limit: int, rights: Rights
+    ) -> None:
         super().__init__(connection, subscription, subscriber)
-        self._limit = connection.settings.prefetch_bytes
-        self._rights = connection.rights
+        self._limit = limit
+        self._rights = rights
         #: Of bytes, for a window of more than one.
         self._most = max(_LEAST, self._limit)
         #: Nobody else may have what waits here; given back, an exclusive queue's would go to another consumer.

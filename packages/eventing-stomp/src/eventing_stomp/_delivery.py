@@ -2,31 +2,11 @@
 
 from __future__ import annotations
 
-from eventing_core.provider import REDELIVERIES, Delivery, count_in
+from eventing_core.provider import REDELIVERIES, RESERVED_HEADERS, Delivery, count_in
 from eventing_stomp._frames import Incoming
 
-#: Headers that have a meaning of their own in SEND or MESSAGE frames; `Envelope.set` refuses most of them.
-PROTOCOLS_OWN = frozenset(
-    {
-        "ack",
-        "content-length",
-        "content-type",
-        "correlation-id",
-        "destination",
-        "destination-type",
-        "expires",
-        "message-id",
-        "persistent",
-        "priority",
-        "receipt",
-        "redelivered",
-        "reply-to",
-        "subscription",
-        "timestamp",
-        "transaction",
-        "type",
-    }
-)
+#: Headers that have a meaning of their own in SEND or MESSAGE frames: no event sets them.
+PROTOCOLS_OWN = RESERVED_HEADERS - {"id"}
 
 _REDELIVERIES = REDELIVERIES.encode()
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from typing import ClassVar, TypeVar
 
 from eventing_core.provider import Delivery, Outcome, Subscriber, Subscription
-from eventing_core.provider.sockets import Connection, Session, SocketConsumer, next_number
+from eventing_core.provider.sockets import Carrier, Session, SocketConsumer, next_number
 from eventing_stomp._delivery import FrameDelivery
 from eventing_stomp._frames import Incoming
 from eventing_stomp._generation import StompGeneration
@@ -28,9 +28,7 @@ class FrameConsumer(SocketConsumer[StompGeneration, S]):
     #: How its broker's frames are decoded.
     delivery: ClassVar[type[FrameDelivery]]
 
-    def __init__(
-        self, connection: Connection[StompGeneration, S], subscription: Subscription, subscriber: Subscriber
-    ) -> None:
+    def __init__(self, connection: Carrier, subscription: Subscription, subscriber: Subscriber) -> None:
         super().__init__(connection, subscription, subscriber)
         #: Delivered and not settled, by our numbers.
         self._out: dict[int, Arrived] = {}

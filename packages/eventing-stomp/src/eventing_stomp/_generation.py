@@ -8,39 +8,29 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
-import ssl
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from eventing_core.errors import BrokerConnectionError, SendRejectedError
 from eventing_core.provider.sockets import (
-    Buffer,
-    Generation,
-    Pulse,
+    CHUNK,
     Send,
+    WireGeneration,
     is_hangup,
     next_number,
     of_size,
     of_socket,
-    reader,
-    writer,
 )
 from eventing_stomp import _driver, _errors
+from eventing_stomp._blame import Asked, StompSendOwner, SubscriptionHandler, named
 from eventing_stomp._config import StompConfig
 from eventing_stomp._frames import BrokenFrameError, Incoming, LargeFrameError, Splitter, frame, receipt_of
 from eventing_stomp._message import INNER
 from eventing_stomp._size import is_too_large
 
 _log = logging.getLogger("eventing.stomp")
-
-#: Bytes that are read, and written, at once.
-_CHUNK = 1 << 18
-
-#: TLS records of one chunk's worth: a read gives one record of 16 KiB at most.
-_READS = 16
 
 #: Producers wait while so many bytes wait for the socket.
 _OUTPUT_LIMIT = 1 << 20
@@ -57,62 +47,7 @@ _HEARD_LIMIT = 16
 _LAST_WORD = 1.0
 
 
-class Sender(Protocol):
-    """Whose a `Send` is.
-
-    Attributes:
-        names: what an ERROR frame may name that is about its sends.
-    """
-
-    @property
-    def names(self) -> frozenset[str]: ...
-
-    def confirmed(self, send: Send) -> None:
-        """The receipt has come."""
-
-    def why_refused(self, text: str) -> str:
-        """Why the broker refused a send, by what it said."""
-        ...
-
-    def hold_back(self, reason: str) -> None:
-        """The broker refused a send of it, and ends the connection for it."""
-
-
-class SubscriptionHandler(Protocol):
-    """Whose a STOMP subscription is.
-
-    Attributes:
-        names: what an ERROR frame may name that refuses it.
-        gives_back: it has messages that go back to the broker, uncounted, when it ends in order.
-    """
-
-    @property
-    def names(self) -> frozenset[str]: ...
-
-    @property
-    def gives_back(self) -> bool: ...
-
-    def answered(self, subscription: str, error: str | None) -> None:
-        """The broker agrees; or it refuses with that text, and ends the connection for it. Called once at most."""
-
-    def arrived(self, subscription: str, incoming: Incoming) -> None:
-        """A message came."""
-
-
-@dataclass(slots=True)
-class _Asked:
-    """A subscription that the broker hasn't agreed to yet.
-
-    Attributes:
-        before: the sends that were written before it and had no answer then, by their receipts.
-    """
-
-    subscription: str
-    handler: SubscriptionHandler
-    before: frozenset[bytes]
-
-
-class StompGeneration(Generation):
+class StompGeneration(WireGeneration):
     """A connection by stomp.py. It is told of frames by being a stomp.py listener.
 
     Attributes:
@@ -121,16 +56,14 @@ class StompGeneration(Generation):
     """
 
     def __init__(self, sock: socket.socket, number: int, *, config: StompConfig, opened: Callable[[], None]) -> None:
-        super().__init__(sock, number, opened)
+        super().__init__(sock, number, opened, config)
         self.sends: dict[bytes, Send] = {}
         self.subscriptions: dict[str, SubscriptionHandler] = {}
         #: By their receipts.
-        self._asked: dict[str, _Asked] = {}
+        self._asked: dict[str, Asked] = {}
         self._requests: dict[str, Callable[[str | None], None]] = {}
         self.arrivals: set[Any] = set()
         self._config = config
-        self._tls = config.tls
-        self._place = config.place
         self._closing = False
         self._error = ""
         #: What to fail with once the broker has closed the connection, as it does after an ERROR frame.
@@ -139,11 +72,8 @@ class StompGeneration(Generation):
         self._frames: list[Incoming] = []
         #: Of what came last, somebody had room for more.
         self._takes_more = False
-        self._output = bytearray()
-        self._pulse = Pulse(time.monotonic())
-        self._input_buffer, self._output_buffer = Buffer(_CHUNK), Buffer(_CHUNK)
-        self._read, self._write = reader(sock, self._input_buffer), writer(sock, self._output_buffer)
-        self.next_tick = float("inf")
+        #: Waits for the socket.
+        self._outgoing = bytearray()
         self.stomp: Any = _driver.protocol(config.host, config.host_header, self.put, self)
         wish = round(config.heartbeat * 1000)
         headers = {"heart-beat": f"{wish},{wish}"}
@@ -155,47 +85,32 @@ class StompGeneration(Generation):
     # -- input and output ---------------------------------------------------------------------------------------------
 
     def read(self) -> bool:
-        """Take in what the socket has."""
-        emptied = False
-        for _ in range(_READS if self._tls else 1):
-            try:
-                count = self._read(_CHUNK)
-            except (BlockingIOError, ssl.SSLWantReadError):
-                emptied = True
-                break
-            except ssl.SSLWantWriteError:
-                self.blocked = True
-                break
-            except OSError as error:
-                self._end(error)
-                break
-            if not count:
-                self._end(None)
-                break
-            self._take(bytes(self._input_buffer.view[:count]))
-            emptied = not self._tls and count < _CHUNK
+        """Take in what the socket has; rest a moment where messages come by the few."""
+        super().read()
         few = len(self._frames) in _FEW and self._frames[-1].command == b"MESSAGE"
         self.pump()
-        if few and emptied and self._takes_more:
+        if few and self.emptied and self._takes_more:
             self.rests_until = self._pulse.heard_at + _REST
         return self.failure is None and self.has_pending()
 
-    def _take(self, data: bytes) -> None:
-        self._pulse.heard_at = time.monotonic()
+    def take(self, count: int) -> bool:
+        """Split what came into frames."""
+        data = bytes(self._input.view[:count])
         if not self.is_open and len(self.heard) < _HEARD_LIMIT:
             self.heard += data[:_HEARD_LIMIT]
             if not _errors.is_spoken(self.heard):
                 self.fail(_errors.of_handshake(self._config, self.heard, ""))
-                return
+                return True
         try:
             self._frames += self._splitter.feed(data)
         except BrokenFrameError:
             self.fail(BrokerConnectionError(f"{self._place}: the peer sent something that is not a STOMP frame"))
         except LargeFrameError:
             self.fail(of_size(self._place, self._config.max_message_bytes))
+        return True
 
-    def _end(self, problem: OSError | None) -> None:
-        """The peer is gone; what it said before it went is more telling than "connection reset"."""
+    def hung_up(self, problem: OSError | None) -> None:
+        """What the peer said before it went is more telling than "connection reset"."""
         self.pump()
         if self._closing:
             self.closed = True
@@ -211,14 +126,14 @@ class StompGeneration(Generation):
     def put(self, data: bytes) -> None:
         """Have bytes written; after an ERROR frame nobody would read them."""
         if self._loss is None:
-            self._output += data
+            self._outgoing += data
 
     def subscribe(self, handler: SubscriptionHandler, headers: Mapping[str, str]) -> str:
         """Subscribe; returns the id."""
         subscription = str(next_number())
         receipt = f"subscribed-{subscription}"
         self.subscriptions[subscription] = handler
-        self._asked[receipt] = _Asked(subscription, handler, frozenset(self.sends))
+        self._asked[receipt] = Asked(subscription, handler, frozenset(self.sends))
         self.put(frame("SUBSCRIBE", {"id": subscription, **headers, "receipt": receipt}))
         return subscription
 
@@ -251,50 +166,31 @@ class StompGeneration(Generation):
     @property
     def has_room(self) -> bool:
         """Whether producers may go on."""
-        return len(self._output) < _OUTPUT_LIMIT
+        return len(self._outgoing) < _OUTPUT_LIMIT
 
     def write(self) -> None:
         """Write what there is for the peer, as far as the socket takes it."""
         self.blocked = False
-        output, view = self._output, self._output_buffer.view
-        at, size = 0, len(output)
-        while at < size:
-            count = min(_CHUNK, size - at)
-            view[:count] = output[at : at + count]
-            try:
-                at += self._write(count)
-            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-                self.blocked = True
-                break
-            except OSError as error:
-                self.read()
-                self._end(error)
-                break
-        if at:
-            del output[:at]
-            self._pulse.wrote_at = time.monotonic()
+        outgoing, view = self._outgoing, self._output.view
+        while count := min(CHUNK, len(outgoing)):
+            view[:count] = outgoing[:count]
+            count = self.write_out(count)
+            if not count:
+                return
+            del outgoing[:count]
 
     # -- heartbeats (specification, "Heart-beating") ------------------------------------------------------------------
 
+    def beat(self) -> None:
+        """A line break between frames."""
+        self.put(b"\n")
+
     def tick(self) -> None:
-        """Send a heartbeat where nothing else was sent, and notice the peer's silence."""
-        now = time.monotonic()
-        if now < self.next_tick:
-            return
-        if self._loss is not None:
+        """After an ERROR frame the broker had its time to close the connection."""
+        if self._loss is not None and time.monotonic() >= self.next_tick:
             self.fail(self._loss)
-            return
-        pulse = self._pulse
-        if pulse.must_beat(now):
-            self.put(b"\n")
-        if pulse.is_silent(now):
-            # A process that was stopped has not looked at the socket for as long.
-            while self.read():
-                pass
-            if pulse.is_silent(now):
-                text = f"{self._place}: the broker was silent for {pulse.limit:g} s, two heartbeats"
-                self.fail(BrokerConnectionError(text))
-        self.next_tick = pulse.next
+        else:
+            super().tick()
 
     def _agree_on_heartbeats(self, theirs: str) -> None:
         can, wants = _intervals(theirs)
@@ -327,7 +223,7 @@ class StompGeneration(Generation):
             elif incoming.command == b"RECEIPT":
                 send = sends.pop(incoming.raw(b"\nreceipt-id:"), None)
                 if send is not None:
-                    cast("Sender", send.producer).confirmed(send)
+                    cast("StompSendOwner", send.producer).confirmed(send)
                 else:
                     self._answer(incoming.header(b"receipt-id"), None)
             else:
@@ -373,7 +269,7 @@ class StompGeneration(Generation):
         if self._loss is not None:
             return
         self.is_open = False
-        self._output.clear()
+        self._outgoing.clear()
         self._loss = _errors.of_loss(self._place, text)
         # The broker has the first word: Artemis 2.44 can lock itself up where both close at once.
         self.next_tick = time.monotonic() + _LAST_WORD
@@ -386,37 +282,23 @@ class StompGeneration(Generation):
         sends = [own] if own in self.sends else []
         asked = [key for key, asked in self._asked.items() if asked.subscription == subscription]
         if not asked:
-            more, asked = self._named(text, sending=True if sends else _errors.is_of_sending(text))
+            more, asked = named(
+                text, sends=self.sends, asked=self._asked, sending=True if sends else _errors.is_of_sending(text)
+            )
             sends += more
         self.refused = self.refused or bool(sends or asked)
         refused = [self.sends.pop(key) for key in dict.fromkeys(sends)]
-        reasons = {producer: cast("Sender", producer).why_refused(text) for producer in {s.producer for s in refused}}
+        reasons = {
+            producer: cast("StompSendOwner", producer).why_refused(text) for producer in {s.producer for s in refused}
+        }
         for send in refused:
             producer = send.producer
             reason, permanent = f"{producer.destination}: {reasons[producer]}", is_too_large(send.data, text)
             send.tell(SendRejectedError(reason, in_doubt=send.in_doubt, permanent=permanent))
         for producer, reason in reasons.items():
-            cast("Sender", producer).hold_back(reason)
+            cast("StompSendOwner", producer).hold_back(reason)
         for waiting in asked:
             self._answer(waiting, text)
-
-    def _named(self, text: str, *, sending: bool | None) -> tuple[list[bytes], list[str]]:
-        """Sends or subscriptions without answer that an error names; not both, since it is about one frame."""
-        for name in _errors.names_of(text):
-            sends = [] if sending is False else [key for key, send in self.sends.items() if _has(send.producer, name)]
-            asked = [] if sending else [key for key, asked in self._asked.items() if name in asked.handler.names]
-            if sends and asked:
-                # The broker reads in order: it is about whichever was first.
-                if self._asked[asked[0]].before.isdisjoint(sends):
-                    sends = []
-                else:
-                    asked = []
-                    # Or it has them, and their receipts are late: RabbitMQ confirms when they are on its disk.
-                    for key in sends:
-                        self.sends[key].in_doubt = True
-            if sends or asked:
-                return sends, asked
-        return [], []
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
@@ -453,7 +335,3 @@ def _intervals(text: str) -> tuple[float, float]:
     except ValueError:
         return 0.0, 0.0
     return can, wants
-
-
-def _has(producer: object, name: str) -> bool:
-    return name in cast("Sender", producer).names

@@ -11,7 +11,7 @@ import re
 from dataclasses import replace
 
 from eventing_core.provider import Message
-from eventing_core.provider.artemis import Node, equals
+from eventing_core.provider.artemis import ARTEMIS_PREFIXES, Node, equals
 from eventing_stomp._delivery import PROTOCOLS_OWN, FrameDelivery
 from eventing_stomp._frames import Incoming, escape, lines, read_headers
 
@@ -26,9 +26,6 @@ _AMQP_CONTENT_TYPE = "JMS_AMQP_ContentType"
 
 #: In milliseconds.
 _DELAY = "AMQ_SCHEDULED_DELAY"
-
-#: Headers that are the broker's; `Envelope.set` refuses most of them.
-_INTERNAL_PREFIXES = ("_AMQ", "AMQ_", "JMS", "NATIVE_MESSAGE_ID")
 
 _BEGIN = b"SEND\nreceipt:"
 _PERSISTENT, _NOT_PERSISTENT = "persistent:true\n", "persistent:false\n"
@@ -106,7 +103,7 @@ def decode(frame: Incoming) -> Message:
     headers = {
         key: value
         for key, value in everything.items()
-        if key not in PROTOCOLS_OWN and not key.startswith(_INTERNAL_PREFIXES)
+        if key not in PROTOCOLS_OWN and not key.startswith(ARTEMIS_PREFIXES)
     }
     native = everything.get(_MESSAGE_ID, "")
     return Message(

@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from eventing_core.errors import SendRejectedError
 from eventing_core.provider import Destination, Message
-from eventing_core.provider.artemis import ArtemisProducer, Reply
-from eventing_core.provider.sockets import next_number, of_encoding
+from eventing_core.provider.artemis import ArtemisProducer, Node, Reply
+from eventing_core.provider.sockets import Carrier, next_number, of_encoding
 from eventing_stomp._frames import lines
 from eventing_stomp._generation import StompGeneration
 from eventing_stomp._message import encode, encode_alone, filter_of, routing
+from eventing_stomp._rights import Rights
 from eventing_stomp._size import LEAST_ADDED, LOOKED_AT, Large, marked, record_size
-
-if TYPE_CHECKING:
-    from eventing_stomp._connection import StompConnection
 
 
 class StompProducer(ArtemisProducer[StompGeneration]):
-    """SEND frames, each with a receipt of its own: the receipt of a later frame confirms nothing earlier."""
+    """SEND frames, each with a receipt of its own: the receipt of a later frame confirms nothing earlier.
+
+    Args:
+        connection: what carries it.
+        destination: where it sends to.
+        node: the same, as the broker calls it.
+        rights: the user's.
+    """
 
     #: Some message had a large head; how large the broker takes it: None: ask; 0: it doesn't tell.
     _any_large = False
     _limit: int | None = None
     _asking = False
 
-    def __init__(self, connection: StompConnection, destination: Destination) -> None:
+    def __init__(self, connection: Carrier, destination: Destination, *, node: Node, rights: Rights) -> None:
         super().__init__(connection, destination)
-        self._rights = connection.rights
-        self._where = lines(routing(connection.model.node(destination), "destination-type"))
+        self._rights = rights
+        self._where = lines(routing(node, "destination-type"))
 
     @property
     def names(self) -> frozenset[str]:

@@ -7,15 +7,24 @@ import threading
 import weakref
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar, Protocol
 
 from eventing_core.errors import ConfigError
 from eventing_core.memory._config import MAX_MESSAGES
+from eventing_core.memory._connection import Connection
 from eventing_core.memory._engine import Engine
 from eventing_core.provider import Destination, Message
 
-if TYPE_CHECKING:
-    from eventing_core.memory._provider import MemoryProvider
+
+class Client(Protocol):
+    """Who is connected to a broker: a `MemoryProvider`.
+
+    Attributes:
+        connection: None until it is open.
+    """
+
+    @property
+    def connection(self) -> Connection | None: ...
 
 
 class MemoryBroker:
@@ -39,6 +48,7 @@ class MemoryBroker:
     """
 
     _shared: ClassVar[weakref.WeakValueDictionary[str, MemoryBroker]] = weakref.WeakValueDictionary()
+    #: Guards `_shared`: one broker for each name.
     _guard: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, name: str = "", *, max_messages: int = MAX_MESSAGES) -> None:
@@ -71,7 +81,7 @@ class MemoryBroker:
         """The dead letters of a listener: event's name, listener's name, and its server's where it is per-process."""
         return self.messages(Destination(topic, group, member, kind="dead"))
 
-    def disconnect(self, provider: MemoryProvider) -> None:
+    def disconnect(self, provider: Client) -> None:
         """Cut a provider's connection, as a network would. It connects again at once, in a new generation.
 
         What was delivered to it and not settled counts as delivered once, and is delivered again.

@@ -19,6 +19,8 @@ class Outbox:
 
     def __init__(self) -> None:
         self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        #: Held by the thread that makes the calls. Nobody waits for it, and calls are made while it is held: it keeps
+        #: others from making them at the same time, and out of their order, and guards nothing else.
         self._flushing = threading.Lock()
 
     def put(self, call: Callable[..., object], *arguments: object) -> None:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from eventing_core.memory._address import Address
+from eventing_core.memory._connection import Connection
+from eventing_core.memory._engine import Engine
 from eventing_core.provider import Done, Message, Producer
-
-if TYPE_CHECKING:
-    from eventing_core.memory._connection import Connection
-    from eventing_core.memory._engine import Engine
-    from eventing_core.memory._queue import Address
 
 
 class MemoryProducer(Producer):

@@ -9,8 +9,7 @@ from dataclasses import replace
 from eventing_core.errors import BrokerConnectionError, ConfigError, ConnectionLostError
 from eventing_core.memory._broker import MemoryBroker
 from eventing_core.memory._config import MAX_MESSAGES
-from eventing_core.memory._connection import Connection
-from eventing_core.memory._consumer import Consumer
+from eventing_core.memory._connection import Connection, Consumer
 from eventing_core.memory._producer import MemoryProducer
 from eventing_core.provider import (
     Capabilities,
@@ -78,6 +77,7 @@ class MemoryProvider(Provider):
         #: None until it is open.
         self.connection: Connection | None = None
         self._producers: dict[Destination, MemoryProducer] = {}
+        #: Guards `_producers`: one for each destination.
         self._lock = threading.Lock()
 
     def open(self, observer: Observer) -> None:

@@ -1,25 +1,13 @@
-"""What the broker is made of: plain data without locks; the engine guards it."""
+"""A queue: plain data without locks; the engine guards it."""
 
 from __future__ import annotations
 
 import heapq
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import Generic, Protocol, TypeVar
 
 from eventing_core.provider import Delivery, Destination, Message
-
-if TYPE_CHECKING:
-    from eventing_core.memory._connection import Connection
-    from eventing_core.memory._consumer import Consumer
-    from eventing_core.memory._timer import Alarm
-    from eventing_core.provider import Done
-
-#: Deduplication ids remembered per destination, at the least, as Artemis does (``id-cache-size``).
-REMEMBERED_IDS = 20_000
-
-#: Ids are forgotten in sets of so many, or of one batch more.
-_TOGETHER = 128
 
 
 class MemoryDelivery(Delivery):
@@ -42,7 +30,22 @@ class MemoryDelivery(Delivery):
         return self.content.body
 
 
-class Queue:
+class Taker(Protocol):
+    """Who takes from a queue.
+
+    Attributes:
+        size: the window.
+        out: delivered and not settled.
+    """
+
+    size: int
+    out: set[MemoryDelivery]
+
+
+C = TypeVar("C", bound=Taker)
+
+
+class Queue(Generic[C]):
     """One listener's messages, or its dead letters.
 
     Attributes:
@@ -77,7 +80,7 @@ class Queue:
         self.last = 0
         self.turn = 0
         self.restarts = 0
-        self.consumers: list[Consumer] = []
+        self.consumers: list[C] = []
         self.exclusive = False
         self.alive = True
 
@@ -103,7 +106,7 @@ class Queue:
         batch += [MemoryDelivery(ready.popleft(), position) for position in some]
         return batch
 
-    def share_out(self) -> list[tuple[Consumer, list[MemoryDelivery]]]:
+    def share_out(self) -> list[tuple[C, list[MemoryDelivery]]]:
         """Take what the windows allow: all for one consumer, or for several by turns."""
         consumers = self.consumers
         if not consumers:
@@ -114,17 +117,17 @@ class Queue:
             batch = self.take(room) if room > 0 else []
             return [(consumer, batch)] if batch else []
         turns = self._turns()
-        batches: dict[Consumer, list[MemoryDelivery]] = {consumer: [] for consumer in turns}
+        batches: dict[C, list[MemoryDelivery]] = {consumer: [] for consumer in turns}
         for consumer, delivery in zip(turns, self.take(len(turns)), strict=True):
             batches[consumer].append(delivery)
         return list(batches.items())
 
-    def _turns(self) -> list[Consumer]:
+    def _turns(self) -> list[C]:
         """Whose each of the next deliveries is."""
         consumers = self.consumers
         rooms = {consumer: consumer.size - len(consumer.out) for consumer in consumers}
         count = min(len(self.ready) + len(self.returned), sum(max(0, room) for room in rooms.values()))
-        turns: list[Consumer] = []
+        turns: list[C] = []
         while len(turns) < count:
             consumer = consumers[self.turn % len(consumers)]
             self.turn += 1
@@ -153,85 +156,3 @@ class Queue:
         heapq.heapify(self.returned)
         self.stored -= before - len(self.ready) - len(self.returned)
         self.restarts += 1
-
-
-class Waiting:
-    """A batch of which something waits for room, in the order of its address."""
-
-    __slots__ = ("alarm", "batch", "connection", "deadline", "delay", "done", "next")
-
-    def __init__(
-        self, connection: Connection, batch: Sequence[Message], done: Done, deadline: float, delay: float
-    ) -> None:
-        self.connection = connection
-        self.batch = batch
-        self.done = done
-        self.deadline = deadline
-        self.delay = delay
-        self.next = 0
-        self.alarm: Alarm | None = None
-
-
-class Address:
-    """Where messages are sent to.
-
-    Attributes:
-        queues: a message goes to all of them.
-        refused: sends are refused.
-        waiting: batches for which there was no room yet, in their order.
-    """
-
-    __slots__ = ("_copies", "_ids", "_order", "destination", "queues", "refused", "waiting")
-
-    def __init__(self, destination: Destination) -> None:
-        self.destination = destination
-        self._copies = destination.kind == "queue"
-        self.queues: list[Queue] = []
-        self.refused = False
-        self.waiting: deque[Waiting] = deque()
-        self._ids: set[str] = set()
-        #: The same in sets, in the order of their sends.
-        self._order: deque[set[str]] = deque()
-
-    def room(self, limit: int) -> int:
-        """Messages that can be added, to each of the queues.
-
-        What is at consumers takes up room as well, but not for a message to one queue alone: such a
-        copy replaces one that is at a consumer, and would find no room in a full queue, for ever.
-        """
-        room = limit
-        for queue in self.queues:
-            left = limit - queue.stored
-            if self._copies:
-                left += queue.out()
-            room = min(left, room)
-        return room
-
-    def without_duplicates(self, batch: Sequence[Message]) -> Sequence[Message]:
-        """What was not sent here before; it is remembered."""
-        ids = self._ids
-        new = {message.dedup_id for message in batch}
-        if len(new) < len(batch) or "" in new or not new.isdisjoint(ids):
-            batch, new = self._one_by_one(batch)
-        if new:
-            ids |= new
-            if self._order and len(self._order[-1]) < _TOGETHER:
-                self._order[-1] |= new
-            else:
-                self._order.append(new)
-            while len(ids) - len(self._order[0]) >= REMEMBERED_IDS:
-                ids -= self._order.popleft()
-        return batch
-
-    def _one_by_one(self, batch: Sequence[Message]) -> tuple[Sequence[Message], set[str]]:
-        """What was not sent here before, and its ids."""
-        ids, new = self._ids, set[str]()
-        fresh: list[Message] = []
-        for message in batch:
-            dedup_id = message.dedup_id
-            if not dedup_id:
-                fresh.append(message)
-            elif dedup_id not in ids and dedup_id not in new:
-                new.add(dedup_id)
-                fresh.append(message)
-        return fresh, new

@@ -20,6 +20,7 @@ class _Call(Generic[R]):
         self._then = then
         self._result: R | None = None
         self._error: BaseException | None = None
+        #: Held until the call was made: who waits for its result takes it. It guards nothing else.
         self._done = threading.Lock()
         self._done.acquire()
 
@@ -59,6 +60,7 @@ class Shield:
         self._is_over = is_over
         self._calls: SimpleQueue[_Call[Any] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
+        #: Guards `_thread`: there is one at most, which ends only while no call waits for it.
         self._lock = threading.Lock()
 
     def call(self, function: Callable[[], R], then: Callable[[R], None] | None = None) -> R:

@@ -4,6 +4,7 @@ The contract is in this package's own names; `eventing_core.provider.sockets` an
 optional building blocks for transports that reach a broker over a socket.
 """
 
+from eventing_core._reserved import RESERVED_HEADERS
 from eventing_core.provider._counts import REDELIVERIES, count_in
 from eventing_core.provider._interface import (
     CRASH_LIMIT,
@@ -29,6 +30,7 @@ from eventing_core.provider._interface import (
 __all__ = [
     "CRASH_LIMIT",
     "REDELIVERIES",
+    "RESERVED_HEADERS",
     "SPI_VERSION",
     "Capabilities",
     "Delivery",

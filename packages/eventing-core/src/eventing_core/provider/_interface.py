@@ -25,17 +25,21 @@ must go without the id: sent again, it would be confirmed and not stored.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from enum import Enum
-from typing import Any, Literal, Protocol, Self
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
-
-from eventing_core._keys import hint
-from eventing_core.errors import ConfigError
+from eventing_core.provider._messages import (
+    Delivery,
+    Destination,
+    Message,
+    Outcome,
+    Subscription,
+    SubscriptionState,
+    queue_name_of,
+)
+from eventing_core.provider._provider_config import ProviderConfig
 
 __all__ = [
     "CRASH_LIMIT",
@@ -66,134 +70,6 @@ CRASH_LIMIT = 8
 #: The version of this interface, raised when a provider has to change with it. A plugin made for another one is
 #: refused.
 SPI_VERSION = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Destination:
-    """Where messages go to, or come from; the provider maps it to its own addresses.
-
-    Attributes:
-        topic: the event's name.
-        group: the listener's name; empty for the topic itself.
-        member: the server's name, when each process has a queue of its own.
-        kind: ``topic``: to the queues of all listeners; ``queue``: one listener's queue alone;
-            ``dead``: the dead letters of that queue.
-        durable: the queue survives a restart of the broker. Dead-letter queues always do.
-    """
-
-    topic: str
-    group: str = ""
-    member: str = ""
-    kind: Literal["topic", "queue", "dead"] = "topic"
-    durable: bool = False
-
-    def __str__(self) -> str:
-        text = self.topic
-        if self.group:
-            text += f"::{self.group}" + (f"-{self.member}" if self.member else "")
-        return text + (" (dead letters)" if self.kind == "dead" else "")
-
-
-@dataclass(slots=True)
-class Message:
-    """A message as the transport sees it. Not changed any more once it was handed over.
-
-    Attributes:
-        body: the serialised event.
-        headers: the headers for the other side; keys and values as `Envelope.set` allows them, and
-            the core's own, which begin with ``eventing-`` or ``eventing_``.
-        message_id: constant for life, through retries and dead-lettering. Empty when a stranger's
-            message has none.
-        dedup_id: two sends of one ``dedup_id`` to one destination are one message, where the broker can. The core
-            uses it again only while the broker may have stored the message (`SendError.in_doubt`): a rejected send uses
-            it up, since brokers may note the id before they refuse the message.
-        content_type: media type of the body; empty when a stranger's message doesn't tell.
-        durable: the message survives a restart of the broker, in durable queues.
-    """
-
-    body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
-    message_id: str = ""
-    dedup_id: str = ""
-    content_type: str = "application/json"
-    durable: bool = False
-
-
-class Delivery(ABC):
-    """One message given to this process. Plain data, valid on any thread for any time.
-
-    The core compares deliveries by identity, whatever their class says of equality and hashes: give each message that
-    is delivered an object of its own, and expect that very object in `Handle.settle`.
-
-    Attributes:
-        generation: of the attachment that it came by, as told with `SubscriptionState.ACTIVE`.
-        delivery_count: how often it was given out before and came back in a way that the broker
-            counts (see `Capabilities.delivery_count`); 0 for the first time.
-    """
-
-    __slots__ = ("delivery_count", "generation")
-
-    generation: int
-    delivery_count: int
-
-    @abstractmethod
-    def message(self) -> Message:
-        """Decode the message. Equal results at each call; never raises.
-
-        Called on the core's threads (workers, event loop, timer) or on the one that stops the manager, by several of
-        them at a time; under no lock of the core's, and never within `Subscriber.deliver`, `Subscriber.state` or a
-        send's ``done``: so a provider's own thread never decodes.
-
-        Headers that aren't strings arrive as their string form. A message whose transport encoding is
-        broken comes as its raw bytes, with the content type ``application/octet-stream``.
-        """
-
-    def body(self) -> bytes:
-        """The body of `message`.
-
-        To be overridden where it can be had without decoding the rest; what is broken there isn't noticed then.
-        """
-        return self.message().body
-
-
-class Outcome(Enum):
-    """What becomes of a delivery."""
-
-    #: Done with: the broker forgets it.
-    ACCEPT = "accept"
-    #: Given back, to be delivered again at once, to this or another process; not counted as a
-    #: delivery attempt where `Capabilities.uncounted_release` says so.
-    RELEASE = "release"
-
-
-class SubscriptionState(Enum):
-    """What a subscription is doing."""
-
-    #: Its queue (and its dead-letter queue) exists and is attached to in the current generation;
-    #: nothing is delivered until `Handle.window` is called in this generation.
-    ACTIVE = "active"
-    #: Not attached; the provider is at work on it.
-    INACTIVE = "inactive"
-    #: It can't be had, for the reason given as error. Before it was first active: final.
-    #: Afterwards the provider goes on trying.
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subscription:
-    """What to subscribe to.
-
-    Attributes:
-        destination: of kind ``queue``, with a ``member`` where each process has its own copy; or of
-            kind ``dead``, to read dead letters.
-        dead_letter: of kind ``dead``; None when dead letters themselves are read. Its queue is made, if
-            need be, before `SubscriptionState.ACTIVE` in each generation, and is never removed automatically.
-        exclusive: one consumer in the cluster gets everything, the others stand by.
-    """
-
-    destination: Destination
-    dead_letter: Destination | None = None
-    exclusive: bool = False
 
 
 class Subscriber(Protocol):
@@ -381,9 +257,7 @@ class Provider(ABC):
 
     def queue_name(self, destination: Destination) -> str:
         """What the broker calls a listener's queue, or the queue for its dead letters, for logs. Never blocks."""
-        group = f"{destination.group}-{destination.member}" if destination.member else destination.group
-        name = f"{destination.topic}::{group}"
-        return f"{name}.dead" if destination.kind == "dead" else name
+        return queue_name_of(f"{destination.topic}::{destination.group}", destination)
 
     def unhandled(self) -> int:
         """How many messages would be lost if the provider were closed now. Never blocks.
@@ -410,59 +284,6 @@ class Provider(ABC):
         Descriptors are closed so that the parent's connection doesn't notice; what the driver forbids even to
         close in a child is left alone. Afterwards the provider is as if it had never been opened.
         """
-
-
-class ProviderConfig(BaseModel):
-    """Base of a provider's settings: its table in the configuration file.
-
-    Unknown keys are refused. Give secrets the type ``pydantic.SecretStr``.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _keep_nothing_of_the_input(cls, settings: Any, make: ModelWrapValidatorHandler[Self]) -> Self:
-        """Pydantic's errors hold what was put in, a password among it: hand on what is wrong without that."""
-        try:
-            return make(settings)
-        except ValidationError as error:
-            flaws = error.errors(include_input=False, include_url=False, include_context=False)
-        raise cls._refusal([(flaw["loc"], flaw["type"], flaw["msg"]) for flaw in flaws])
-
-    @classmethod
-    def _refusal(cls, flaws: Iterable[tuple[tuple[int | str, ...], Any, str]]) -> ValidationError:
-        """An error of pydantic that holds nothing of what was put in: for each flaw where it is, its type and text."""
-        return ValidationError.from_exception_data(
-            cls.__name__,
-            [
-                {"type": PydanticCustomError(kind, "{text}", {"text": text}), "loc": location, "input": None}
-                for location, kind, text in flaws
-            ],
-            hide_input=True,
-        )
-
-    @classmethod
-    def of(cls, settings: Mapping[str, Any]) -> Self:
-        """The settings that a constructor was given.
-
-        Raises:
-            ConfigError: one is unknown, or wrong. Holds none of the values.
-        """
-        try:
-            return cls(**settings)
-        except ValidationError as error:
-            flaws = error.errors(include_input=False, include_url=False, include_context=False)
-        # Outside, as an error of pydantic keeps what was put in.
-        raise ConfigError(f"{cls.__name__}: " + "; ".join(cls._flaw(flaw["loc"], flaw["msg"]) for flaw in flaws))
-
-    @classmethod
-    def _flaw(cls, location: tuple[int | str, ...], text: str) -> str:
-        key = ".".join(map(str, location))
-        if key and key not in cls.model_fields:
-            return f"unknown key {key!r}; {hint(key, cls.model_fields)}"
-        text = text.removeprefix("Value error, ")
-        return f"{key}: {text}" if key else text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,8 +13,8 @@ from eventing_core._copies import Copies
 from eventing_core._health import StuckRun
 from eventing_core._listener import EventListener, EventListenerDescriptor
 from eventing_core._retry import Retry
-from eventing_core._workers import Timer
 from eventing_core.provider import Capabilities
+from eventing_core.provider._timer import Timer
 from eventing_core.receive._limit import Limit
 
 

@@ -28,8 +28,8 @@ class RabbitConnection(StompLink[RabbitSession]):
 
     def make_producer(self, destination: Destination) -> RabbitProducer:
         """A new producer."""
-        return RabbitProducer(self, destination)
+        return RabbitProducer(self, destination, self.model)
 
     def make_consumer(self, subscription: Subscription, subscriber: Subscriber) -> RabbitConsumer:
         """A new consumer."""
-        return RabbitConsumer(self, subscription, subscriber)
+        return RabbitConsumer(self, subscription, subscriber, self.model.queue(subscription.destination))

@@ -9,21 +9,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING
 
 from eventing_core.errors import SubscriptionError
 from eventing_core.provider import Subscriber, Subscription
-from eventing_core.provider.sockets import Timer
+from eventing_core.provider.sockets import Alarm, Carrier
 from eventing_stomp._frame_consumer import Arrived, FrameConsumer
 from eventing_stomp._frames import Incoming
 from eventing_stomp._generation import StompGeneration
-from eventing_stomp._rabbitmq._address import quoted
+from eventing_stomp._rabbitmq._address import Queue, quoted
 from eventing_stomp._rabbitmq._message import RabbitDelivery
 from eventing_stomp._rabbitmq._session import RabbitSession
-
-if TYPE_CHECKING:
-    from eventing_stomp._rabbitmq._connection import RabbitConnection
-
 
 #: How long to wait for what may be on its way to a subscription that is to end, in seconds.
 _QUIET = 0.05
@@ -35,6 +30,12 @@ _MANY = 8
 class RabbitConsumer(FrameConsumer[RabbitSession]):
     """STOMP subscriptions to one queue, made again in each generation.
 
+    Args:
+        connection: what carries it.
+        subscription: what to consume.
+        subscriber: who gets it.
+        queue: the same, as the broker calls it.
+
     Attributes:
         queue: what it consumes.
     """
@@ -43,10 +44,9 @@ class RabbitConsumer(FrameConsumer[RabbitSession]):
     #: With the end of the connection everything goes back.
     gives_back = False
 
-    def __init__(self, connection: RabbitConnection, subscription: Subscription, subscriber: Subscriber) -> None:
+    def __init__(self, connection: Carrier, subscription: Subscription, subscriber: Subscriber, queue: Queue) -> None:
         super().__init__(connection, subscription, subscriber)
-        destination = subscription.destination
-        self.queue = connection.model.queue(destination)
+        self.queue = queue
         #: Subscriptions that last, and how many messages each may have out.
         self._live: dict[str, int] = {}
         self._lock: _Lock | None = None
@@ -240,7 +240,7 @@ class _Ending:
         accepted: what is acknowledged afterwards.
     """
 
-    def __init__(self, then: Callable[[], None], timer: Timer) -> None:
+    def __init__(self, then: Callable[[], None], timer: Alarm) -> None:
         self.then = then
         self.timer = timer
         self.accepted: list[Arrived] = []

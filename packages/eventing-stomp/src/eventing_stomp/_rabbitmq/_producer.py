@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from eventing_core.errors import CapabilityError
 from eventing_core.provider import Destination, Message
-from eventing_core.provider.sockets import SocketProducer, next_number, of_encoding
+from eventing_core.provider.sockets import Carrier, SocketProducer, next_number, of_encoding
 from eventing_stomp._frames import lines
 from eventing_stomp._generation import StompGeneration
-from eventing_stomp._rabbitmq._address import DEFAULT_EXCHANGE, EXCHANGE
+from eventing_stomp._rabbitmq._address import DEFAULT_EXCHANGE, EXCHANGE, RabbitMQ
 from eventing_stomp._rabbitmq._message import encode
 from eventing_stomp._rabbitmq._session import RabbitSession
-
-if TYPE_CHECKING:
-    from eventing_stomp._rabbitmq._connection import RabbitConnection
 
 
 class RabbitProducer(SocketProducer[StompGeneration, RabbitSession]):
     """SEND frames, each with a receipt, which RabbitMQ gives when it has the message.
 
+    Args:
+        connection: what carries it.
+        destination: where it sends to.
+        model: what the broker calls that.
+
     Attributes:
         names: routing key, queue and exchange, as an error may name them.
     """
 
-    def __init__(self, connection: RabbitConnection, destination: Destination) -> None:
+    def __init__(self, connection: Carrier, destination: Destination, model: RabbitMQ) -> None:
         super().__init__(connection, destination)
-        queue = None if destination.kind == "topic" else connection.model.queue(destination)
+        queue = None if destination.kind == "topic" else model.queue(destination)
         self.names = frozenset((queue.name, DEFAULT_EXCHANGE) if queue else (destination.topic, EXCHANGE))
-        self._where = lines(
-            {"destination": connection.model.target(destination), **dict(queue.settings if queue else ())}
-        )
+        self._where = lines({"destination": model.target(destination), **dict(queue.settings if queue else ())})
 
     def why_refused(self, text: str) -> str:
         """What RabbitMQ says, which names the right."""

@@ -8,8 +8,9 @@ from uuid import uuid4
 
 from eventing_core.provider import Subscription
 from eventing_core.provider.sockets import Loop, next_number
+from eventing_stomp._blame import SubscriptionHandler
 from eventing_stomp._frames import Incoming, frame
-from eventing_stomp._generation import StompGeneration, SubscriptionHandler
+from eventing_stomp._generation import StompGeneration
 from eventing_stomp._rabbitmq._address import Queue
 
 

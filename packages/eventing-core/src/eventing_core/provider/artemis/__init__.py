@@ -1,5 +1,6 @@
 """What providers for Apache Artemis have in common, whatever protocol they speak: addresses, queues, management."""
 
+from eventing_core._reserved import ARTEMIS_PREFIXES
 from eventing_core.provider.artemis._address import Artemis, Node, Queue
 from eventing_core.provider.artemis._errors import (
     is_consumer_limit,
@@ -25,6 +26,7 @@ from eventing_core.provider.artemis._session import ArtemisSession
 
 __all__ = [
     "ADDRESS",
+    "ARTEMIS_PREFIXES",
     "NOTIFICATIONS",
     "REPLIES",
     "SUCCEEDED",

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol, cast
 
-from eventing_core.provider.sockets import Loop, Timer
+from eventing_core.provider.sockets import Alarm, Loop
 
 _log = logging.getLogger("eventing.sockets")
 
@@ -96,7 +96,7 @@ class Call:
         self.headers = headers
         self.body = body
         self.reply = reply
-        self.timer: Timer | None = None
+        self.timer: Alarm | None = None
 
 
 class Follower(Protocol):

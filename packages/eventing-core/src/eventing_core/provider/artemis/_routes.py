@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 from eventing_core.provider.artemis._management import NOTIFICATIONS, Management, Reply
-from eventing_core.provider.sockets import Timer
+from eventing_core.provider.sockets import Alarm
 
 _log = logging.getLogger("eventing.sockets")
 
@@ -115,9 +115,9 @@ class Routes:
         self._warned = warned
         self._known = Knowledge()
         self._listened: set[str] = set()
-        self._looks: dict[str, Timer] = {}
-        self._unanswered: dict[str, Timer] = {}
-        self._expiry: Timer | None = None
+        self._looks: dict[str, Alarm] = {}
+        self._unanswered: dict[str, Alarm] = {}
+        self._expiry: Alarm | None = None
         self._begun = False
         self._following = False
 

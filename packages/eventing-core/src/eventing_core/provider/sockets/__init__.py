@@ -5,36 +5,44 @@ again. A transport derives from `Connection`, `Generation`, `SocketProducer`, `S
 adds its protocol. Nobody has to use them.
 """
 
+from eventing_core.provider._timer import Alarm
 from eventing_core.provider.sockets._backoff import Backoff
+from eventing_core.provider.sockets._carrier import Carrier
 from eventing_core.provider.sockets._config import SocketConfig
-from eventing_core.provider.sockets._connection import Connection, Session
+from eventing_core.provider.sockets._connection import Connection
 from eventing_core.provider.sockets._consumer import SocketConsumer, next_number
 from eventing_core.provider.sockets._errors import is_hangup, of_encoding, of_mismatch, of_silence, of_size, of_socket
 from eventing_core.provider.sockets._generation import Generation
-from eventing_core.provider.sockets._loop import Loop, Timer
+from eventing_core.provider.sockets._loop import Loop
 from eventing_core.provider.sockets._naming import QUEUE_NAME, check_queue_name, queue_name
 from eventing_core.provider.sockets._producer import SocketProducer
 from eventing_core.provider.sockets._provider import SocketProvider
 from eventing_core.provider.sockets._pulse import Pulse
-from eventing_core.provider.sockets._send import Send
+from eventing_core.provider.sockets._send import Send, SendOwner
+from eventing_core.provider.sockets._session import Session
 from eventing_core.provider.sockets._transfer import Buffer, Transfer, reader, writer
+from eventing_core.provider.sockets._wire import CHUNK, WireGeneration
 
 __all__ = [
+    "CHUNK",
     "QUEUE_NAME",
+    "Alarm",
     "Backoff",
     "Buffer",
+    "Carrier",
     "Connection",
     "Generation",
     "Loop",
     "Pulse",
     "Send",
+    "SendOwner",
     "Session",
     "SocketConfig",
     "SocketConsumer",
     "SocketProducer",
     "SocketProvider",
-    "Timer",
     "Transfer",
+    "WireGeneration",
     "check_queue_name",
     "is_hangup",
     "next_number",

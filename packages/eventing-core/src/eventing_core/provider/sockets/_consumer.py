@@ -8,7 +8,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from eventing_core.errors import (
     QueueNameConflictError,
@@ -17,15 +17,14 @@ from eventing_core.errors import (
 )
 from eventing_core.provider._interface import Delivery, Handle, Outcome, Subscriber, Subscription, SubscriptionState
 from eventing_core.provider.sockets._backoff import Backoff
+from eventing_core.provider.sockets._carrier import Carrier
 from eventing_core.provider.sockets._generation import Generation
 from eventing_core.provider.sockets._loop import quietly
 from eventing_core.provider.sockets._said import Said
-
-if TYPE_CHECKING:
-    from eventing_core.provider.sockets._connection import Connection, Session
+from eventing_core.provider.sockets._session import Session
 
 G = TypeVar("G", bound=Generation)
-S = TypeVar("S", bound="Session")
+S = TypeVar("S", bound=Session)
 
 _log = logging.getLogger("eventing.sockets")
 
@@ -49,7 +48,7 @@ class SocketConsumer(Handle, Generic[G, S]):
         subscription: what it consumes.
     """
 
-    def __init__(self, connection: Connection[G, S], subscription: Subscription, subscriber: Subscriber) -> None:
+    def __init__(self, connection: Carrier, subscription: Subscription, subscriber: Subscriber) -> None:
         self.subscription = subscription
         self._connection = connection
         self._subscriber = subscriber

@@ -8,7 +8,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
-from eventing_core.errors import BrokerConnectionError
+from eventing_core.errors import BrokerConnectionError, SendTimeoutError
+from eventing_core.provider.sockets._send import Send
 
 
 class Generation(ABC):
@@ -27,6 +28,7 @@ class Generation(ABC):
         failure: why it is over; None while it isn't.
         refused: it is over since the broker refused something, which is told: the next one may be had at once.
         closed: it ended as we wanted.
+        has_more: it was not read to the end, though a selector may see nothing.
         next_tick: when `tick` has something to do, of `time.monotonic`.
         rests_until: until then, of `time.monotonic`, the socket need not be looked at; what has come is then read
             together. Give or take half a millisecond.
@@ -43,6 +45,7 @@ class Generation(ABC):
         self.failure: BrokerConnectionError | None = None
         self.refused = False
         self.closed = False
+        self.has_more = False
         self.next_tick = 0.0
         self.rests_until = 0.0
         self._opened = opened
@@ -83,3 +86,18 @@ class Generation(ABC):
     def has_pending(self) -> bool:
         """Whether TLS holds bytes that a selector doesn't see."""
         return isinstance(self.sock, ssl.SSLSocket) and self.sock.pending() > 0
+
+    def expire(self, now: float) -> float:
+        """Fail the sends that have no answer in time; return the earliest deadline of the rest."""
+        earliest = float("inf")
+        for key, send in [*self.sends.items()]:
+            if not isinstance(send, Send):
+                continue
+            if send.deadline <= now:
+                # Its late answer, if any, is passed over.
+                del self.sends[key]
+                what = f"{send.producer.destination}: the broker has not confirmed it in time"
+                send.tell(SendTimeoutError(what, in_doubt=True))
+            else:
+                earliest = min(earliest, send.deadline)
+        return earliest

@@ -8,10 +8,13 @@ import itertools
 import logging
 import selectors
 import socket
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
+
+from eventing_core.provider._timer import Alarm
 
 _log = logging.getLogger("eventing.sockets")
 
@@ -19,40 +22,23 @@ _log = logging.getLogger("eventing.sockets")
 quietly = contextlib.suppress(Exception)
 
 
-class Timer:
-    """A call at a time of `time.monotonic`."""
-
-    __slots__ = ("_call",)
-
-    def __init__(self, call: Callable[[], None]) -> None:
-        self._call: Callable[[], None] | None = call
-
-    def cancel(self) -> None:
-        """Don't call."""
-        self._call = None
-
-    @property
-    def is_cancelled(self) -> bool:
-        """Nothing will be called."""
-        return self._call is None
-
-    def fire(self) -> None:
-        """Call, unless it was cancelled."""
-        call, self._call = self._call, None
-        if call is not None:
-            call()
-
-
 class Loop:
-    """Runs on one thread. Only `post` may be called on others.
+    """Runs on one thread. Only `post`, `hand_over` and `finish_posted` may be called on others.
 
     There is no polling: without input, output or a timer the thread sleeps.
+
+    Attributes:
+        closed: nobody carries out what is posted from now on.
     """
 
     def __init__(self) -> None:
+        self.closed = False
+        #: Held by whoever carries out what was posted too late. It guards nothing else, and nobody waits for it: others
+        #: leave theirs to that one.
+        self._finishing = threading.Lock()
         self._inbox: deque[tuple[Callable[[Any], None], Any]] = deque()
         self._sleeping = False
-        self._timers: list[tuple[float, int, Timer]] = []
+        self._timers: list[tuple[float, int, Alarm]] = []
         self._numbers = itertools.count()
         self._wake_out, self._wake_in = socket.socketpair()
         self._wake_out.settimeout(0)
@@ -77,13 +63,21 @@ class Loop:
                 except OSError:  # full: it wakes up anyway; closed: nobody is there
                     pass
 
-    def call_at(self, when: float, call: Callable[[], None]) -> Timer:
-        """Call at a time of `time.monotonic`."""
-        timer = Timer(call)
-        heapq.heappush(self._timers, (when, next(self._numbers), timer))
-        return timer
+    def hand_over(self, call: Callable[[Any], None], argument: Any) -> bool:
+        """Like `post`. Once the loop is closed, the call is made here, or by who is at it, and this is False."""
+        self.post(call, argument)
+        if self.closed:
+            self.finish_posted()
+            return False
+        return True
 
-    def call_in(self, delay: float, call: Callable[[], None]) -> Timer:
+    def call_at(self, when: float, call: Callable[[], None]) -> Alarm:
+        """Call at a time of `time.monotonic`."""
+        alarm = Alarm(call)
+        heapq.heappush(self._timers, (when, next(self._numbers), alarm))
+        return alarm
+
+    def call_in(self, delay: float, call: Callable[[], None]) -> Alarm:
         """Call after so many seconds."""
         return self.call_at(time.monotonic() + delay, call)
 
@@ -121,11 +115,6 @@ class Loop:
                 ready = True
         return ready
 
-    @property
-    def has_posted(self) -> bool:
-        """Something was posted and not carried out."""
-        return bool(self._inbox)
-
     def run_posted(self) -> None:
         """Carry out what was posted so far."""
         inbox = self._inbox
@@ -148,14 +137,29 @@ class Loop:
         while timers and timers[0][0] <= now:
             heapq.heappop(timers)[2].fire()
 
+    def finish_posted(self) -> None:
+        """Carry out what was posted while the loop was closed, or after. Thread-safe.
+
+        One thread at a time does. What is called may come here again, and a thread that finds another one at it leaves.
+        """
+        # Looked at again after it was given back: another thread may have posted and gone its way.
+        while self._inbox and self._finishing.acquire(blocking=False):
+            try:
+                self.run_posted()
+            finally:
+                self._finishing.release()
+
     def close(self) -> None:
-        """Close the descriptors. What is posted from now on stays in the inbox."""
+        """Close the descriptors. What is posted from now on is carried out by `finish_posted`."""
         self._selector.close()
         self._wake_in.close()
         self._wake_out.close()
+        self.closed = True
 
     def abandon(self) -> None:
         """In a forked child: close the descriptors; their counterparts are the parent's."""
+        # It may be held by a thread that isn't there any more.
+        self._finishing = threading.Lock()
         # An epoll instance is shared with the parent: closing it is fine, unregistering would reach the parent's.
         self.close()
         self._inbox.clear()

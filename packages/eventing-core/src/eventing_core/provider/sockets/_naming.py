@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import string
 
-from eventing_core.provider._interface import Destination
+from eventing_core.provider._messages import Destination, queue_name_of
 
 #: The part of a queue's name that comes from the listener.
 QUEUE_NAME = "{listener}"
@@ -36,7 +36,4 @@ def check_queue_name(template: str) -> str:
 
 def queue_name(template: str, destination: Destination) -> str:
     """The name of a listener's queue, or of the queue for its dead letters."""
-    name = template.format(event=destination.topic, listener=destination.group)
-    if destination.member:
-        name += f"-{destination.member}"
-    return f"{name}.dead" if destination.kind == "dead" else name
+    return queue_name_of(template.format(event=destination.topic, listener=destination.group), destination)

@@ -6,20 +6,19 @@ import time
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from eventing_core.errors import ConnectionLostError, SendRejectedError, SendTimeoutError
 from eventing_core.provider._interface import Destination, Done, Message, Producer
+from eventing_core.provider._timer import Alarm
 from eventing_core.provider.sockets._backoff import Backoff
+from eventing_core.provider.sockets._carrier import Carrier
 from eventing_core.provider.sockets._generation import Generation
-from eventing_core.provider.sockets._loop import Timer
 from eventing_core.provider.sockets._send import Send
-
-if TYPE_CHECKING:
-    from eventing_core.provider.sockets._connection import Connection, Session
+from eventing_core.provider.sockets._session import Session
 
 G = TypeVar("G", bound=Generation)
-S = TypeVar("S", bound="Session")
+S = TypeVar("S", bound=Session)
 
 #: Waits before a sender that was refused is tried again, in seconds; they begin anew after so many without refusal.
 _RETRY = (0.2, 10.0)
@@ -39,7 +38,7 @@ class SocketProducer(Producer, Generic[G, S]):
         destination: where it sends to.
     """
 
-    def __init__(self, connection: Connection[G, S], destination: Destination) -> None:
+    def __init__(self, connection: Carrier, destination: Destination) -> None:
         self.destination = destination
         self._connection = connection
         self._waiting: deque[Send] = deque()
@@ -49,7 +48,7 @@ class SocketProducer(Producer, Generic[G, S]):
         self._not_before = 0.0
         #: Sends that the broker refused by ending the connection, since it confirmed one.
         self._refusals = 0
-        self._alarm: Timer | None = None
+        self._alarm: Alarm | None = None
 
     # -- what a transport is -------------------------------------------------------------------------------------------
 

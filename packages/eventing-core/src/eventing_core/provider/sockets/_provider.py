@@ -39,6 +39,7 @@ class SocketProvider(Provider, Generic[C]):
         self.server_name = server_name
         self.config = config
         self.capabilities = self.capabilities_with(config)
+        #: Guards `_connection` and `_producers`: one connection, and one producer for each destination.
         self._lock = threading.Lock()
         self._connection: Connection[Any, Any] | None = None
         self._producers: dict[Destination, Producer] = {}

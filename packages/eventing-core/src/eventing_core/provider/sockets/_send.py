@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Protocol
 
 from eventing_core.errors import SendError
-from eventing_core.provider._interface import Done
+from eventing_core.provider._interface import Destination, Done
 from eventing_core.provider.sockets._loop import quietly
 
-if TYPE_CHECKING:
-    from eventing_core.provider.sockets._producer import SocketProducer
-
 _log = logging.getLogger("eventing.sockets")
+
+
+class SendOwner(Protocol):
+    """Whose a `Send` is.
+
+    Attributes:
+        destination: where it sends to.
+    """
+
+    destination: Destination
 
 
 class Send:
@@ -31,9 +38,7 @@ class Send:
 
     __slots__ = ("data", "deadline", "done", "in_doubt", "index", "producer", "sent", "unrouted")
 
-    def __init__(
-        self, producer: SocketProducer[Any, Any], data: bytes, done: Done, index: int, deadline: float
-    ) -> None:
+    def __init__(self, producer: SendOwner, data: bytes, done: Done, index: int, deadline: float) -> None:
         self.producer = producer
         self.data = data
         self.done = done
