@@ -268,3 +268,17 @@ def test_what_one_round_alone_has_found_is_not_told():
 
     with server(answer) as (port, _):
         assert ask("127.0.0.1", port, wanted="AMQP 1.0", until=time.monotonic() + LIMIT) is None
+
+
+def test_a_port_that_is_slow_in_tls_is_not_told_to_speak_another_protocol():
+    hellos = 0
+
+    def answer(data: bytes) -> bytes | None:
+        nonlocal hellos
+        hellos += data.startswith(b"\x16\x03")
+        return b"" if hellos < 2 else TLS(data)
+
+    with server(answer) as (port, _):
+        error = refusal("amqp", port, tls=True, connect_timeout=3.0)
+    assert "speaks TLS" not in str(error)
+    assert "no answer to the TLS handshake" in str(error)

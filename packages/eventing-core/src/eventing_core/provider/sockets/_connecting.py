@@ -14,7 +14,7 @@ from eventing_core.errors import BrokerConnectionError
 from eventing_core.provider.sockets import _errors
 from eventing_core.provider.sockets._config import SocketConfig
 from eventing_core.provider.sockets._probing import ask
-from eventing_core.provider.sockets._protocols import WireProtocol
+from eventing_core.provider.sockets._protocols import TLS, WireProtocol
 from eventing_core.provider.sockets._tls import tls_context
 
 
@@ -173,12 +173,13 @@ class Connector:
         self._wait(secure, select.POLLIN, self._deadline)
 
     def _ask(self) -> WireProtocol | None:
-        """What the port speaks without TLS. Once, and for a first connection only: later it was right before."""
+        """What the port speaks in place of TLS. Once, and for a first connection only: later it was right before."""
         if not self._is_curious:
             return None
         self._is_curious = False
         config = self.config
-        return ask(config.host, config.port, wanted=config.protocol, until=self._deadline)
+        found = ask(config.host, config.port, wanted=config.protocol, until=self._deadline)
+        return None if found is TLS else found  # it is only slow
 
     def _wait(self, sock: socket.socket, event: int, until: float) -> None:
         poll = select.poll()

@@ -68,7 +68,9 @@ def ask(  # noqa: PLR0913 (keyword-only)
     rounds: list[list[WireProtocol]] = []
     while len(rounds) < _ROUNDS:
         answers: Answers = ended if ended is not None else queue.SimpleQueue()
-        found = _ask_all(host, port, wanted, min(until, time.monotonic() + _PATIENCE), context, answers)
+        now = time.monotonic()
+        patience = min(_PATIENCE, (until - now) / (_ROUNDS - len(rounds)))
+        found = _ask_all(host, port, wanted, now + patience, context, answers)
         rounds.append(found)
         right = next((protocol for protocol in found if protocol.is_for(wanted)), None)
         if right is not None or not found:
