@@ -105,10 +105,10 @@ def test_on_artemis_nothing_more_comes_where_all_bytes_are_out() -> None:
     assert consumer.hand_over_arrived() is False
 
 
-@pytest.mark.parametrize(("window", "size"), [(2, 0), (500, 100)])
-def test_on_artemis_a_second_subscription_is_made_where_something_stays_out(window: int, size: int) -> None:
+@pytest.mark.parametrize(("window", "size", "count"), [(2, 0, 1), (500, 100, 2)])
+def test_on_artemis_a_second_subscription_is_made_where_something_stays_out(window: int, size: int, count: int) -> None:
     consumer, generation, delivered = starving(window, size)
-    come(consumer, "1", 2)
+    come(consumer, "1", count)
     ((delay, call),) = consumer._connection.later
     assert delay == 0.5
     call()
