@@ -444,7 +444,7 @@ class World:
         self.input = what
         self._carry(getattr(self.machine, what.value.replace(" ", "_"))(*args))
 
-    def _carry(self, actions: list[Action[Delivery]]) -> None:
+    def _carry(self, actions: list[Action[Delivery]]) -> None:  # noqa: C901
         for action in actions:
             if isinstance(action, Run):
                 self.runs.append(action)
@@ -717,7 +717,7 @@ class World:
             gate.suspect is not None, gate.swept, rest(gate.quiet_since), rest(gate.until),
             machine.window.size, machine.window._settled, machine.guard._counts_flags, str(machine.guard._survived),
             str([(key, told(each.store), each.refusals, each.is_behind, rest(each.due)) for key, each in failing.refusals.items()]),
-            *((outlet.limit, outlet.refusals, rest(outlet.until), str(sorted(str(told(each)) for each in outlet.under_way)))
+            *((outlet.limit, outlet.refusals, rest(outlet.until), len(outlet.under_way))
               for outlet in (failing.own, failing.dead)),
             machine._flush_due, machine.generation > 0, self.stale is not None, str(sorted(self.handled)), str(sorted(self.dead.items())),
             str(sorted(live.get(number, -1) for number in self.may_accept)),

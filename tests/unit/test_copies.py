@@ -16,7 +16,7 @@ from eventing_core._envelope import check_header
 from eventing_core._truncation import TRUNCATED, Refused, is_permanent, truncate
 from eventing_core.errors import MessageTooLargeError, SendEventsError, SendRejectedError, SendTimeoutError
 from eventing_core.provider import Done, Message, SubscriptionState
-from eventing_core.receive import _failing
+from eventing_core.receive import _failing, _outlet
 from tests.support.dispatching import Bench, Plain, Tick, benches, fail
 from tests.support.waiting import until
 
@@ -28,7 +28,7 @@ TOO_LARGE = SendRejectedError("too large", permanent=True)
 
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Bench]]:
-    monkeypatch.setattr(_failing, "_BACKOFF", (0.01, 0.01))
+    monkeypatch.setattr(_outlet, "_BACKOFF", (0.01, 0.01))
     with benches() as make:
         yield make
 

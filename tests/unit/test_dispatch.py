@@ -34,7 +34,7 @@ from eventing_core.provider import (
     Outcome,
     SubscriptionState,
 )
-from eventing_core.receive import _failing, _gate, _threads
+from eventing_core.receive import _gate, _outlet, _threads
 from eventing_core.receive._crash_guard import SUSPECT
 from eventing_core.receive._loop import LoopShell
 from eventing_core.receive._shell import Shell
@@ -672,7 +672,7 @@ def test_a_logging_handler_that_raises_costs_no_event(bench: Callable[..., Bench
 def test_a_logging_handler_that_raises_keeps_no_copy_from_being_tried_again(
     bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_failing, "_BACKOFF", (0.01, 0.01))
+    monkeypatch.setattr(_outlet, "_BACKOFF", (0.01, 0.01))
     it = bench(fail, retry=Retry(max_attempts=1))
     it.broker.refusals = [SendRejectedError("full")]
     it.deliver(Plain(1))

@@ -14,7 +14,7 @@ import pytest
 
 from eventing_core import Retry, SendRejectedError
 from eventing_core.provider import CRASH_LIMIT, Delivery, Done, Message, Outcome, SubscriptionState
-from eventing_core.receive import _failing
+from eventing_core.receive import _outlet
 from eventing_core.receive._crash_guard import SUSPECT
 from tests.support.dispatching import Bench, Plain, fail
 from tests.support.waiting import until
@@ -90,7 +90,7 @@ def test_an_ordered_listener_stores_in_the_next_generation_what_was_not_stored(b
 def test_an_ordered_listener_whose_dead_letters_are_full_waits_and_names_the_event(
     bench: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_failing, "_BACKOFF", (0.01, 0.01))
+    monkeypatch.setattr(_outlet, "_BACKOFF", (0.01, 0.01))
     it = bench(lambda number: fail(number) if number == 1 else None, ordered=True, retry=Retry(max_attempts=1))
     it.broker.refusals = [SendRejectedError("full") for _ in range(5)]
     it.deliver(Plain(1), Plain(2))
@@ -103,28 +103,50 @@ def test_an_ordered_listener_whose_dead_letters_are_full_waits_and_names_the_eve
 
 
 def test_health_names_what_can_not_be_copied_until_it_is(bench: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_failing, "_BACKOFF", (0.01, 0.01))
+    monkeypatch.setattr(_outlet, "_BACKOFF", (0.01, 0.01))
+    it = bench(fail, retry=Retry(max_attempts=1, pause_after=0), prefetch=8)
+    untold = withhold(it)
+    it.deliver(Plain(1), Plain(2))
+    it.broker.wait_for(lambda: len(untold) == 2)
+    untold[0](SendRejectedError("too large"))
+    it.broker.wait_for(lambda: len(untold) == 3)  # tried again
+    untold[1](None)
+    it.broker.wait_for(lambda: it.broker.accepted() == [2])
+    assert "id1" in it.dispatcher.health().error
+    assert "too large" in it.dispatcher.health().error
+    untold[2](None)
+    it.broker.wait_for(lambda: it.broker.accepted() == [2, 1])
+    until(lambda: it.dispatcher.health().error == "", "resolved", 5)
+
+
+def test_after_a_refusal_one_copy_at_a_time_is_tried(bench: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_outlet, "_BACKOFF", (0.01, 0.01))
     it = bench(fail, retry=Retry(max_attempts=1, pause_after=0), prefetch=8)
     untold = withhold(it)
     it.deliver(Plain(1))
     it.broker.wait_for(lambda: len(untold) == 1)
-    untold[0](SendRejectedError("too large"))
-    it.broker.wait_for(lambda: len(untold) == 2)  # tried again
-    it.deliver(Plain(2))
-    it.broker.wait_for(lambda: len(untold) == 3)
-    untold[2](None)
-    it.broker.wait_for(lambda: it.broker.accepted() == [2])
-    assert "id1" in it.dispatcher.health().error
-    assert "too large" in it.dispatcher.health().error
+    untold[0](SendRejectedError("full"))
+    it.broker.wait_for(lambda: len(untold) == 2)
+    it.deliver(*[Plain(number) for number in range(2, 9)])
+    until(lambda: len(it.dispatcher._machine.unstored()) == 8, "all of them have run", 5)
+    assert len(untold) == 2  # only one is under way
+    assert "full (and 7 others)" in it.dispatcher.health().error
     untold[1](None)
-    it.broker.wait_for(lambda: it.broker.accepted() == [2, 1])
+    it.broker.wait_for(lambda: len(untold) == 4)  # then two
+    untold[2](None)
+    it.broker.wait_for(lambda: len(untold) == 7)  # then four
+    untold[3](None)
+    it.broker.wait_for(lambda: len(untold) == 9)  # then all
+    for done in untold[4:]:
+        done(None)
+    it.broker.wait_for(lambda: sorted(it.broker.accepted()) == [*range(1, 9)])
     until(lambda: it.dispatcher.health().error == "", "resolved", 5)
 
 
 def test_what_an_older_generation_could_not_copy_is_named_until_it_is_copied(
     bench: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_failing, "_BACKOFF", (0.01, 0.01))
+    monkeypatch.setattr(_outlet, "_BACKOFF", (0.01, 0.01))
     it = bench(fail, retry=Retry(max_attempts=1))
     untold = withhold(it)
     it.deliver(Plain(1))
@@ -307,7 +329,7 @@ def test_what_a_lost_connection_took_is_read_soon_and_excused(bench: Make) -> No
         it.dispatcher.state(SubscriptionState.INACTIVE, generation, None)
         it.dispatcher.state(SubscriptionState.ACTIVE, generation + 1, None)
         blocked.set()
-        until(lambda: not it.dispatcher._inbox, "it is read", 5)
+        until(lambda: not it.dispatcher._inbox.batches, "it is read", 5)
     last = Strange(1, CRASH_LIMIT - 1, CRASH_LIMIT - 1, "id")
     it.deliver(last)
     until(lambda: (id(last), Outcome.ACCEPT) in settled, "it runs as any other", 5)

@@ -25,7 +25,7 @@ from eventing_core import (
     event,
     event_listener,
 )
-from eventing_core.receive import _failing
+from eventing_core.receive import _outlet
 from tests.support.inline import InlineProvider
 from tests.support.locks import Finds, watched_locks
 from tests.support.waiting import until
@@ -148,7 +148,7 @@ def test_all_ways_to_send(make: Make, is_async: bool) -> None:
 
 @pytest.mark.parametrize("ordered", [False, True])
 def test_retries_and_dead_letters(make: Make, ordered: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_failing, "_BACKOFF", (0.01, 0.01))
+    monkeypatch.setattr(_outlet, "_BACKOFF", (0.01, 0.01))
     runs: Counter[int] = Counter()
 
     def on(number: int) -> None:
