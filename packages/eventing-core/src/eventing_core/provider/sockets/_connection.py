@@ -235,8 +235,10 @@ class Connection(Driver[G], Generic[G, S]):
     def session_open(self) -> None:
         """The generation is open: tell everyone."""
         generation, attempt = self._generation, self._attempt
-        session = self.make_session(generation) if generation is not None else None
-        if generation is None or session is None or attempt is None or self.state not in TRYING:
+        if generation is None or attempt is None or self.state not in TRYING:
+            return
+        session = self.make_session(generation)
+        if session is None:
             return
         attempt.opened()
         self.generation_number = generation.number
