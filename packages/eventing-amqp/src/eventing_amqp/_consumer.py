@@ -44,8 +44,7 @@ class AmqpConsumer(SocketConsumer[AmqpGeneration, ArtemisSession]):
     def settle_now(self, batch: Sequence[Delivery], outcome: Outcome) -> None:
         """Settle what is of this link."""
         if self._link is not None:
-            # What is not of this link has a number that it doesn't know.
-            self._link.settle([getattr(delivery, "number", 0) for delivery in batch], _OUTCOMES[outcome])
+            self._link.settle(batch, _OUTCOMES[outcome])
 
     def flush(self) -> None:
         """Give the credit that the window allows, in few frames."""
@@ -54,7 +53,7 @@ class AmqpConsumer(SocketConsumer[AmqpGeneration, ArtemisSession]):
             return
         # Below zero where it was lowered while deliveries were on their way.
         credit = link.credit()
-        free = size - link.out - credit
+        free = size - len(link.out) - credit
         # Less than a quarter waits until there is more, or until nothing is left to come.
         if free > 0 and (free * 4 >= size or credit <= 0):
             link.flow(free)
@@ -82,8 +81,10 @@ class AmqpConsumer(SocketConsumer[AmqpGeneration, ArtemisSession]):
         if not self._active:
             link.drop([number for number, _ in taken])
         elif taken:
-            attachment = self._attachment
-            self.hand_over([AmqpDelivery(raw, number, attachment) for number, raw in taken])
+            attachment, batch = self._attachment, list[AmqpDelivery]()
+            for number, raw in taken:
+                batch.append(AmqpDelivery(raw, number, attachment))
+            self.hand_over(batch)
         else:
             # One that the broker aborted has used credit up.
             self._connection.dirty.add(self)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from eventing_amqp._codec import BrokenEncodingError
-from eventing_amqp._engine import State
 from eventing_amqp._generation import AmqpGeneration
 from eventing_amqp._message import Sections, encode_request
 from eventing_amqp._proton import Link
@@ -83,7 +82,7 @@ class _Notifications:
 
     def arrived(self) -> None:
         for number, raw in self._link.receive():
-            self._link.settle((number,), State.ACCEPTED)
+            self._link.accept(number)
             self._link.flow(1)
             try:
                 properties = Sections(raw).application
@@ -151,7 +150,7 @@ class AmqpManagement(Management):
         if replies is None:
             return
         for number, raw in replies.receive():
-            replies.settle((number,), State.ACCEPTED)
+            replies.accept(number)
             replies.flow(1)
             try:
                 sections = Sections(raw)

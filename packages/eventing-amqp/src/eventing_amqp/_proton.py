@@ -28,16 +28,16 @@ class Link:
     Attributes:
         credit: ``credit()``: how many messages may come or go.
         flow: ``flow(count)``: give so much more credit, or take it back.
+        out: what was delivered and isn't settled, by our numbers.
     """
 
-    __slots__ = ("_connection", "_out", "_pointer", "credit", "flow")
+    __slots__ = ("_connection", "_pointer", "credit", "flow", "out")
 
     def __init__(self, connection: ProtonConnection, pointer: int) -> None:
         lib = connection.lib
         self._connection = connection
         self._pointer = pointer
-        #: Delivered and not settled: the engine's deliveries by our numbers.
-        self._out: dict[int, int] = {}
+        self.out: dict[int, int] = {}
         self.credit: Callable[[], int] = functools.partial(lib.pn_link_credit, pointer)
         self.flow: Callable[[int], None] = functools.partial(lib.pn_link_flow, pointer)
 
@@ -46,11 +46,6 @@ class Link:
         """Bytes that the peer takes in one message; 0: any number."""
         size: int = self._connection.lib.pn_link_remote_max_message_size(self._pointer)
         return size
-
-    @property
-    def out(self) -> int:
-        """How many messages that came aren't settled."""
-        return len(self._out)
 
     def close(self) -> None:
         """Close our end; the handler is told when the peer has closed its own."""
@@ -72,7 +67,7 @@ class Link:
         lib, address, chunk = connection.lib, connection.output.address, connection.output.size
         current, receive, advance = lib.pn_link_current, lib.pn_link_recv, lib.pn_link_advance
         is_partial = lib.pn_delivery_partial
-        string_at, take_over, pieces, out = ctypes.string_at, connection.received.add, connection.pieces, self._out
+        string_at, take_over, pieces, out = ctypes.string_at, connection.received.add, connection.pieces, self.out
         taken: list[tuple[int, bytes]] = []
         while delivery := current(link):
             count = receive(link, address, chunk)
@@ -100,13 +95,13 @@ class Link:
             taken.append((number, raw))
         return taken
 
-    def settle(self, numbers: Iterable[int], outcome: int) -> None:
-        """Settle what came by this link; other numbers are passed over."""
+    def settle(self, batch: Iterable[object], outcome: int) -> None:
+        """Settle deliveries that came by this link. Others have a ``number`` that it doesn't know, or none."""
         connection = self._connection
-        out, lib, forget = self._out, connection.lib, connection.received.discard
+        out, lib, forget = self.out, connection.lib, connection.received.discard
         update, settle = lib.pn_delivery_update, lib.pn_delivery_settle
-        for number in numbers:
-            pointer = out.pop(number, None)
+        for delivery in batch:
+            pointer = out.pop(getattr(delivery, "number", 0), None)
             if pointer is not None:
                 forget(pointer)
                 update(pointer, outcome)
@@ -115,14 +110,22 @@ class Link:
             # Credit that the broker sees first would be used for what is behind the ones given back.
             connection.frame()
 
+    def accept(self, number: int) -> None:
+        """Settle what came by that number."""
+        pointer = self.out.pop(number)
+        lib = self._connection.lib
+        self._connection.received.discard(pointer)
+        lib.pn_delivery_update(pointer, State.ACCEPTED)
+        lib.pn_delivery_settle(pointer)
+
     def drop(self, numbers: Iterable[int]) -> None:
         """These are not settled any more: they go back with the link."""
-        self._connection.received.difference_update([self._out.pop(number) for number in numbers])
+        self._connection.received.difference_update([self.out.pop(number) for number in numbers])
 
     def forget(self) -> None:
         """The link is gone, and with it all that came."""
-        self._connection.received.difference_update(self._out.values())
-        self._out.clear()
+        self._connection.received.difference_update(self.out.values())
+        self.out.clear()
 
 
 class ProtonConnection(ConnectionHandler):
@@ -198,6 +201,8 @@ class ProtonConnection(ConnectionHandler):
         lib.pn_connection_open(self._connection)
         self._session = lib.pn_session(self._connection)
         lib.pn_session_open(self._session)
+        #: Give the engine so many bytes from the peer, at an address; how many it took.
+        self.push: Callable[[int, int], int] = functools.partial(lib.pn_transport_push, self._transport)
         #: How many bytes there are for the peer; and: so many of them were written, forget them.
         self.pending: Callable[[], int] = functools.partial(lib.pn_transport_pending, self._transport)
         self.written: Callable[[int], None] = functools.partial(lib.pn_transport_pop, self._transport)
@@ -205,11 +210,6 @@ class ProtonConnection(ConnectionHandler):
         self.peek: Callable[[int], int] = functools.partial(lib.pn_transport_peek, self._transport, self.output.address)
 
     # -- input and output ---------------------------------------------------------------------------------------------
-
-    def push(self, address: int, size: int) -> int:
-        """Give the engine bytes from the peer; how many it took."""
-        count: int = self.lib.pn_transport_push(self._transport, address, size)
-        return count
 
     def end_of_input(self) -> None:
         """The peer sends nothing more."""

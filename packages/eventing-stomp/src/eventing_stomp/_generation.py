@@ -86,12 +86,12 @@ class StompGeneration(WireGeneration):
 
     def read(self) -> bool:
         """Take in what the socket has; rest a moment where messages come by the few."""
-        super().read()
+        has_more = super().read()
         few = len(self._frames) in _FEW and self._frames[-1].command == b"MESSAGE"
         self.pump()
         if few and self.emptied and self._takes_more:
             self.rests_until = self._pulse.heard_at + _REST
-        return self.failure is None and self.has_pending()
+        return self.failure is None and has_more
 
     def take(self, count: int) -> bool:
         """Split what came into frames."""

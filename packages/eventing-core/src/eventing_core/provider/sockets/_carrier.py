@@ -46,7 +46,7 @@ class Carrier(Protocol):
     def hand_over_or(self, call: Callable[[Any], None], argument: Any, otherwise: Callable[[], None]) -> None:
         """Give a command to the I/O thread; once that has ended, do something else. Thread-safe."""
 
-    def expire_by(self, deadline: float) -> None:
+    def expire_by(self, deadline: float, /) -> None:
         """Look for late sends at this time, or before."""
 
     def forget(self, consumer: Endpoint) -> None:

@@ -77,7 +77,8 @@ class Connection(Driver[G], Generic[G, S]):
         self._opened_at = 0.0
         self._log = ConnectionLog()
         self._endpoints: Endpoints[G, S] = Endpoints()
-        self._deadlines = Deadlines(self.loop, self._endpoints.expire)
+        #: ``expire_by(deadline)``: look for late sends at this time, or before.
+        self.expire_by: Callable[[float], None] = Deadlines(self.loop, self._endpoints.expire).add
 
     # -- what a transport is -------------------------------------------------------------------------------------------
 
@@ -234,8 +235,10 @@ class Connection(Driver[G], Generic[G, S]):
     def session_open(self) -> None:
         """The generation is open: tell everyone."""
         generation, attempt = self._generation, self._attempt
-        session = self.make_session(generation) if generation is not None else None
-        if generation is None or session is None or attempt is None or self.state not in TRYING:
+        if generation is None or attempt is None or self.state not in TRYING:
+            return
+        session = self.make_session(generation)
+        if session is None:
             return
         attempt.opened()
         self.generation_number = generation.number
@@ -316,10 +319,6 @@ class Connection(Driver[G], Generic[G, S]):
         """A consumer has closed."""
         self.dirty.discard(consumer)
         self._endpoints.remove(consumer)
-
-    def expire_by(self, deadline: float) -> None:
-        """Look for late sends at this time, or before."""
-        self._deadlines.add(deadline)
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
