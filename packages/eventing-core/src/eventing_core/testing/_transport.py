@@ -45,7 +45,7 @@ class TransportTests:
         recorder = Recorder(window=7)
         out = 0
         worst = 0
-        lock = threading.Lock()
+        lock = threading.Lock()  # guards both counts
 
         def count(batch: object) -> None:
             nonlocal out, worst
