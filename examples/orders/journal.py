@@ -29,7 +29,7 @@ class Journal:
     def __init__(self, run: str) -> None:
         self._run = run
         self._start = time.monotonic()
-        self._changed = threading.Condition()
+        self._changed = threading.Condition()  # guards the counts, and that lines are printed one at a time
         self._counts: Counter[str] = Counter()
 
     def say(self, who: str, text: str) -> None:

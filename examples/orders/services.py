@@ -14,7 +14,7 @@ class PaymentGateway:
     """Somebody else's service. It fails twice for Grace, and knows no customer named Mallory. Thread-safe."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # guards the counts
         self._calls: Counter[str] = Counter()
 
     def charge(self, order: str, customer: str, euros: int) -> None:
@@ -38,7 +38,7 @@ class Bestsellers:
     """How often each book was sold. Thread-safe."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # guards the counts
         self._sold: Counter[str] = Counter()
 
     def add(self, book: str) -> int:

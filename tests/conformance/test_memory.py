@@ -26,22 +26,24 @@ class MemoryNetwork:
 class TestMemory(ProviderConformance):
     capabilities_file = Path(__file__).with_name("capabilities.json")
 
-    #: Held, so that it outlives managers that come and go.
-    broker = MemoryBroker.shared("conformance")
+    @pytest.fixture
+    def broker(self, unique: Callable[[str], str]) -> MemoryBroker:
+        """Held, so that it outlives managers that come and go. One for each test, so that its locks are watched."""
+        return MemoryBroker.shared(unique("conformance"))
 
     @pytest.fixture
-    def config(self) -> dict[str, Any]:
-        return {"provider": "memory", "memory": {"broker": self.broker.name}}
+    def config(self, broker: MemoryBroker) -> dict[str, Any]:
+        return {"provider": "memory", "memory": {"broker": broker.name}}
 
     @pytest.fixture
-    def network(self, config: dict[str, Any]) -> Iterator[Network]:
-        yield MemoryNetwork(self.broker, config)
-        self.broker.start()
+    def network(self, broker: MemoryBroker, config: dict[str, Any]) -> Iterator[Network]:
+        yield MemoryNetwork(broker, config)
+        broker.start()
 
     @pytest.fixture
-    def restart_broker(self) -> Callable[[], None]:
-        return self.broker.restart
+    def restart_broker(self, broker: MemoryBroker) -> Callable[[], None]:
+        return broker.restart
 
     @pytest.fixture
-    def refuse_sends(self) -> Callable[[Destination], AbstractContextManager[None]]:
-        return self.broker.refusing
+    def refuse_sends(self, broker: MemoryBroker) -> Callable[[Destination], AbstractContextManager[None]]:
+        return broker.refusing

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -54,29 +53,10 @@ class Foreign(EnvelopePipeline):
         yield
 
 
-class Logs(logging.Handler):
-    """The user's logging."""
-
-    def __init__(self, finds: Finds) -> None:
-        super().__init__(logging.DEBUG)
-        self._finds = finds
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._finds.foreign(f"a logging handler, with {record.getMessage()!r}")
-
-
 @pytest.fixture
 def finds(monkeypatch: pytest.MonkeyPatch) -> Iterator[Finds]:
     with watched_locks(monkeypatch) as found:
-        handler, logger = Logs(found), logging.getLogger("eventing")
-        level = logger.level
-        logger.addHandler(handler)
-        logger.setLevel(logging.DEBUG)
-        try:
-            yield found
-        finally:
-            logger.setLevel(level)
-            logger.removeHandler(handler)
+        yield found
     assert found.looks > 5
     assert not found.flaws, "\n\n".join(found.flaws[:3])
 

@@ -90,7 +90,7 @@ def test_a_send_can_be_interrupted_anywhere(manager: EventManager, way: str) -> 
     sender = manager._sender
 
     def is_quiet() -> bool:
-        return sender._pending == 0 and len(sender._room) == 0
+        return len(sender._in_flight) == 0 and len(sender._room) == 0
 
     def check(place: str) -> None:
         began = time.monotonic()
@@ -272,9 +272,9 @@ SCRIPT = """
     manager.submit_event(Tick(1), timeout=2).result(2)
     next_send = time.monotonic() - start
     deadline = time.monotonic() + 10
-    while manager._sender._pending and time.monotonic() < deadline:
+    while manager._sender._in_flight and time.monotonic() < deadline:
         time.sleep(0.01)
-    left = manager._sender._pending, len(manager._sender._room)
+    left = len(manager._sender._in_flight), len(manager._sender._room)
     start = time.monotonic()
     manager.stop()
     stop = time.monotonic() - start

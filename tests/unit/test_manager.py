@@ -1216,7 +1216,7 @@ def test_a_listener_may_send_from_other_threads_while_a_private_broker_drains(se
         assert begun.wait(5)
         stop = threading.Thread(target=manager.stop)
         stop.start()
-        until(lambda: manager._sender._refusing, "the drain", 5)
+        until(lambda: manager._sender._in_flight._refusing, "the drain", 5)
         go_on.set()
         stop.join(10)
     assert seen.numbers == [1]

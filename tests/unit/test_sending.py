@@ -261,10 +261,10 @@ def test_an_interruption_of_a_send_leaves_nothing_taken(
     places = len(manager._sender._room)
     with pytest.raises(KeyboardInterrupt):
         getattr(manager, way)(Note("b"))
-    assert manager._sender._pending == 0
+    assert len(manager._sender._in_flight) == 0
     assert len(manager._sender._room) == places
     provider.confirm()  # late, and once too often
-    assert manager._sender._pending == 0
+    assert len(manager._sender._in_flight) == 0
     assert len(manager._sender._room) == places
 
 
@@ -463,7 +463,7 @@ def test_a_logging_handler_that_raises_costs_no_confirmation() -> None:
     try:
         with EventManager(MemoryProvider("here"), listeners=[], pipelines=[]) as manager:
             manager.send_event(Note("nobody listens"), timeout=1)
-            assert manager._sender._pending == 0
+            assert len(manager._sender._in_flight) == 0
     finally:
         logger.removeHandler(handler)
 

@@ -55,6 +55,7 @@ class LateHand:
     """
 
     def __init__(self) -> None:
+        # Guards both fields below, and so starts one thread at most.
         self._lock = threading.Lock()
         self._timer: Timer | None = None
         self._stopped = False
@@ -108,6 +109,8 @@ class Batches(Generic[T]):
         #: What is to be handed over, by one thread at a time, so that the order holds: others leave it to that one.
         self._line: deque[_Batch[T]] = deque()
         self._handing = False
+        # Guards `_to`, `_line` and `_handing`, and what moves messages from `_batch` to the line. Nothing is sent
+        # under it.
         self._lock = threading.Lock()
         self._handed = 0
         #: What was given to the line, and what of it was told, as the window counts; the latter under `_fell`.
@@ -116,6 +119,8 @@ class Batches(Generic[T]):
         #: What each batch counts for that isn't told, by the index of its first event.
         self._out: dict[int, int] = {}
         self._wanted = 0
+        # Guards `failures`, `_told`, `_wanted` and what is taken out of `_out`; notified when as many are told as
+        # `_wanted` asks for.
         self._fell = threading.Condition(threading.Lock())
 
     def add(self, to: T, message: Message, *, alone: bool = False) -> None:

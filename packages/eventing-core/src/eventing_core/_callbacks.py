@@ -30,6 +30,7 @@ class CallbackThread:
 
     def __init__(self) -> None:
         self._tasks: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        # Guards both fields below, and that nothing is queued behind the end. No callback runs under it.
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stopped = False

@@ -9,7 +9,7 @@ from typing import Any, NewType, TypeVar, cast, get_origin, get_type_hints
 import injector as package
 from injector import CircularDependency, Injector, inject
 
-from eventing_core._injection import annotation_name, label, required_parameters
+from eventing_core._constructors import annotation_name, label, required_parameters
 from eventing_core.errors import ListenerCreationError
 
 T = TypeVar("T")

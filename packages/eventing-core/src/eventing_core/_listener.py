@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import inspect
-import math
 from abc import ABC, ABCMeta, abstractmethod
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from types import UnionType
-from typing import Any, ForwardRef, Generic, Protocol, TypeVar, Union, cast, get_args, get_origin, overload
+from typing import Any, Generic, Protocol, TypeVar, cast, get_args, get_origin, overload
 
 from eventing_core._declarations import Declarations, Effective
 from eventing_core._event import EventDescriptor, describe_event, event_name
 from eventing_core._functions import check_function
+from eventing_core._listener_settings import (
+    ListenerSettings,
+    check_on,
+    check_ranges,
+    check_types,
+    may_be,
+    members,
+    name_of,
+    refuse_second,
+)
 from eventing_core._names import check_name
 from eventing_core._retry import Retry
 from eventing_core.errors import DeclarationError
@@ -87,20 +96,6 @@ class EventListenerDescriptor:
         return f"{self.name} on {self.event.name}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Mark:
-    """One for each decorated class: its identity tells that class."""
-
-    event_type: Any
-    name: str
-    per_process: bool
-    concurrency: int
-    prefetch: int
-    ordered: bool
-    retry: Retry | None
-    timeout: float | None
-
-
 E = TypeVar("E")
 E_contra = TypeVar("E_contra", contravariant=True)
 R = TypeVar("R")
@@ -112,8 +107,8 @@ _MARK = "__eventing_listener__"
 
 def _keys(cls: type[EventListener[Any]]) -> frozenset[Hashable]:
     """The queues of a declared listener, also of one that is declared wrongly."""
-    mark: _Mark = vars(cls)[_MARK]
-    return frozenset((mark.name or cls.__name__, event_name(kind)) for kind in _members(mark.event_type))
+    mark: ListenerSettings = vars(cls)[_MARK]
+    return frozenset((mark.name or cls.__name__, event_name(kind)) for kind in members(mark.event_type))
 
 
 _declarations: Declarations[EventListener[Any]] = Declarations(_MARK, _keys)
@@ -224,11 +219,11 @@ def event_listener(  # noqa: PLR0913 (the settings of one declaration)
         names = " | ".join(getattr(kind, "__name__", "...") for kind in kinds)
         msg = f"@event_listener takes one event class, or a union of several: write @event_listener({names})"
         raise DeclarationError(msg)
-    mark = _Mark(event_type, name, per_process, concurrency, prefetch, ordered, retry, timeout)
+    mark = ListenerSettings(event_type, name, per_process, concurrency, prefetch, ordered, retry, timeout)
 
     def declare(listener: Any) -> Any:
         if isinstance(listener, type):  # whether it derives from EventListener is checked with the settings
-            _refuse_second(listener, vars(listener).get(_MARK), mark)
+            refuse_second(listener, vars(listener).get(_MARK), mark)
             setattr(listener, _MARK, mark)
             _declarations.add(listener)
         else:
@@ -238,11 +233,11 @@ def event_listener(  # noqa: PLR0913 (the settings of one declaration)
     return declare
 
 
-def _class_for(function: Callable[[Any], object], mark: _Mark) -> type[EventListener[Any]]:
+def _class_for(function: Callable[[Any], object], mark: ListenerSettings) -> type[EventListener[Any]]:
     """A listener class whose ``on`` is the function: calling it costs no more than the function."""
     declared = declared_class(function)
     if declared is not None:
-        _refuse_second(declared, vars(declared)[_MARK], mark)
+        refuse_second(declared, vars(declared)[_MARK], mark)
     places = {"__module__": function.__module__, "__qualname__": function.__qualname__, "__doc__": function.__doc__}
     members = {**places, "on": staticmethod(function), _MARK: mark}
     cls = cast("type[EventListener[Any]]", ABCMeta(function.__name__, (EventListener,), members))
@@ -268,24 +263,6 @@ def _function_of(cls: type[Any]) -> Callable[[Any], object] | None:
     return function if function is not None and vars(function).get(_MARK) is cls else None
 
 
-def _refuse_second(listener: type[Any], first: _Mark | None, second: _Mark) -> None:
-    if first is None:
-        return
-    kinds = [*_members(first.event_type), *_members(second.event_type)]
-    union = " | ".join(dict.fromkeys(getattr(kind, "__name__", repr(kind)) for kind in kinds))
-    msg = (
-        f"{_name_of(listener)} has two @event_listener decorators. Use a single one that names all its events: "
-        f"@event_listener({union})."
-    )
-    raise DeclarationError(msg)
-
-
-def _members(event_type: Any) -> tuple[Any, ...]:
-    """The classes of a union; one class alone."""
-    event_type = getattr(event_type, "__value__", event_type)  # of a ``type`` statement
-    return get_args(event_type) if get_origin(event_type) in {Union, UnionType} else (event_type,)
-
-
 def declared_listeners() -> tuple[type[EventListener[Any]], ...]:
     """All listener classes declared in this process so far; for a function, the class that was made for it.
 
@@ -307,7 +284,7 @@ def describe_listener(cls: type[Any]) -> EventListenerDescriptor:
     """
     found = describe_listeners(cls)
     if len(found) != 1:
-        msg = f"{_name_of(cls)} listens to {len(found)} events, where one is needed."
+        msg = f"{name_of(cls)} listens to {len(found)} events, where one is needed."
         raise DeclarationError(msg)
     return found[0]
 
@@ -319,33 +296,33 @@ def describe_listeners(cls: type[Any]) -> tuple[EventListenerDescriptor, ...]:
         DeclarationError: not decorated, no `EventListener`, another type argument than the
             decorator's, or a setting out of its range.
     """
-    label = _name_of(cls) if isinstance(cls, type) else f"an object of type {type(cls).__name__}"
+    label = name_of(cls) if isinstance(cls, type) else f"an object of type {type(cls).__name__}"
     if not (isinstance(cls, type) and issubclass(cls, EventListener)):
         msg = f"{label} is not an EventListener. Derive it from EventListener[<its event>]."
         raise DeclarationError(msg)
-    mark: _Mark | None = vars(cls).get(_MARK)
+    mark: ListenerSettings | None = vars(cls).get(_MARK)
     if mark is None:
         msg = f"{label} is not declared as a listener. Put @event_listener(<its event>) on it."
         raise DeclarationError(msg)
     if inspect.isabstract(cls):
         msg = f"{label} doesn't define {', '.join(sorted(cls.__abstractmethods__))}. Write def on(self, event)."
         raise DeclarationError(msg)
-    kinds = _members(mark.event_type)
+    kinds = members(mark.event_type)
     events = tuple(_event_of(kind, label) for kind in kinds)
     argument = _event_argument(cls)
-    if not _may_be(argument, kinds):
+    if not may_be(argument, kinds):
         names = " | ".join(kind.__name__ for kind in kinds)
         msg = (
-            f"{label} listens to {' and '.join(map(_name_of, kinds))} by its decorator and to {_name_of(argument)} by "
+            f"{label} listens to {' and '.join(map(name_of, kinds))} by its decorator and to {name_of(argument)} by "
             f"its base class. Write EventListener[{names}] as its base class."
         )
         raise DeclarationError(msg)
     if inspect.isgeneratorfunction(cls.on) or inspect.isasyncgenfunction(cls.on):
         msg = f"{label}: its 'on' is a generator function, which would never run. Remove the yield."
         raise DeclarationError(msg)
-    _check_on(label, cls)
-    _check_types(label, mark)
-    _check_settings(label, mark)
+    check_on(label, cls)
+    check_types(label, mark)
+    check_ranges(label, mark)
     if not mark.name and cls.__name__ == "<lambda>":
         msg = f'{label}: a lambda has no name for its queue. Give it one with @event_listener(..., name="...").'
         raise DeclarationError(msg)
@@ -366,69 +343,6 @@ def _event_of(kind: Any, label: str) -> EventDescriptor:
     except DeclarationError as error:
         msg = f"@event_listener of {label}: {error}"
         raise DeclarationError(msg) from None
-
-
-def _check_on(label: str, cls: type[EventListener[Any]]) -> None:
-    on = inspect.getattr_static(cls, "on")
-    if not inspect.isfunction(on):  # something else to call: only calling it tells what it takes
-        return
-    try:
-        # A decorator's own signature: what it wraps may get more from it.
-        inspect.signature(on, follow_wrapped=False).bind(None, None)
-    except TypeError:
-        msg = f"{label}: its 'on' doesn't take the event. Write def on(self, event)."
-        raise DeclarationError(msg) from None
-
-
-def _check_types(label: str, mark: _Mark) -> None:
-    wanted: tuple[tuple[str, object, type[Any], str], ...] = (
-        ("name", mark.name, str, "a string"),
-        ("per_process", mark.per_process, bool, "True or False"),
-        ("concurrency", mark.concurrency, int, "a whole number"),
-        ("prefetch", mark.prefetch, int, "a whole number"),
-        ("ordered", mark.ordered, bool, "True or False"),
-    )
-    for setting, value, kind, what in wanted:
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
-            msg = f"{label}: {setting} has to be {what}, and is of type {type(value).__name__}."
-            raise DeclarationError(msg)
-    if mark.retry is not None and not isinstance(mark.retry, Retry):
-        kind_given = type(mark.retry).__name__
-        msg = f"{label}: retry has to be a Retry, such as Retry(max_attempts=3), and is of type {kind_given}."
-        raise DeclarationError(msg)
-
-
-def _check_settings(label: str, mark: _Mark) -> None:
-    timeout = mark.timeout
-    is_number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
-    if timeout is not None and not (is_number and 0 < timeout < math.inf):
-        msg = f"{label}: timeout has to be a number of seconds, more than 0, or None."
-        raise DeclarationError(msg)
-    if mark.concurrency < 1:
-        msg = f"{label}: concurrency={mark.concurrency} must be at least 1."
-        raise DeclarationError(msg)
-    if mark.prefetch < mark.concurrency:
-        msg = f"{label}: prefetch={mark.prefetch} must be at least its concurrency, {mark.concurrency}."
-        raise DeclarationError(msg)
-    if mark.ordered and mark.concurrency != 1:
-        msg = f"{label}: ordered=True runs one event at a time. Remove concurrency={mark.concurrency}."
-        raise DeclarationError(msg)
-
-
-def _may_be(argument: object, kinds: tuple[type[Any], ...]) -> bool:
-    if argument is None or argument is Any:
-        return True
-    if isinstance(argument, ForwardRef):  # EventListener["Order"]
-        written = {part.strip().rpartition(".")[2] for part in argument.__forward_arg__.split("|")}
-        return written == {kind.__name__ for kind in kinds}
-    return set(_members(argument)) == set(kinds)
-
-
-def _name_of(kind: object) -> str:
-    if isinstance(kind, ForwardRef):
-        return kind.__forward_arg__
-    # A parametrised generic has the name of its origin; its repr says the rest.
-    return f"{kind.__module__}.{kind.__qualname__}" if isinstance(kind, type) and not get_args(kind) else repr(kind)
 
 
 def _event_argument(cls: type[Any]) -> object | None:

@@ -24,6 +24,7 @@ class MadePipelines:
         self._given = given
         self._environment = environment
         self._made: Sequence[EnvelopePipeline] | None = None
+        # Guards `_made`, which is set once, and read without it.
         self._lock = threading.Lock()
         self._making = threading.local()
 

@@ -21,6 +21,7 @@ class Mailbox:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = weakref.ref(loop)
         self._on_its_way: weakref.ref[_Results] | None = None
+        # Guards `_on_its_way`, and that no result is added to what is delivered already.
         self._lock = threading.Lock()
 
     def put(self, future: asyncio.Future[None], error: Exception | None) -> None:

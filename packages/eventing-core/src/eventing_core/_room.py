@@ -17,6 +17,7 @@ class Room:
         self._size = size
         self._taken: dict[object, None] = {}
         self._waiting = 0
+        # Guards both fields above; notified when a place is given back that somebody waits for.
         self._changed = threading.Condition(threading.Lock())
 
     def __len__(self) -> int:

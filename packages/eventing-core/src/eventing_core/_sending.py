@@ -11,7 +11,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -20,10 +20,10 @@ from eventing_core._batches import Batches, LateHand, Told
 from eventing_core._callbacks import CallbackThread, SendFuture
 from eventing_core._chain import Chain
 from eventing_core._codec import CONTENT_TYPE, Codec
-from eventing_core._copies import describe_error
 from eventing_core._envelope import Envelope, check_header
 from eventing_core._event import EventDescriptor, describe_event, is_event, is_redeclared
 from eventing_core._health import SendingHealth
+from eventing_core._in_flight import InFlight, Outgoing
 from eventing_core._limits import seconds
 from eventing_core._mailbox import Mailbox
 from eventing_core._options import Options
@@ -32,21 +32,12 @@ from eventing_core._room import Room
 from eventing_core.errors import (
     DeclarationError,
     HeaderError,
-    ManagerStoppedError,
-    SendError,
     SendEventsError,
     SendTimeoutError,
-    UnroutedError,
 )
-from eventing_core.provider import Destination, Done, Message, Producer, Provider
+from eventing_core.provider import Destination, Message, Provider
 
 _log = logging.getLogger("eventing")
-
-#: For an event that no queue takes.
-_UNROUTED = (
-    "the event %s has no queue on this broker: no listener of it has ever started, or its queue is gone, and what is "
-    'sent now is lost. Start one first; the setting unrouted = "error" makes this an error, and "ignore" silences it'
-)
 
 #: How long beyond its deadline a provider may take to tell of a send, in seconds.
 _GRACE = 5.0
@@ -62,6 +53,7 @@ class EventRegistry:
 
     def __init__(self) -> None:
         self._by_name: dict[str, EventDescriptor] = {}
+        # Guards `_by_name`.
         self._lock = threading.Lock()
 
     def add(self, descriptor: EventDescriptor) -> EventDescriptor:
@@ -87,17 +79,6 @@ def _class_name(cls: type[Any]) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
-class _Outgoing:
-    """All that is needed to send the events of one class."""
-
-    __slots__ = ("codec", "descriptor", "producer")
-
-    def __init__(self, descriptor: EventDescriptor, codec: Codec, producer: Producer) -> None:
-        self.descriptor = descriptor
-        self.codec = codec
-        self.producer = producer
-
-
 class Sender:
     """Sends the events of one manager. Thread-safe.
 
@@ -119,7 +100,8 @@ class Sender:
         self._events = events
         self._connect = connect
         self._pipelines = pipelines
-        self._outgoing: dict[type[Any], _Outgoing] = {}
+        self._outgoing: dict[type[Any], Outgoing] = {}
+        # Guards `_outgoing`, `_chain` and `_mailboxes` while they change; who only reads them takes no lock.
         self._lock = threading.Lock()
         self._chain: Chain | None = None
         self._prefix = uuid4().hex
@@ -128,16 +110,7 @@ class Sender:
         self._callbacks = CallbackThread()
         self._late = LateHand()
         self._mailboxes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Mailbox] = weakref.WeakKeyDictionary()
-        #: Events of which the last send reached no queue, and was warned of.
-        self.unrouted: set[str] = set()
-        #: Messages that were ever counted, and those of which it is known what became of them.
-        self._begun = self._ended = 0
-        #: Of the last send whose end is known.
-        self.error: Exception | None = None
-        self._pending_lock = threading.Lock()
-        self._quiet = threading.Condition(self._pending_lock)
-        self._refusing = False
-        self._is_allowed: Callable[[], bool] = _nobody
+        self._in_flight = InFlight(options, self._callbacks.owns_current_thread)
 
     # -- the four ways to send --------------------------------------------------------------------------------
 
@@ -148,19 +121,19 @@ class Sender:
         waiter = _Waiter()
         with self._around(outgoing, envelope):
             deadline = time.monotonic() + self._timeout(timeout)
-            self._hand_over(outgoing, (self._message_of(outgoing, envelope),), waiter, deadline)
+            self._in_flight.hand_over(outgoing, (self._message_of(outgoing, envelope),), waiter, deadline)
             waiter.wait(deadline + _GRACE)
 
     def send_events(self, events: Iterable[object], headers: Mapping[str, str] | None, timeout: float | None) -> None:
         """Send many, a window of them at a time, and wait for all confirmations."""
-        self._refuse_if_stopped()
+        self._in_flight.refuse_if_stopped()
         _check_headers(headers)
         _check_events(events)
         limit = self._timeout(timeout)
         shared = dict(headers) if headers else {}
 
-        def send(outgoing: _Outgoing, batch: Sequence[Message], done: Told) -> None:
-            self._hand_over(outgoing, batch, done, time.monotonic() + limit)
+        def send(outgoing: Outgoing, batch: Sequence[Message], done: Told) -> None:
+            self._in_flight.hand_over(outgoing, batch, done, time.monotonic() + limit)
 
         batches = Batches(send, self._late.timer(), limit + _GRACE)
         known = self._outgoing.get
@@ -211,7 +184,9 @@ class Sender:
             self._take_room(place, limit)
             future = SendFuture(self._callbacks)
             with self._around(outgoing, envelope):
-                self._hand_over(outgoing, (self._message_of(outgoing, envelope),), done, time.monotonic() + limit)
+                self._in_flight.hand_over(
+                    outgoing, (self._message_of(outgoing, envelope),), done, time.monotonic() + limit
+                )
                 handed_over = True
         except BaseException:
             if not handed_over:  # else the confirmation gives it back
@@ -240,7 +215,7 @@ class Sender:
         with self._around(outgoing, envelope):
             deadline = time.monotonic() + self._timeout(timeout)
             message = self._message_of(outgoing, envelope)
-            self._hand_over(outgoing, (message,), lambda errors: put(future, errors.get(0)), deadline)
+            self._in_flight.hand_over(outgoing, (message,), lambda errors: put(future, errors.get(0)), deadline)
             await future
 
     # -- the steps --------------------------------------------------------------------------------------------
@@ -248,10 +223,10 @@ class Sender:
     def _timeout(self, timeout: float | None) -> float:
         return seconds("timeout", timeout, self._options.send_timeout)
 
-    def _outgoing_of(self, event: object) -> _Outgoing:
+    def _outgoing_of(self, event: object) -> Outgoing:
         event_type = type(event)
         outgoing = self._outgoing.get(event_type)
-        self._refuse_if_stopped()
+        self._in_flight.refuse_if_stopped()
         if outgoing is None:
             if isinstance(event, type):
                 msg = (
@@ -267,90 +242,27 @@ class Sender:
             producer = self._provider.producer(Destination(descriptor.name, durable=descriptor.durable))
             with self._lock:
                 self._chain = chain or None
-                outgoing = self._outgoing.setdefault(event_type, _Outgoing(descriptor, codec, producer))
+                outgoing = self._outgoing.setdefault(event_type, Outgoing(descriptor, codec, producer))
         return outgoing
 
-    def _envelope(self, outgoing: _Outgoing, event: object, headers: Mapping[str, str] | None) -> Envelope:
+    def _envelope(self, outgoing: Outgoing, event: object, headers: Mapping[str, str] | None) -> Envelope:
         if headers is not None:
             _check_headers(headers)
         return Envelope(outgoing.codec.encode(event), headers)
 
-    def _around(self, outgoing: _Outgoing, envelope: Envelope) -> Any:
+    def _around(self, outgoing: Outgoing, envelope: Envelope) -> Any:
         chain = self._chain
         return _NOTHING if chain is None else chain.around(envelope, outgoing.descriptor)
 
-    def _message_of(self, outgoing: _Outgoing, envelope: Envelope) -> Message:
+    def _message_of(self, outgoing: Outgoing, envelope: Envelope) -> Message:
         """As it is now: what a pipeline sets after its yield is too late."""
         headers = envelope._headers  # noqa: SLF001 (the same package; the property makes a copy)
         return self._message(outgoing, envelope._body, headers if self._chain is None else dict(headers))  # noqa: SLF001 (see above)
 
-    def _message(self, outgoing: _Outgoing, body: bytes, headers: Mapping[str, str]) -> Message:
+    def _message(self, outgoing: Outgoing, body: bytes, headers: Mapping[str, str]) -> Message:
         number = f"{self._prefix}-{self._next_number()}"
         # By position: by names it takes twice as long.
         return Message(body, headers, number, number, CONTENT_TYPE, outgoing.descriptor.durable)
-
-    def _hand_over(self, outgoing: _Outgoing, batch: Sequence[Message], done: Told, deadline: float) -> None:
-        """Give messages to the provider; ``done`` is called exactly once, also for what fails at once."""
-        under_way = _UnderWay(self, outgoing.descriptor, len(batch), done)
-        try:
-            with self._pending_lock:
-                self._begun += under_way.count
-                under_way.counted = True
-            self._refuse_if_stopped()
-            self._send(outgoing.producer, batch, under_way, deadline)
-        except Exception as error:  # noqa: BLE001 (it reaches the caller by way of done)
-            under_way.fail(error)
-        except BaseException:  # Ctrl-C
-            under_way.fail(SendError("interrupted before the broker confirmed", in_doubt=True))
-            raise
-
-    def told(self, under_way: _UnderWay) -> None:
-        """Those messages are no longer under way."""
-        with self._pending_lock:
-            if under_way.counted:
-                self._ended += under_way.count
-                under_way.counted = False
-            if self._refusing and not self._pending:
-                self._quiet.notify_all()
-
-    @property
-    def _pending(self) -> int:
-        """How many messages are under way."""
-        return self._begun - self._ended
-
-    def judge(self, descriptor: EventDescriptor, error: Exception | None) -> tuple[Exception | None, bool]:
-        """What a provider's answer means, under the ``unrouted`` setting and for the health; whether to warn of it."""
-        warn = False
-        if isinstance(error, UnroutedError) and self._options.unrouted != "error":
-            warn = self._options.unrouted == "warn" and descriptor.name not in self.unrouted
-            if warn:
-                self.unrouted.add(descriptor.name)
-            error = None
-        elif error is None:
-            # It will be worth a warning again.
-            self.unrouted.discard(descriptor.name)
-        self.error = error
-        return error, warn
-
-    @staticmethod
-    def _send(producer: Producer, batch: Sequence[Message], finished: Done, deadline: float) -> None:
-        try:
-            producer.send(batch, finished, deadline=deadline)
-        except Exception:
-            if len(batch) == 1:
-                raise
-        else:
-            return
-        # Nothing of it was taken, and one message alone may be to blame.
-        for index, message in enumerate(batch):
-
-            def alone(_: int, error: Exception | None, index: int = index) -> None:
-                finished(index, error)
-
-            try:
-                producer.send((message,), alone, deadline=deadline)
-            except Exception as error:  # noqa: BLE001 (it reaches the caller by way of finished)
-                finished(index, error)
 
     def stamp(self) -> int:
         """A number that is one more than that of the last call, if no message was made in between."""
@@ -358,48 +270,25 @@ class Sender:
 
     def health(self) -> SendingHealth:
         """How sending is. Thread-safe."""
-        error = self.error
-        return SendingHealth(in_flight=self._pending, error="" if error is None else describe_error(error))
+        return self._in_flight.health()
 
-    # -- the end ----------------------------------------------------------------------------------------------
-
-    def _refuse_if_stopped(self) -> None:
-        if self._refusing and not self._is_allowed():
-            msg = "the event manager was stopped and cannot be used again; make a new one"
-            raise ManagerStoppedError(msg)
+    # -- the end, as `InFlight` has it ------------------------------------------------------------------------
 
     def refuse_others(self, is_allowed: Callable[[], bool]) -> None:
         """Refuse further sends, but while ``is_allowed`` says yes, and for callbacks of futures."""
-        with self._quiet:
-            self._is_allowed = lambda: is_allowed() or self._callbacks.owns_current_thread()
-            self._refusing = True
+        self._in_flight.refuse_others(is_allowed)
 
     def refuse(self) -> None:
         """Refuse every further send."""
-        with self._quiet:
-            self._is_allowed = _nobody
-            self._refusing = True
+        self._in_flight.refuse()
 
     def refuse_when(self, quiet: Callable[[], bool]) -> bool:
-        """Refuse every further send, if none is under way and it is ``quiet``; whether it was.
-
-        No send begins between the look and the refusal.
-        """
-        with self._quiet:
-            begun, pending = self._begun, self._pending
-        if pending or not quiet():
-            return False
-        with self._quiet:
-            if self._pending or self._begun != begun:
-                return False
-            self._is_allowed = _nobody
-            self._refusing = True
-            return True
+        """Refuse every further send, if none is in flight and it is ``quiet``; whether it was."""
+        return self._in_flight.refuse_when(quiet)
 
     def flush(self, timeout: float) -> bool:
         """Wait until every send is confirmed or failed. False after ``timeout`` seconds."""
-        with self._quiet:
-            return self._quiet.wait_for(lambda: not self._pending, timeout)
+        return self._in_flight.flush(timeout)
 
     def close(self, timeout: float) -> None:
         """End its threads."""
@@ -408,10 +297,6 @@ class Sender:
 
 
 _NOTHING = nullcontext()
-
-
-def _nobody() -> bool:
-    return False
 
 
 async def _off_loop(loop: asyncio.AbstractEventLoop, call: Callable[[], R]) -> R:
@@ -446,85 +331,13 @@ def _check_events(events: object) -> None:
         raise DeclarationError(msg)
 
 
-class _UnderWay:
-    """Messages that were handed over together: tells once of all what became of them. It is their `Done`.
-
-    Attributes:
-        count: of the messages.
-        counted: the sender counts them as under way.
-    """
-
-    __slots__ = (
-        "_by",
-        "_descriptor",
-        "_done",
-        "_ending",
-        "_errors",
-        "_finished",
-        "_sender",
-        "_told",
-        "count",
-        "counted",
-    )
-
-    def __init__(self, sender: Sender, descriptor: EventDescriptor, count: int, done: Told) -> None:
-        self._sender = sender
-        self._descriptor = descriptor
-        self._done = done
-        self._errors: dict[int, Exception] = {}
-        #: Of each, 1 when it is known.
-        self._told = bytearray(count)
-        self._ending = threading.Lock()
-        self._by = 0
-        self._finished = False
-        self.count = count
-        self.counted = False
-
-    def __call__(self, index: int, error: Exception | None) -> None:
-        told = self._told
-        if told[index]:
-            return  # an interruption came first
-        told[index] = 1
-        # Else there is nothing to judge, and none to take back.
-        sender = self._sender
-        warn = (error is not None or sender.error is not None or bool(sender.unrouted)) and self._judge(index, error)
-        # Two threads may have told of the last two.
-        if 0 not in told and self._ending.acquire(blocking=False):
-            self._end()
-        if warn:  # at last: a logging handler may take its time, or hold a lock that the sending thread has
-            with suppress(Exception):  # a logging handler's: the event is sent
-                _log.warning(_UNROUTED, self._descriptor.name)
-
-    def _judge(self, index: int, error: Exception | None) -> bool:
-        error, warn = self._sender.judge(self._descriptor, error)
-        if error is not None:
-            self._errors[index] = error
-        return warn
-
-    def _end(self) -> None:
-        self._by = threading.get_ident()
-        try:
-            self._done(self._errors)
-        finally:
-            self._sender.told(self)
-            self._finished = True
-
-    def fail(self, error: Exception) -> None:
-        """That became of all of which nothing is known."""
-        for index in range(self.count):
-            self(index, error)
-        # What was interrupted may have been the end, where the provider tells on this thread.
-        if not self._finished and self._by in {0, threading.get_ident()}:
-            self._ending.acquire(blocking=False)
-            self._end()
-
-
 class _Waiter:
     """Waits for one confirmation. A bare lock is the cheapest event that Python has."""
 
     __slots__ = ("_error", "_lock")
 
     def __init__(self) -> None:
+        # Guards nothing: it is held until the send is confirmed, and who waits for that asks for it, too.
         self._lock = threading.Lock()
         self._lock.acquire()
         self._error: Exception | None = None

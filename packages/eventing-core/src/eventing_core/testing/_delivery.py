@@ -160,7 +160,7 @@ class DeliveryTests:
         """Exactly so many runs of ``on`` at a time as declared."""
         level: Log[int] = Log()
         running = 0
-        lock = threading.Lock()
+        lock = threading.Lock()  # guards running
         together = threading.Barrier(3)
 
         def enter(step: int) -> None:

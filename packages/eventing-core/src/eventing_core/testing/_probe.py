@@ -20,6 +20,7 @@ class Log(Generic[T]):
 
     def __init__(self) -> None:
         self._items: list[T] = []
+        # Guards the list; notified when it grows.
         self._changed = threading.Condition()
 
     def add(self, item: T) -> None:

@@ -45,7 +45,7 @@ class TransportTests:
         recorder = Recorder(window=7)
         out = 0
         worst = 0
-        lock = threading.Lock()
+        lock = threading.Lock()  # guards both counts
 
         def count(batch: object) -> None:
             nonlocal out, worst
@@ -183,7 +183,7 @@ class TransportTests:
         producer = provider.producer(topic_of(queue))
         confirmed: Log[bytes] = Log()
         failed: Log[Exception] = Log()
-        room = threading.Semaphore(100)
+        room = threading.Semaphore(100)  # for sends that nothing is known of
 
         def send() -> int:
             for number in itertools.count():
