@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import httpx
 import pytest
@@ -85,7 +86,11 @@ def test_fastapi_with_two_workers(
 
         def prices() -> set[int | None]:
             """Of new connections, which either worker may take."""
-            return {httpx.get(f"{url}/prices/tea", timeout=60).json() for _ in range(10)}
+            found = set()
+            for _ in range(10):
+                with urlopen(f"{url}/prices/tea", timeout=60) as response:  # noqa: S310 (our own)
+                    found.add(json.load(response))
+            return found
 
         until(lambda: prices() == {250}, "both workers know the price")
         for number in range(20):
@@ -93,9 +98,6 @@ def test_fastapi_with_two_workers(
         service.wait_for(r"packing order \d+", 20)
         assert len(set(re.findall(r"packing order \d+", service.output))) == 20
         service.stop()
-    queues = [queue for queue in artemis.queue_stat().values() if "remember_price" in queue.name]
-    assert sorted(queue.name.partition("remember_price-")[2] for queue in queues) == names
-    assert all(queue.consumers == 0 for queue in queues)
     assert "Traceback" not in service.output
     assert artemis.password not in service.output
 
@@ -127,7 +129,6 @@ def test_a_web_service_whose_broker_goes_away(
             **broker,
             "EVENTING_AMQP__PORT": str(proxy.port),
             "EVENTING_AMQP__BACKOFF_MAX": "0.5",
-            "EVENTING_LISTENERS": "",
             "EVENTING_HEALTH__PORT": str(free_port()),
             "EVENTING_HEALTH__DETAILS": "true",
         }
@@ -244,4 +245,4 @@ def test_the_main_of_a_service(tmp_path: Path, broker: dict[str, str], client: h
         service.stop()
         assert "stopping" in service.output
         assert answer(client, f"{found[1]}/live") is None
-    assert json.dumps(broker["EVENTING_AMQP__PASSWORD"])[1:-1] not in service.output
+    assert broker["EVENTING_AMQP__PASSWORD"] not in service.output
