@@ -91,10 +91,11 @@ def test_behind_a_proxy_that_takes_a_prefix_off(manager: EventManager):
     assert statuses(health_app(manager), "/api/live", root_path="/api/") == [200]
 
 
-def test_a_manager_that_is_made_later(manager: EventManager):
+def test_a_manager_that_is_made_later(manager: EventManager, caplog: pytest.LogCaptureFixture):
     made: list[EventManager] = []
     app = health_app(lambda: made[0] if made else None, details=True)
     assert statuses(app, "/live", "/ready", "/health") == [200, 503, 503]
+    assert not [record for record in caplog.records if record.name == "eventing"]
     made.append(manager)
     manager.start()
     assert statuses(app, "/live", "/ready", "/health") == [200, 200, 200]
@@ -136,7 +137,10 @@ def test_an_unknown_protocol(manager: EventManager):
         talk(health_app(manager), {"type": "gopher"})
 
 
-@pytest.mark.parametrize("wrong", [None, "manager", EventManager, {}, 1])
+async def later() -> None: ...
+
+
+@pytest.mark.parametrize("wrong", [None, "manager", EventManager, {}, 1, later])
 def test_what_is_no_manager(wrong: Any):
     with pytest.raises(ConfigError, match=r"health_app: manager has to be an EventManager.*Pass the manager\.$"):
         health_app(wrong)

@@ -204,6 +204,18 @@ def test_requests(make: Callable[..., EventManager]):
     assert status(manager, "/nothing") == 404
 
 
+def test_who_is_still_sending_gets_the_answer(make: Callable[..., EventManager]):
+    """Closing with something unread would reset the connection, and take the answer away."""
+    manager = make()
+    manager.start()
+    with socket.create_connection(place(manager), timeout=30) as client:
+        client.sendall(b"POST /live HTTP/1.1\r\ncontent-length: 50000\r\n\r\n")
+        reply = b"".join(iter(lambda: client.recv(1000), b""))
+        assert reply.startswith(b"HTTP/1.1 405 Method Not Allowed\r\n")
+        for _ in range(5):
+            client.sendall(b"x" * 10_000)
+
+
 @pytest.mark.parametrize(
     ("sent", "answered"),
     [

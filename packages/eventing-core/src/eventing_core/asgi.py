@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 
@@ -79,12 +80,13 @@ def health_app(manager: EventManager | Callable[[], EventManager | None], *, det
     return app
 
 
-def _asking(manager: object) -> Callable[[], ManagerHealth | None]:
+def _asking(manager: Any) -> Callable[[], ManagerHealth | None]:
     if isinstance(manager, EventManager):
         return manager.health
-    if isinstance(manager, type) or not callable(manager):
+    if isinstance(manager, type) or not callable(manager) or inspect.iscoroutinefunction(manager):
+        what = "a coroutine function" if inspect.iscoroutinefunction(manager) else shown(manager)
         msg = (
-            f"health_app: manager has to be an EventManager, or a function that returns one, and is {shown(manager)}. "
+            f"health_app: manager has to be an EventManager, or a function that returns one, and is {what}. "
             "Pass the manager."
         )
         raise ConfigError(msg)
