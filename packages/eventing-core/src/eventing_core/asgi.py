@@ -80,7 +80,7 @@ def health_app(manager: EventManager | Callable[[], EventManager | None], *, det
     return app
 
 
-def _asking(manager: Any) -> Callable[[], ManagerHealth | None]:
+def _asking(manager: EventManager | Callable[[], EventManager | None]) -> Callable[[], ManagerHealth | None]:
     if isinstance(manager, EventManager):
         return manager.health
     if isinstance(manager, type) or not callable(manager) or inspect.iscoroutinefunction(manager):
@@ -91,8 +91,10 @@ def _asking(manager: Any) -> Callable[[], ManagerHealth | None]:
         )
         raise ConfigError(msg)
 
+    current: Callable[[], EventManager | None] = manager
+
     def ask() -> ManagerHealth | None:
-        found: EventManager | None = manager()
+        found = current()
         return found.health() if found is not None else None
 
     return ask
