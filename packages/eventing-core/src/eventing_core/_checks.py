@@ -22,6 +22,22 @@ def shown(value: object) -> str:
     return "None" if value is None else f"of type {type(value).__name__}"
 
 
+def check_arguments(  # noqa: PLR0913, PLR0917 (those of a manager)
+    provider: object, environment: object, listeners: object, pipelines: object, retry: object, options: object
+) -> None:
+    """Refuse what a manager doesn't take.
+
+    Raises:
+        ConfigError: it says what to pass.
+        DeclarationError: the same, of listeners and pipelines.
+    """
+    check_provider(provider)
+    check_environment(environment)
+    check_listeners(listeners)
+    check_pipelines(pipelines)
+    check_retry_and_options(retry, options)
+
+
 def check_provider(provider: object) -> None:
     """Refuse what is no provider, or has an impossible ``server_name``.
 

@@ -13,13 +13,7 @@ from typing import Any, Self, TypeAlias
 
 from eventing_core import _async_life, _envelope, _event, _listener
 from eventing_core import provider as spi
-from eventing_core._checks import (
-    check_environment,
-    check_listeners,
-    check_pipelines,
-    check_provider,
-    check_retry_and_options,
-)
+from eventing_core._checks import check_arguments
 from eventing_core._closing import Step
 from eventing_core._consuming import Consumers
 from eventing_core._event import EventLike
@@ -84,11 +78,7 @@ class EventManager:
         retry: Retry | None = None,
         options: Options | None = None,
     ) -> None:
-        check_provider(provider)
-        check_environment(environment)
-        check_listeners(listeners)
-        check_pipelines(pipelines)
-        check_retry_and_options(retry, options)
+        check_arguments(provider, environment, listeners, pipelines, retry, options)
         self._provider = provider
         self._environment = environment
         self._listeners = listeners
