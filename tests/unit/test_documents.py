@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from eventing_amqp._config import AmqpConfig
-from eventing_core import EventManager, Options
+from eventing_core import EventManager, HealthOptions, Options
 from eventing_core._config import load_configuration
 from eventing_core._plugins import Plugins
 from eventing_core.memory import MemoryConfig
@@ -50,10 +50,16 @@ def shown(value: object) -> str:
 def test_the_keys_and_defaults_of_the_core():
     table = documented("## Keys")
     own = {"provider", "server_name", "listeners"}
-    assert table.keys() == own | Options.model_fields.keys()
+    assert table.keys() == (own | Options.model_fields.keys()) - {"health"}
     assert {key: value for key, value in table.items() if key not in own} == {
-        key: shown(field.default) for key, field in Options.model_fields.items()
+        key: shown(field.default) for key, field in Options.model_fields.items() if key != "health"
     }
+
+
+def test_the_keys_and_defaults_of_the_health_table():
+    table = documented("`[health]`")
+    assert table.pop("port") == "none"
+    assert table == {key: shown(field.default) for key, field in HealthOptions.model_fields.items() if key != "port"}
 
 
 def test_the_keys_and_defaults_of_the_retry_table():

@@ -21,6 +21,7 @@ def test_defaults() -> None:
         "unrouted": "warn",
         "warn_not_durable": True,
         "strict": False,
+        "health": {"port": None, "host": "127.0.0.1", "details": False},
     }
 
 

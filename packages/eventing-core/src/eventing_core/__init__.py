@@ -29,6 +29,7 @@ from eventing_core.errors import (
     HandlerTimeoutError,
     HeaderError,
     HeaderNotFoundError,
+    HealthServerError,
     HostNotFoundError,
     ListenerCreationError,
     ManagerStateError,
@@ -55,7 +56,7 @@ if typing.TYPE_CHECKING:
     from eventing_core._health import ListenerHealth, ManagerHealth, SendingHealth, StuckRun
     from eventing_core._injection import Environment
     from eventing_core._manager import EventManager
-    from eventing_core._options import Options
+    from eventing_core._options import HealthOptions, Options
 
 __all__ = [
     "AuthenticationError",
@@ -80,6 +81,8 @@ __all__ = [
     "HandlerTimeoutError",
     "HeaderError",
     "HeaderNotFoundError",
+    "HealthOptions",
+    "HealthServerError",
     "HostNotFoundError",
     "ListenerCreationError",
     "ListenerFunction",
@@ -118,6 +121,7 @@ __all__ = [
 _LATER = {
     "Environment": "_injection",
     "EventManager": "_manager",
+    "HealthOptions": "_options",
     "ListenerHealth": "_health",
     "ManagerHealth": "_health",
     "Options": "_options",

@@ -33,6 +33,9 @@ from eventing_core.provider import ProviderConfig, ProviderSpec
 
 _log = logging.getLogger("eventing")
 
+#: The core's own tables.
+_TABLES = ("retry", "health")
+
 _NO_JSON = 'a table or a list has to be JSON in an environment variable: write {"host": "broker"} or ["a", "b"]'
 
 
@@ -259,7 +262,7 @@ def _keys_at(model: Any, location: tuple[int | str, ...]) -> list[str]:
 def _refuse_unknown(sources: Sources, spec: ProviderSpec, installed: Iterable[str]) -> None:
     """Refuse top-level keys and variables that nobody reads; those within tables are the models' business."""
     core = _core_fields()
-    tables = {"retry", spec.name, *(name for name in installed if name not in core)}
+    tables = {*_TABLES, spec.name, *(name for name in installed if name not in core)}
     keys = {*core, *tables}
     flaws: list[str] = []
     for origin, values in (("keyword argument", sources.overrides), (sources.file_label, sources.file)):
@@ -278,7 +281,8 @@ def _refuse_unknown(sources: Sources, spec: ProviderSpec, installed: Iterable[st
 
 def _tables_with_keys(spec: ProviderSpec) -> dict[str, list[str]]:
     """The tables that are read now, and their keys."""
-    return {spec.name: list(spec.config.model_fields), "retry": _keys_at(_core_fields()["retry"][0], ())}
+    own = {table: _keys_at(_core_fields()[table][0], ()) for table in _TABLES}
+    return {spec.name: list(spec.config.model_fields), **own}
 
 
 def _table_hint(key: str, value: object, spec: ProviderSpec) -> str:

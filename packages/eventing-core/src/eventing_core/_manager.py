@@ -19,6 +19,7 @@ from eventing_core._consuming import Consumers
 from eventing_core._event import EventLike
 from eventing_core._finding import Listeners, find_listeners
 from eventing_core._health import ManagerHealth
+from eventing_core._health_server import HealthServer
 from eventing_core._injection import Environment
 from eventing_core._limits import seconds
 from eventing_core._made_pipelines import MadePipelines
@@ -98,6 +99,7 @@ class EventManager:
         self._events = EventRegistry()
         self._made_pipelines = MadePipelines(self._pipelines, self._environment)
         self._consumers: Consumers | None = None
+        self._health_server = HealthServer(self._options.health, self.health)
         self._sender = Sender(self._provider, self._options, self._events, self._connection.open, self._get_pipelines)
         remember(self)
 
@@ -245,12 +247,14 @@ class EventManager:
             SubscriptionError: a listener's queue can't be had.
             ManagerStateError: it was started or stopped before.
             ConfigError: from the cause; a module that ``listeners`` names can't be imported.
+            HealthServerError: the port of the health server can't be had. Nothing was connected.
         """
         if _running_loop() is not None:
             warn_of_blocking("start", "async with manager")
         self._life.start(self._begin)
 
     def _begin(self) -> None:
+        self._health_server.start()  # first: a probe shall find "not ready", and not a closed port
         consumers = Consumers(
             self._provider,
             find_listeners(self._listeners),
@@ -344,6 +348,11 @@ class EventManager:
             loop_blocked=consumers is not None and consumers.loop_blocked,
         )
 
+    @property
+    def health_url(self) -> str | None:
+        """Where the health server answers, such as ``http://127.0.0.1:8081``; None where it doesn't."""
+        return self._health_server.url
+
     def __repr__(self) -> str:
         return f"EventManager({self._provider.name!r}, {self._life.state.value})"
 
@@ -366,6 +375,7 @@ class EventManager:
             lambda: sender.flush(left(0.0)),
             lambda: self._connection.close(left(1.0)),
             lambda: sender.close(1.0),
+            lambda: self._health_server.stop(1.0),
         ]
         if consumers is not None:
             steps.insert(0, lambda: consumers.drain(sender, deadline()))
@@ -386,4 +396,5 @@ class EventManager:
         if self._consumers is not None:
             self._consumers.abandon()
         self._provider.abandon()
+        self._health_server.abandon()
         self._set_up()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from eventing_core._keys import hint
 from eventing_core.errors import ConfigError
@@ -12,7 +12,40 @@ from eventing_core.errors import ConfigError
 #: A year; longer waits overflow the timers of some platforms.
 _LONGEST_WAIT = 31_536_000.0
 
+
+def _host(host: str) -> str:
+    if not host or "/" in host or "@" in host or host.startswith("[") or host.count(":") == 1:
+        msg = "it has to be an address or a host's name, without scheme, port and brackets, such as 0.0.0.0"
+        raise ValueError(msg)
+    return host
+
+
 _Seconds = Annotated[float, Field(gt=0, le=_LONGEST_WAIT, allow_inf_nan=False)]
+
+
+class HealthOptions(BaseModel):
+    """The health server: the table ``[health]`` of the configuration. Immutable.
+
+    Attributes:
+        port: where to answer ``/live`` and ``/ready`` over HTTP, from the begin of `EventManager.start` to the end of
+            `EventManager.stop`; 0 for any free port, which `EventManager.health_url` names. None for no server.
+        host: the address to listen on. Only this machine by default; ``0.0.0.0`` for all addresses, as probes of
+            Kubernetes need it, and ``::`` for those of IPv6 as well.
+        details: whether there is ``/health``, with the names of listeners and the texts of errors.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    port: int | None = Field(default=None, ge=0, le=65_535)
+    host: Annotated[str, AfterValidator(_host)] = "127.0.0.1"
+    details: bool = False
+
+    @model_validator(mode="after")
+    def _need_a_port(self) -> Self:
+        if self.port is None and self.model_fields_set - {"port"}:
+            msg = "there is no health server without a port: set port, for example to 8081 (EVENTING_HEALTH__PORT)"
+            raise ValueError(msg)
+        return self
 
 
 class Options(BaseModel):
@@ -34,6 +67,7 @@ class Options(BaseModel):
             raises `UnroutedError`, ``ignore`` does nothing.
         warn_not_durable: `EventManager.start` warns of events that aren't durable, where the broker could keep them.
         strict: what the provider's technology can't do raises `CapabilityError` at start, instead of a warning.
+        health: the health server; none by default.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -48,6 +82,7 @@ class Options(BaseModel):
     unrouted: Literal["warn", "error", "ignore"] = "warn"
     warn_not_durable: bool = True
     strict: bool = False
+    health: HealthOptions = HealthOptions()
 
     if not TYPE_CHECKING:  # whose checkers know the fields
 
@@ -60,11 +95,14 @@ class Options(BaseModel):
             try:
                 super().__init__(**settings)
             except ValidationError as error:
-                flaws = [_flaw(type(self), flaw["loc"], flaw["msg"]) for flaw in error.errors(include_url=False)]
+                flaws = [_flaw(type(self), flaw["loc"], flaw["type"], flaw["msg"]) for flaw in error.errors()]
                 msg = "Options: " + "; ".join(flaws)
                 raise ConfigError(msg) from None
 
 
-def _flaw(cls: type[BaseModel], location: tuple[int | str, ...], text: str) -> str:
+def _flaw(cls: type[BaseModel], location: tuple[int | str, ...], kind: str, text: str) -> str:
     key = ".".join(map(str, location))
-    return f"{key}: {text}" if key in cls.model_fields else f"unknown key {key!r}; {hint(key, cls.model_fields)}"
+    if kind != "extra_forbidden":
+        return f"{key}: {text.removeprefix('Value error, ')}"
+    known = cls.model_fields if len(location) == 1 else HealthOptions.model_fields
+    return f"unknown key {key!r}; {hint(str(location[-1]), known)}"

@@ -9,6 +9,7 @@ The tree::
     ├── ProviderLoadError             a plugin is there and can't be used
     ├── CapabilityError               the provider's technology can't do what is asked
     ├── ListenerCreationError         the container can't make a listener or a pipeline
+    ├── HealthServerError             the health server can't have its port (also an OSError)
     ├── ManagerStateError             the manager is not in a state for that call
     │   └── ManagerStoppedError
     ├── PipelineError                 a pipeline broke its contract
@@ -72,6 +73,10 @@ class CapabilityError(EventingError):
 
 class ListenerCreationError(EventingError):
     """The application's container can't make a listener or pipeline; the message says what to register."""
+
+
+class HealthServerError(EventingError, OSError):
+    """The health server can't listen on its address and port; the message names key and fix. `__cause__` says why."""
 
 
 class ManagerStateError(EventingError, RuntimeError):
