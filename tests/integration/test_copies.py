@@ -14,6 +14,7 @@ import pytest
 
 from eventing_core import EventListener, EventManager, Retry, SendRejectedError, event, event_listener
 from eventing_core.provider import Message
+from eventing_core.provider.artemis import _producer
 from eventing_core.receive import _failing
 from eventing_core.testing import Confirmations
 from examples.artemis import Artemis, User
@@ -397,6 +398,64 @@ def test_an_event_leaves_only_when_its_dead_letter_is_in_a_full_queue(
         until(lambda: plain.count(case.queue) == 0, "the event is gone", 60)
     left = [take(plain, case) for _ in range(plain.count(case.dead))]
     assert left.count(b'{"number":1}') == 1
+
+
+def test_an_event_leaves_only_when_its_dead_letter_is_in_a_queue_whose_pages_are_full(case: Case, plain: PlainClient):
+    settings = {"maxSizeBytes": 1_000, "pageSizeBytes": 500, "addressFullMessagePolicy": "PAGE"}
+    full = {"pageLimitMessages": 1, "pageFullMessagePolicy": "DROP"}
+    plain.manage("broker", "addAddressSettings", case.dead, json.dumps({**settings, **full}))
+    with case.manager(retry=Retry(max_attempts=1, pause_after=0), send_timeout=2) as manager:
+        for number in range(6):
+            manager.send_event(case.make(number))
+        until(lambda: "can't be stored" in manager.health().listeners[0].error, "health tells of it", TIMEOUT)
+        limit(plain, case.dead, "PAGE", 10_000_000)
+        until(lambda: plain.count(case.queue) == 0, "all are gone", 60)
+    assert {json.loads(take(plain, case))["number"] for _ in range(plain.count(case.dead))} == set(range(6))
+
+
+def drop(plain: PlainClient, case: Case) -> Callable[[], object]:
+    limit(plain, case.dead, "DROP", 100)
+    return lambda: limit(plain, case.dead, "PAGE", 10_000_000)
+
+
+def disable(plain: PlainClient, case: Case) -> Callable[[], object]:
+    plain.manage(f"queue.{case.dead}", "disable")
+    return lambda: None
+
+
+def let_nothing_in(plain: PlainClient, case: Case) -> Callable[[], object]:
+    def change(condition: str) -> None:
+        plain.manage("broker", "updateQueue", json.dumps({"name": case.dead, "filter-string": condition}))
+
+    change("x = 'y'")
+    return lambda: change("")
+
+
+@pytest.mark.parametrize("change", [drop, disable, let_nothing_in])
+def test_what_becomes_of_the_dead_letters_queue_is_noticed_while_it_is_used(
+    case: Case,
+    plain: PlainClient,
+    change: Callable[[PlainClient, Case], Callable[[], object]],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(_producer, "_HOLDS", 0.5)
+    with case.manager(retry=Retry(max_attempts=1, pause_after=0), send_timeout=2) as manager:
+        manager.send_event(case.make(0))
+        until(lambda: plain.count(case.dead) == 1, "the first dead letter", TIMEOUT)
+        repair = change(plain, case)
+        outdated = time.monotonic() + 0.6
+        until(lambda: time.monotonic() > outdated, "what was seen holds no longer", TIMEOUT)
+        for number in range(1, 4):
+            manager.send_event(case.make(number))
+        until(
+            lambda: "can't be" in manager.health().listeners[0].error or plain.count(case.queue) == 0,
+            "it is noticed",
+            TIMEOUT,
+        )
+        repair()
+        until(lambda: plain.count(case.queue) == 0, "all are gone", 60)
+        until(lambda: not manager.health().listeners[0].error, "health tells of nothing", TIMEOUT)
+    assert {json.loads(take(plain, case))["number"] for _ in range(plain.count(case.dead))} == set(range(4))
 
 
 @pytest.mark.parametrize("policy", ["FAIL", "PAGE", "DROP"])

@@ -189,6 +189,40 @@ def _(stage: Stage) -> None:
     configure()
 
 
+@CONFIGURING.add("a table for all settings", "eventing.toml", "'eventing'", fix="remove this table's header")
+def _(stage: Stage) -> None:
+    stage.write("[eventing]\nworkers = 4\n")
+    configure()
+
+
+@CONFIGURING.add("pyproject's table in eventing.toml", "eventing.toml", "'tool'", fix="remove this table's header")
+def _(stage: Stage) -> None:
+    stage.write("[tool.eventing]\nworkers = 4\n")
+    configure()
+
+
+@CONFIGURING.add("a host in place of a table", "eventing.toml", "amqp", fix="write [amqp] above its settings")
+def _(stage: Stage) -> None:
+    stage.write('provider = "amqp"\namqp = "broker"\n')
+    configure()
+
+
+@CONFIGURING.add("a number of retries in place of a table", "retry", fix="write [retry] above its settings")
+def _(_: Stage) -> None:
+    configure(retry=5)
+
+
+@CONFIGURING.add("fatal errors in a file", "eventing.toml", "'retry.fatal'", fix="Retry(fatal=(ValueError,))")
+def _(stage: Stage) -> None:
+    stage.write('provider = "memory"\n[retry]\nfatal = ["ValueError"]\n')
+    configure()
+
+
+@CONFIGURING.add("settings in place of a path", "dict", fix='from_config(provider="amqp"')
+def _(_: Stage) -> None:
+    EventManager.from_config({"provider": "memory"})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
 @CONFIGURING.add(
     "a pyproject without the table", "pyproject.toml", "[tool.eventing]", fix="add it, or name another file"
 )

@@ -238,6 +238,7 @@ ARRIVE: list[tuple[Any, Any]] = [
     (dict[float, str], {1.5: "a"}),
     (dict[bool, str], {True: "a"}),
     (dict[UUID, int], {UUID(int=4): 1}),
+    (dict[str, int], {"\ufffd": 1, "\ufffda": 2}),
     (Keys, {"a": 1}),
     (Keys, {"a": 1, "b": "x"}),
     (pathlib.Path, pathlib.Path("/a")),
@@ -320,6 +321,12 @@ REFUSED: list[tuple[Any, Any, str]] = [
     (re.Pattern[str], re.compile("a", re.IGNORECASE), "'x' holds a Pattern that would arrive as a different one"),
     (bytes, b"\xff", "'x' holds a bytes that has no JSON form"),
     (Any, "\ud800", "'x' holds a str that has no JSON form"),
+    # In place of these keys, pydantic writes U+FFFD: two of them would become one.
+    (dict[str, int], {"\ud800": 1}, "'x' holds a dict that would arrive as a different one: with other keys"),
+    (dict[str, int], {"\ud800": 1, "\udfff": 2}, "'x' holds a dict that would arrive as a different one"),  # noqa: F601 (they differ)
+    (dict[str, dict[str, date]], {"a": {"b\udc80": date(2026, 1, 1)}}, "'x.a' holds a dict that would arrive as a"),
+    (list[dict[str, int] | None], [None, {"\ud800": 1}], "'x[1]' holds a dict that would arrive as a different one"),
+    (dict[str, Any], {"a": {"\ud800": 1}}, "'x' holds a dict that has no JSON form"),
     (int, MANY_DIGITS, "'x' would be refused by a listener"),
     (list[int], [-MANY_DIGITS], "'x' would be refused by a listener"),
     # Numbers that JSON lacks.

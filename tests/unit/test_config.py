@@ -325,7 +325,7 @@ def test_secret_of_a_wrong_type() -> None:
 
 def test_table_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     write(f"provider = 'alpha'\nalpha = '{SECRET}'")
-    assert refused().startswith("eventing.toml: alpha: Input should be a valid dictionary")
+    assert refused().startswith("eventing.toml: alpha: this has to be a table: write [alpha] above")
 
 
 @pytest.mark.parametrize(
@@ -387,6 +387,13 @@ def test_broken_pyproject_names_file_and_line() -> None:
     write("[tool\n", "pyproject.toml")
     assert "pyproject.toml is not valid TOML" in (text := refused())
     assert "line 1" in text
+
+
+def test_a_byte_order_mark_before_the_file_is_no_part_of_it() -> None:
+    for name, text in (("eventing.toml", "workers = 7"), ("pyproject.toml", "[tool.eventing]\nworkers = 7")):
+        Path(name).write_bytes(text.encode("utf-8-sig"))
+        assert load().options.workers == 7
+        Path(name).unlink()
 
 
 def test_file_that_is_not_utf8() -> None:

@@ -244,9 +244,13 @@ def _flaw(model: type[BaseModel], sources: Sources, location: tuple[int | str, .
     if kind == "extra_forbidden":
         known = _keys_at(model, location[:-1])
         what = hint(str(location[-1]), known)
-        if location[-1] in _core_fields():
+        if key == "retry.fatal":
+            what = "it takes classes, and is set in code: Retry(fatal=(ValueError,))"
+        elif location[-1] in _core_fields():
             what = f"it belongs to the top level, above the first table: {location[-1]}"
         return f"{origin}: unknown key {key!r}; {what}"
+    if kind in {"model_type", "dict_type"}:
+        text = f"this has to be a table: write [{key}] above its settings, or {key} = {{...}}"
     text = text.removeprefix("Value error, ").removeprefix("Retry: ")
     return f"{origin}: {key}: {text}" if origin else f"{key}: {text}"
 
@@ -289,6 +293,11 @@ def _table_hint(key: str, value: object, spec: ProviderSpec) -> str:
     """For an unknown key at the top level: that it belongs to a table, or is no table's name."""
     tables = _tables_with_keys(spec)
     if isinstance(value, Mapping):
+        if key in {"eventing", "tool"}:
+            return (
+                "settings are at the top of eventing.toml: remove this table's header. [tool.eventing] is for "
+                "pyproject.toml alone"
+            )
         near = meant(key, {*tables, *_core_fields()}) if guidance_for(key) is None else ""
         suggestion = f"; did you mean {near!r}?" if near else "; remove it, or install the provider"
         return f"if it is a provider's table: no installed provider is named {key!r}{suggestion}"

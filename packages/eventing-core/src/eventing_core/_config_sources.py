@@ -71,7 +71,7 @@ def read_sources(path: str | os.PathLike[str] | None, overrides: Mapping[str, An
     """Collect what is set.
 
     Raises:
-        ConfigError: the given file doesn't exist, or a file isn't readable TOML.
+        ConfigError: the given file doesn't exist or is no path, or a file isn't readable TOML.
     """
     file, label = _read_file(path)
     variables = {name: value for name, value in os.environ.items() if name.upper().startswith(PREFIX)}
@@ -80,6 +80,12 @@ def read_sources(path: str | os.PathLike[str] | None, overrides: Mapping[str, An
 
 def _read_file(path: str | os.PathLike[str] | None) -> tuple[Mapping[str, Any], str]:
     if path is not None:
+        if not isinstance(path, str | os.PathLike):
+            msg = (
+                f"the configuration file has to be a path, and is of type {type(path).__name__}. Settings themselves "
+                'are keyword arguments: from_config(provider="amqp", amqp={"host": "broker"})'
+            )
+            raise ConfigError(msg)
         chosen = Path(path)
         if not chosen.is_file():
             msg = f"the configuration file {str(chosen)!r} doesn't exist (working directory: {Path.cwd()}): check it"
@@ -112,7 +118,7 @@ def _load(path: Path) -> dict[str, Any]:
     # The errors' own text is safe to show; their objects hold the whole document, so they aren't chained.
     text = ""
     try:
-        text = path.read_bytes().decode()
+        text = path.read_bytes().decode().removeprefix("\ufeff")  # as some editors on Windows write it
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         last = f"at line {text.count(chr(10)) + 1}, the end of the document"

@@ -35,6 +35,9 @@ from eventing_core._structure import is_json
 _MOST_DIGITS = 4300
 _too_long = re.compile(rb"(?<![0-9])[0-9]{%d}" % (_MOST_DIGITS - 1)).search
 
+#: What pydantic writes in place of a lone surrogate, in keys of dictionaries alone; in values it refuses them.
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}".encode()
+
 
 def encoder(  # noqa: PLR0913 (what an event is written and read with)
     shape: Record,
@@ -66,6 +69,8 @@ def encoder(  # noqa: PLR0913 (what an event is written and read with)
     code.check_fields(2, proven, "event")
     turned_off = "" if by_name and not others else "by_alias=False, round_trip=True, "
     code.add(2, f"body = to_json(event, {turned_off}warnings=False)")
+    if code.has_keys:
+        code.add(2, f"if {_REPLACEMENT!r} in body: {code.otherwise}")
     if others:
         code.add(2, "back = validate_json(body, by_alias=True, by_name=True)")
         sent, read = code.fields(2, proven.kind, "event"), code.fields(2, proven.kind, "back")
@@ -127,17 +132,18 @@ class _Code:
 
     def __init__(self, argument: str, names: dict[str, Any]) -> None:
         self._argument = argument
-        self._otherwise = f"return otherwise({argument})"
+        self.otherwise = f"return otherwise({argument})"
         self._names: dict[str, Any] = {"isfinite": math.isfinite, "UTC": UTC, **names}
         self._lines: list[str] = []
         self._variables = 0
         self.has_integers = False
+        self.has_keys = False
 
     def add(self, depth: int, line: str) -> None:
         self._lines.append("    " * depth + line)
 
     def function(self, name: str) -> Callable[[Any], Any]:
-        self.add(1, self._otherwise)
+        self.add(1, self.otherwise)
         source = "\n".join([f"def {name}({self._argument}):", *self._lines])
         exec(compile(source, f"<eventing {name}>", "exec"), self._names)  # noqa: S102 (of checked field names alone)
         made: Callable[[Any], Any] = self._names[name]
@@ -166,26 +172,27 @@ class _Code:
     def _check(self, depth: int, shape: Shape, value: str) -> None:
         flaw = self._flaw(shape, value)
         if flaw is not None:
-            self.add(depth, f"if {flaw}: {self._otherwise}")
+            self.add(depth, f"if {flaw}: {self.otherwise}")
             return
         match shape:
             case Maybe(inner):
                 self.add(depth, f"if {value} is not None:")
                 self._check(depth + 1, inner, value)
             case Record(kind):
-                self.add(depth, f"if type({value}) is not {self._name(kind)}: {self._otherwise}")
+                self.add(depth, f"if type({value}) is not {self._name(kind)}: {self.otherwise}")
                 self.check_fields(depth, shape, value)
             case Many(inner) | Row(inner):
                 item = self._variable()
                 sequence = "list" if isinstance(shape, Many) else "tuple"
-                self.add(depth, f"if type({value}) is not {sequence}: {self._otherwise}")
+                self.add(depth, f"if type({value}) is not {sequence}: {self.otherwise}")
                 self.add(depth, f"for {item} in {value}:")
                 self._check(depth + 1, inner, item)
             case Table(inner):
+                self.has_keys = True
                 key, item = self._variable(), self._variable()
-                self.add(depth, f"if type({value}) is not dict: {self._otherwise}")
+                self.add(depth, f"if type({value}) is not dict: {self.otherwise}")
                 self.add(depth, f"for {key}, {item} in {value}.items():")
-                self.add(depth + 1, f"if type({key}) is not str: {self._otherwise}")
+                self.add(depth + 1, f"if type({key}) is not str: {self.otherwise}")
                 self._check(depth + 1, inner, item)
             case _:  # pragma: no cover (only proven shapes come here)
                 raise AssertionError
@@ -216,14 +223,14 @@ class _Code:
             return
         match shape:
             case Scalar() | Bounded():
-                self.add(depth, f"if {value} - {value}: {self._otherwise}")
+                self.add(depth, f"if {value} - {value}: {self.otherwise}")
             case Maybe(inner):
                 self.add(depth, f"if {value} is not None:")
                 self.find_nan(depth + 1, inner, value)
             case Many(Scalar() | Bounded()) | Row(Scalar() | Bounded()):
-                self.add(depth, f"if not isfinite(sum({value})): {self._otherwise}")
+                self.add(depth, f"if not isfinite(sum({value})): {self.otherwise}")
             case Table(Scalar() | Bounded()):
-                self.add(depth, f"if not isfinite(sum({value}.values())): {self._otherwise}")
+                self.add(depth, f"if not isfinite(sum({value}.values())): {self.otherwise}")
             case Many(inner) | Row(inner) | Table(inner):
                 variable = self._variable()
                 self.add(depth, f"for {variable} in {value}{'.values()' if isinstance(shape, Table) else ''}:")
@@ -236,7 +243,7 @@ class _Code:
                         self.add(depth, f"{variable} = {written % name}")
                         self.find_nan(depth, inner, variable)
             case _:
-                self.add(depth, f"if not is_finite({value}): {self._otherwise}")
+                self.add(depth, f"if not is_finite({value}): {self.otherwise}")
 
     def _variable(self) -> str:
         self._variables += 1

@@ -119,6 +119,12 @@ def _slow_consumer(settings: Settings, use: Use) -> object:
     return "KILL" if use.kind == "consumed" and killed else None
 
 
+def drops_when_full(settings: Settings) -> bool:
+    """Whether the broker confirms messages and drops them, once the address is full."""
+    use = Use("sent")
+    return _drops(settings, use) is not None or _drops_pages(settings, use) is not None
+
+
 def asks_for_origin(settings: Settings) -> bool:
     """Whether it matters who made the address: `warnings_of` then takes its ``autoCreated`` among the settings."""
     return settings.get("configDeleteAddresses") == "FORCE"

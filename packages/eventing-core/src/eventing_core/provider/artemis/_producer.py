@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import abstractmethod
 from collections import deque
 from typing import TypeVar
@@ -15,6 +16,10 @@ from eventing_core.provider.sockets import Generation, Send, SocketProducer
 
 G = TypeVar("G", bound=Generation)
 
+#: How long a queue for copies is taken to be as it was seen, in seconds: nobody notifies that it was disabled or given
+#: a filter, or that its address now drops what it confirms.
+_HOLDS = 4.0
+
 _DROPS = "the address has the policy DROP for when it is full: the broker confirms what it drops"
 
 
@@ -24,7 +29,10 @@ class ArtemisProducer(SocketProducer[G, ArtemisSession]):
     _node: Node
     _prepared = False
     _preparing = False
-    #: Where the queue's address is full, the broker confirms what it drops (``address-full-policy`` DROP).
+    #: When, by `time.monotonic`.
+    _prepared_at = 0.0
+    #: Where the queue's address is full, the broker confirms what it drops (``address-full-policy`` DROP, or
+    #: ``page-full-policy`` DROP).
     _drops = False
     #: The topic had no queue a moment ago, which holds for one round of writing.
     _unrouted = False
@@ -53,6 +61,9 @@ class ArtemisProducer(SocketProducer[G, ArtemisSession]):
         generation, session = self._generation, self._session
         if not self._waiting or generation is None or session is None or self.must_wait():
             return
+        if self._prepared and self._node.queue is not None and self._is_outdated(session):
+            session.look_again(self._node.queue)
+            self._prepared = False
         if not self._prepared:
             self._prepare(session)
         if not self._prepared or not self.can_write(generation):
@@ -67,6 +78,10 @@ class ArtemisProducer(SocketProducer[G, ArtemisSession]):
             return
         self._unrouted = False
         self.write(generation, unrouted=not routed)
+
+    def _is_outdated(self, session: ArtemisSession) -> bool:
+        """Whether the queue may be another by now, and can be looked at."""
+        return time.monotonic() - self._prepared_at > _HOLDS and not session.management.denied
 
     def _prepare(self, session: ArtemisSession) -> None:
         if self._preparing:
@@ -85,13 +100,14 @@ class ArtemisProducer(SocketProducer[G, ArtemisSession]):
                 self._preparing = False
                 self.give_up(str(error))
             else:
-                session.ask_policy(queue.address, told)
+                session.ask_whether_it_drops(queue.address, told)
 
-        def told(policy: str) -> None:
+        def told(drops: bool) -> None:  # noqa: FBT001 (a callback of one argument)
             if session is self._session:
                 self._preparing = False
                 self._prepared = True
-                self._drops = policy == "DROP"
+                self._prepared_at = time.monotonic()
+                self._drops = drops
                 self._connection.dirty.add(self)
 
         session.ensure(queue, ready)

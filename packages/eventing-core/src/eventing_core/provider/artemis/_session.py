@@ -10,7 +10,7 @@ from eventing_core.errors import SubscriptionError
 from eventing_core.provider._interface import Destination, Subscription
 from eventing_core.provider.artemis import _errors
 from eventing_core.provider.artemis._address import Artemis, Node, Queue
-from eventing_core.provider.artemis._address_settings import Use, asks_for_origin, warnings_of
+from eventing_core.provider.artemis._address_settings import Use, asks_for_origin, drops_when_full, warnings_of
 from eventing_core.provider.artemis._attributes import configuration
 from eventing_core.provider.artemis._inspection import Inspector, Ready, Warned
 from eventing_core.provider.artemis._management import Management, Reply
@@ -105,11 +105,11 @@ class ArtemisSession(ABC):
 
         self.management.call("broker", "getAddressSettingsAsJSON", (address,), told)
 
-    def ask_policy(self, address: str, told: Callable[[str], None]) -> None:
-        """Ask what becomes of sends to a full address: ``BLOCK``, ``FAIL``, ``PAGE``, ``DROP``; empty: unknown."""
+    def ask_whether_it_drops(self, address: str, told: Callable[[bool], None]) -> None:
+        """Ask whether the broker drops what it confirms, once the address is full; False where that is unknown."""
 
         def answered(reply: Reply) -> None:
-            told(str(reply.object().get("addressFullMessagePolicy", "")) if reply.kind == "done" else "")
+            told(reply.kind == "done" and drops_when_full(reply.object()))
 
         self.management.call("broker", "getAddressSettingsAsJSON", (address,), answered)
 
@@ -145,10 +145,14 @@ class ArtemisSession(ABC):
 
     def forget_queue(self, queue: Queue) -> None:
         """Make a queue again when it is needed next."""
+        self.look_again(queue)
+        self.routes.removed(queue.address)
+
+    def look_again(self, queue: Queue) -> None:
+        """Look at a queue again when it is needed next: it may have been changed."""
         for known in [known for known in self._queues if known.name == queue.name]:
             if self._queues[known] is None:
                 del self._queues[known]
-        self.routes.removed(queue.address)
 
     def _made(self, queue: Queue, reply: Reply, *, again: bool) -> None:
         if reply.kind == "denied":
