@@ -103,7 +103,7 @@ def _eventing_table(path: Path) -> Mapping[str, Any] | None:
     if table is _MISSING:
         return None
     if not isinstance(table, dict):
-        msg = f"{path}: tool.eventing has to be a table"
+        msg = f"{path}: tool.eventing must be a table"
         raise ConfigError(msg)
     return cast("dict[str, Any]", table)
 

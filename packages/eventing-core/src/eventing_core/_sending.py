@@ -357,7 +357,7 @@ class Sender:
         return self._next_number()
 
     def health(self) -> SendingHealth:
-        """How sending is. Thread-safe."""
+        """The state of sending. Thread-safe."""
         error = self.error
         return SendingHealth(in_flight=self._pending, error="" if error is None else describe_error(error))
 
@@ -365,7 +365,7 @@ class Sender:
 
     def _refuse_if_stopped(self) -> None:
         if self._refusing and not self._is_allowed():
-            msg = "the event manager was stopped and cannot be used again; make a new one"
+            msg = "the event manager was stopped and cannot be used again; create a new one"
             raise ManagerStoppedError(msg)
 
     def refuse_others(self, is_allowed: Callable[[], bool]) -> None:
@@ -430,7 +430,7 @@ def _check_headers(headers: Mapping[str, str] | None) -> None:
     if headers is None:
         return
     if not isinstance(headers, Mapping):
-        msg = f"headers has to be a dictionary of strings, and is of type {type(headers).__name__}"
+        msg = f"headers must be a dictionary of strings, not of type {type(headers).__name__}"
         raise HeaderError(msg)
     for key, value in headers.items():
         check_header(key, value)
@@ -439,10 +439,8 @@ def _check_headers(headers: Mapping[str, str] | None) -> None:
 def _check_events(events: object) -> None:
     """Refuse one event: a pydantic model can be iterated over, and would give its fields."""
     if is_event(events) or not isinstance(events, Iterable):
-        what = "one event" if is_event(events) else f"of type {type(events).__name__}"
-        msg = (
-            f"send_events takes an iterable of events, and this is {what}. Write send_events([...]) or send_event(...)."
-        )
+        what = "one event" if is_event(events) else f"an object of type {type(events).__name__}"
+        msg = f"send_events takes an iterable of events, not {what}. Write send_events([...]) or send_event(...)."
         raise DeclarationError(msg)
 
 
