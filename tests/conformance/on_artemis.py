@@ -34,13 +34,13 @@ class ProxiedNetwork:
         self.silence = proxy.silence
         self._proxy = proxy
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         self._proxy.speak()
         self._proxy.accept()
 
 
 class StompNetwork(ProxiedNetwork):
-    """The same for STOMP: before it is mended the broker is restarted, if it holds a message back (decision 22).
+    """The same for STOMP: before it is restored the broker is restarted, if it holds a message back (decision 22).
 
     Attributes:
         restarts: how often it was.
@@ -51,13 +51,13 @@ class StompNetwork(ProxiedNetwork):
         self.restarts = 0
         self._broker = broker
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         # What a silent peer still holds is lost, too.
         self._proxy.refuse()
         if not self._rolls_back():
             self.restarts += 1
             self._broker.restart()
-        super().mend()
+        super().restore()
 
     def _rolls_back(self) -> bool:
         """Whether what lost connections had goes back to its queues, soon."""

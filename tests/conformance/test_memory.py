@@ -20,7 +20,7 @@ class MemoryNetwork:
     def __init__(self, broker: MemoryBroker, config: dict[str, Any]) -> None:
         self.config = config
         self.cut = self.silence = broker.cut
-        self.mend = broker.start
+        self.restore = broker.start
 
 
 class TestMemory(ProviderConformance):

@@ -375,7 +375,7 @@ BREAKING: dict[str, tuple[dict[str, Any], str, str]] = {
         "page-full-policy = DROP",
         "drops them",
     ),
-    "expiry": ({"expiryDelay": 600_000}, "expiry-delay = 600000", "after 600000 ms is moved to 'ExpiryQueue'"),
+    "expiry": ({"expiryDelay": 600_000}, "expiry-delay = 600000", "within 600000 ms is moved to 'ExpiryQueue'"),
     "max expiry": ({"maxExpiryDelay": 600_000}, "max-expiry-delay = 600000", "is moved to 'ExpiryQueue'"),
     "min expiry": ({"minExpiryDelay": 600_000}, "min-expiry-delay = 600000", "expire after 600000 ms"),
     "no expiry": ({"noExpiry": True}, "no-expiry = true", "expired messages are handled"),

@@ -137,7 +137,7 @@ def test_a_host_that_does_not_answer():
 
 def test_a_server_that_says_nothing():
     with server(None) as port:
-        assert "nothing came" in refusal(ProtocolMismatchError, "127.0.0.1", port)
+        assert "received nothing" in refusal(ProtocolMismatchError, "127.0.0.1", port)
 
 
 @pytest.mark.parametrize("answer", OTHERS.values(), ids=OTHERS.keys())
@@ -180,7 +180,7 @@ def test_ports_of_a_broker_that_speak_another_protocol(make_artemis: Callable[..
 
 def test_a_server_that_hangs_up():
     with server(None, hang_up=True) as port:
-        assert "nothing came" in refusal(ProtocolMismatchError, "127.0.0.1", port)
+        assert "received nothing" in refusal(ProtocolMismatchError, "127.0.0.1", port)
 
 
 #: By the provider, and by what a server of another version of its protocol says.

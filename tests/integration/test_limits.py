@@ -29,7 +29,7 @@ def test_a_message_beyond_the_limit_ends_the_connection_and_stays(artemis: Artem
         bench.send(large)
         [_, (connected, error)] = bench.connected.until(lambda seen: len(seen) > 1, "the connection is ended")
         assert not connected
-        assert f"a message came that has more than {MIB} bytes (max_message_bytes)" in str(error)
+        assert f"received a message with more than {MIB} bytes (max_message_bytes)" in str(error)
     with opened(artemis, name) as bench:
         recorder = bench.listen_active(window=10)
         recorder.deliveries.until(lambda _: large in recorder.bodies(), "it is still there, and whole")

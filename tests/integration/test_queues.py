@@ -157,7 +157,7 @@ def test_an_existing_queue_of_other_durability_is_warned_of(bench: Bench, caplog
     fleeting = Destination(bench.queue.topic, bench.queue.group, kind="queue", durable=False)
     for _ in range(2):
         bench.listen_active(fleeting).handle.close().result(10)
-    assert caplog.text.count("That can't be changed") == 1
+    assert caplog.text.count("This can't be changed") == 1
     assert "durable true instead of false" in caplog.text
 
 
@@ -230,7 +230,7 @@ def test_without_the_right_to_send(strict_artemis: Artemis, unique: Callable[[st
         accepting(bench.listen_active(window=10))
         [(_, error)] = bench.send("a").wait(1)
         assert isinstance(error, SendRejectedError)
-        assert "lacks the right 'send'" in str(error)
+        assert "lacks the permission 'send'" in str(error)
         assert not error.in_doubt
         # Over STOMP the broker ends the connection for it.
         until(lambda: bench.provider.health().connected, "it is connected")
@@ -242,7 +242,7 @@ def test_without_the_right_to_consume(
     with opened(strict_artemis, unique("nobody"), user="nobody", password="secret") as bench:
         error = failure_of(bench.listen())
         assert type(error) is SubscriptionError
-        assert "right" in str(error)
+        assert "permission" in str(error)
     assert caplog.text.count("may not have temporary queues") == (1 if kind == "stomp" else 0)
 
 

@@ -138,7 +138,7 @@ def test_a_listener_without_the_right_to_it_fails_alone(narrow: Artemis, unique:
         error = failure_of(refused)
         assert time.monotonic() - began < SOON
         assert type(error) is errors.SubscriptionError
-        for part in (closed, queue_of(closed).group, "right"):
+        for part in (closed, queue_of(closed).group, "permission"):
             assert part in str(error)
         after.wait_active()
         # Who sends the same event goes on, too.
@@ -149,7 +149,7 @@ def test_a_listener_without_the_right_to_it_fails_alone(narrow: Artemis, unique:
             consuming.wait(1)
         before.wait(1)
         accepting(after).wait(1)
-        assert f"lacks the right 'consume' on '{closed}'" in str(error)
+        assert f"lacks the permission 'consume' on '{closed}'" in str(error)
         # It was refused once, and is not tried again.
         assert connections(bench) <= 2
         assert len(refused.states.items()) == 1
@@ -182,7 +182,7 @@ def test_without_notifications_all_works_after_one_more_connection(
             bench.put("a", to=topic_of(event))
             recorder.wait(number + 1)
         assert connections(bench) == 2
-        assert caplog.text.count("may not follow the broker's notifications") == 1
+        assert caplog.text.count("may not consume its notifications") == 1
         assert "management is closed" not in caplog.text
         narrow.restart()
         bench.connected.until(lambda seen: len(seen) >= 5 and seen[-1][0], "it is connected again")
@@ -198,8 +198,8 @@ def test_the_right_to_send_that_is_missing_is_named_and_asked_for(
     with opened(narrow, "admin") as admin, opened(narrow, "reader", user="reader", password="secret") as bench:
         admin.listen_active(queue_of(closed))
         ((_, guess),) = bench.send("a", to=topic_of(closed)).wait(1)
-        assert f"probably the user 'reader' lacks the right 'send' on '{closed}'" in str(guess)
-        fact = f"the user 'reader' lacks the right 'send' on '{closed}': give it to one of the user's roles"
+        assert f"probably the user 'reader' lacks the permission 'send' on '{closed}'" in str(guess)
+        fact = f"the user 'reader' lacks the permission 'send' on '{closed}': grant it to one of the user's roles"
         until(lambda: fact in caplog.text, "management has told it", SOON)
         ((_, known),) = bench.send("a", to=topic_of(closed)).wait(1)
         assert fact in str(known)
@@ -212,7 +212,7 @@ def test_of_a_right_that_is_there_the_reason_is_another(narrow: Artemis, unique:
         connection: Any = bench.provider._connection  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
         assert "probably" in rights.why("send", unique("Closed.Event"), "AMQ339011 Error sending message")
         connection.loop.post(lambda _: rights.ask(connection.session.management), None)
-        has = "though the user has the right to send: see the broker's log"
+        has = "although the user has the permission send: see the broker's log"
         until(lambda: has in rights.why("send", unique("Closed.Event"), "AMQ339011"), "management has told it", SOON)
 
 
@@ -224,18 +224,18 @@ def test_rights_that_the_broker_names(
     event = unique("Unheard.Event")
     with opened(narrow, "poor", user="poor", password="secret") as bench:
         ((_, error),) = bench.send("a", to=topic_of(event)).wait(1)
-        assert f"the user 'poor' lacks the right 'createAddress' on '{event}': give it to" in str(error)
+        assert f"the user 'poor' lacks the permission 'createAddress' on '{event}': grant it to" in str(error)
         queue = queue_of(event)
         error = failure_of(bench.listen(queue))
-        assert f"lacks the right 'createAddress' on '{queue.group}.dead': give it to one of the user's" in str(error)
+        assert f"lacks the permission 'createAddress' on '{queue.group}.dead': grant it to one of the" in str(error)
     if kind == "amqp":
         with opened(narrow, "reader", user="reader", password="secret") as bench:
             closed = unique("Closed.Event")
             ((_, error),) = bench.send("a", to=topic_of(closed)).wait(1)
-            assert f"the user 'reader' lacks the right 'send' on '{closed}': give it to" in str(error)
+            assert f"the user 'reader' lacks the permission 'send' on '{closed}': grant it to" in str(error)
         with opened(narrow, "writer", user="writer", password="secret") as bench:
             error = failure_of(bench.listen(queue_of(closed)))
-            assert f"the user 'writer' lacks the right 'consume' on '{closed}'" in str(error)
+            assert f"the user 'writer' lacks the permission 'consume' on '{closed}'" in str(error)
 
 
 def manager_of(broker: Artemis, user: str, *listeners: Any) -> EventManager:

@@ -78,7 +78,7 @@ def no_tls_there(artemis: Artemis) -> Iterator[dict[str, Any]]:
         (unknown_host, errors.HostNotFoundError, "the host name can't be resolved"),
         (closed_port, errors.ConnectionRefusedByHostError, "Connection refused"),
         (http_server, errors.ProtocolMismatchError, "the port speaks HTTP, not AMQP 1.0"),
-        (silent_server, errors.ProtocolMismatchError, "the port does not speak AMQP 1.0: nothing came"),
+        (silent_server, errors.ProtocolMismatchError, "the port does not speak AMQP 1.0: received nothing"),
         (no_tls_there, errors.TlsError, "TLS"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),

@@ -136,8 +136,8 @@ MUTANTS = {
         ),
         Mutant(
             redelivery_flag_lost,
-            "test_what_a_lost_connection_had_comes_again_flagged",
-            "a message that comes again is flagged, as delivery_count = delivered says",
+            "test_unsettled_messages_of_a_lost_connection_are_redelivered_and_flagged",
+            "a redelivered message is flagged, as delivery_count = delivered says",
         ),
         Mutant(
             no_resubscription,

@@ -158,7 +158,7 @@ def _(_: Stage) -> None:
     AMQProvider("server", "broker", ca_file="ca.pem")
 
 
-@CONFIGURING.add("a queue name without its listener", "queue_name", "'{event}'", fix="has to hold {listener}")
+@CONFIGURING.add("a queue name without its listener", "queue_name", "'{event}'", fix="must contain {listener}")
 def _(_: Stage) -> None:
     AMQProvider("server", "broker", queue_name="{event}")
 
@@ -241,7 +241,7 @@ def _(_: Stage) -> None:
     Options(threads=4)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 
-@CONFIGURING.add("a provider's class in place of an object", "MemoryProvider", fix="Make one: MemoryProvider(...)")
+@CONFIGURING.add("a provider's class in place of an object", "MemoryProvider", fix="Create one: MemoryProvider(...)")
 def _(_: Stage) -> None:
     EventManager(MemoryProvider)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 

@@ -83,7 +83,7 @@ def _(stage: Stage) -> None:
     connect(AMQProvider("server", "127.0.0.1", port))
 
 
-@CONNECTING.add("a CA file that isn't there", "no-such-ca.pem", fix="has to be a readable PEM file")
+@CONNECTING.add("a CA file that isn't there", "no-such-ca.pem", fix="must be a readable PEM file")
 def _(_: Stage) -> None:
     connect(AMQProvider("server", "127.0.0.1", 61616, tls=True, ca_file="no-such-ca.pem"))
 
@@ -110,7 +110,7 @@ def _(stage: Stage) -> None:
     connect(stage.at_broker(StompProvider, password=SECRET))
 
 
-@CONNECTING.add("no user", "guests", fix="set user and password", broker=True)
+@CONNECTING.add("no user", "anonymous", fix="set user and password", broker=True)
 def _(stage: Stage) -> None:
     connect(stage.at_broker(AMQProvider, user="", password=""))
 

@@ -146,7 +146,7 @@ def _(_: Stage) -> None:
     EventManager(MemoryProvider("server", MemoryBroker()), listeners="orders")
 
 
-@LISTENING.add("one listener twice in the list", "OnPlaced", fix="Leave one out")
+@LISTENING.add("one listener twice in the list", "OnPlaced", fix="Remove one of them")
 def _(stage: Stage) -> None:
     stage.manager(OnPlaced, OnPlaced)
 

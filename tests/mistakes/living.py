@@ -31,7 +31,7 @@ LIVING = Group("living")
 _SOON = 10.0
 
 
-@LIVING.add("a send after stop", "stopped", fix="make a new one")
+@LIVING.add("a send after stop", "stopped", fix="create a new one")
 def _(stage: Stage) -> None:
     manager = stage.manager()
     manager.start()
@@ -39,7 +39,7 @@ def _(stage: Stage) -> None:
     manager.send_event(Placed())
 
 
-@LIVING.add("a second start after stop", "stopped", fix="make a new one")
+@LIVING.add("a second start after stop", "stopped", fix="create a new one")
 def _(stage: Stage) -> None:
     manager = stage.manager()
     manager.start()
@@ -93,7 +93,7 @@ def _(stage: Stage) -> None:
     stage.manager().send_events(Placed())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
-@LIVING.add("a field of the wrong type", "Placed", "'number'", "where its type is int", fix="Send a value of that type")
+@LIVING.add("a field of the wrong type", "Placed", "'number'", "but its type is int", fix="Send a value of that type")
 def _(stage: Stage) -> None:
     stage.manager().send_event(Placed(number="seven"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
@@ -205,7 +205,7 @@ def _(_: Stage) -> None:
         manager.send_event(Placed())
 
 
-@LIVING.add("a header that isn't there", "'tenant'", fix="pass a default where it may be missing")
+@LIVING.add("a header that isn't there", "'tenant'", fix="pass a default if it may be missing")
 def _(_: Stage) -> None:
     Envelope(b"{}").get("tenant")
 

@@ -52,9 +52,9 @@ def test_what_is_refused(settings: dict[str, Any], text: str):
     [
         ({"hots": 1}, "unknown key 'hots'; did you mean 'host'?"),
         ({"password": None, "user": "u"}, "password"),
-        ({"password": f"{SECRET}\0x", "user": "u"}, "password: holds NUL"),
-        ({"password": f"{SECRET}\ud800", "user": "u"}, "password: holds NUL or a lone surrogate"),
-        ({"user": "u\0", "password": SECRET}, "user: holds NUL"),
+        ({"password": f"{SECRET}\0x", "user": "u"}, "password: contains NUL"),
+        ({"password": f"{SECRET}\ud800", "user": "u"}, "password: contains NUL or a lone surrogate"),
+        ({"user": "u\0", "password": SECRET}, "user: contains NUL"),
     ],
 )
 def test_the_constructor_tells_what_is_wrong(settings: dict[str, Any], text: str):

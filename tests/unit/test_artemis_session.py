@@ -188,7 +188,7 @@ def test_what_can_not_be_changed_refuses_or_warns(caplog: pytest.LogCaptureFixtu
 
 def test_what_management_says_it_did_and_did_not_is_refused():
     said = Said(createQueue=EXISTS, listQueues=listed(), updateQueue=made(**{"non-destructive": True}))
-    assert "gives it out again and again" in start(said)
+    assert "delivers them again and again" in start(said)
 
 
 def test_an_answer_without_a_configuration_is_believed():

@@ -56,16 +56,16 @@ def named(name: Any) -> MemoryProvider:
 @pytest.mark.parametrize(
     ("provider", "arguments", "text"),
     [
-        ("memory", {}, "provider has to be a Provider object, and is of type str. EventManager.from_config takes"),
-        (MemoryProvider, {}, "is the class MemoryProvider. Make one: MemoryProvider(...)."),
-        (None, {}, "provider has to be a Provider object, and is None"),
-        (named(5), {}, "server_name has to be a string, and is of type int"),
-        (Unnamed(), {}, "server_name has to be a string, and is None. Give the provider another one."),
-        (PROVIDER, {"environment": 5}, "environment has to be a container, an object with a method get(type), and is"),
-        (PROVIDER, {"environment": dict}, "environment has to be a container, an object with a method get(type), and"),
+        ("memory", {}, "provider must be a Provider object, not of type str. EventManager.from_config takes"),
+        (MemoryProvider, {}, "not the class MemoryProvider. Create one: MemoryProvider(...)."),
+        (None, {}, "provider must be a Provider object, not None"),
+        (named(5), {}, "server_name must be a string, not of type int"),
+        (Unnamed(), {}, "server_name must be a string, not None. Give the provider another one."),
+        (PROVIDER, {"environment": 5}, "environment must be a container, an object with a method get(type), not"),
+        (PROVIDER, {"environment": dict}, "environment must be a container, an object with a method get(type), not"),
         (named("a::b"), {}, "server_name: 'a::b' is not a valid name: it contains '::'"),
-        (PROVIDER, {"retry": {"max_attempts": 1}}, "retry has to be a Retry, such as Retry(max_attempts=3)"),
-        (PROVIDER, {"options": {"workers": 1}}, "options has to be an Options, such as Options(workers=4)"),
+        (PROVIDER, {"retry": {"max_attempts": 1}}, "retry must be a Retry, such as Retry(max_attempts=3)"),
+        (PROVIDER, {"options": {"workers": 1}}, "options must be an Options, such as Options(workers=4)"),
     ],
 )
 def test_a_manager_refuses_arguments_of_another_kind(provider: Any, arguments: Any, text: str) -> None:
@@ -79,27 +79,27 @@ def test_a_manager_refuses_arguments_of_another_kind(provider: Any, arguments: A
     [
         (
             {"listeners": Secret},
-            "listeners has to be a list of classes, and is the class Secret. Write listeners=[Secret]",
+            "listeners must be a list of classes, not the class Secret. Write listeners=[Secret]",
         ),
-        ({"listeners": "Secret"}, "listeners has to be a list of classes, and is of type str. Write listeners=[...]"),
+        ({"listeners": "Secret"}, "listeners must be a list of classes, not of type str. Write listeners=[...]"),
         (
             {"listeners": [Secret()]},
-            "listeners[0] has to be a listener class or function, and is of type Secret. Pass its class",
+            "listeners[0] must be a listener class or function, not of type Secret. Pass its class",
         ),
-        ({"listeners": [Secret, 5]}, "listeners[1] has to be a listener class or function, and is of type int"),
+        ({"listeners": [Secret, 5]}, "listeners[1] must be a listener class or function, not of type int"),
         ({"listeners": (Secret, Secret)}, f"listeners names the class {__name__}.Secret twice"),
-        ({"pipelines": Secret}, "pipelines has to be a list of classes, and is the class Secret"),
-        ({"pipelines": [Secret]}, "pipelines[0] has to be an EnvelopePipeline, and is the class Secret"),
-        ({"pipelines": [Piped, PIPED, Piped]}, "pipelines[2], the class Piped, is there twice. Leave one out."),
-        ({"pipelines": [PIPED, Piped(), PIPED]}, "pipelines[2], of type Piped, is there twice. Leave one out."),
+        ({"pipelines": Secret}, "pipelines must be a list of classes, not the class Secret"),
+        ({"pipelines": [Secret]}, "pipelines[0] must be an EnvelopePipeline, not the class Secret"),
+        ({"pipelines": [Piped, PIPED, Piped]}, "pipelines[2] is the class Piped a second time. Remove one of them."),
+        ({"pipelines": [PIPED, Piped(), PIPED]}, "pipelines[2] is of type Piped a second time. Remove one of them."),
         (
             {"listeners": b"Secret"},
-            "listeners has to be a list of classes, and is of type bytes. Write listeners=[...]",
+            "listeners must be a list of classes, not of type bytes. Write listeners=[...]",
         ),
-        ({"listeners": {Secret: 1}}, "listeners has to be a list of classes, and is of type dict"),
-        ({"listeners": (one for one in [Secret])}, "listeners has to be a list of classes, and is of type generator"),
-        ({"pipelines": iter([Piped])}, "pipelines has to be a list of classes, and is of type list_iterator"),
-        ({"pipelines": [Secret()]}, "pipelines[0] has to be an EnvelopePipeline, and is of type Secret"),
+        ({"listeners": {Secret: 1}}, "listeners must be a list of classes, not of type dict"),
+        ({"listeners": (one for one in [Secret])}, "listeners must be a list of classes, not of type generator"),
+        ({"pipelines": iter([Piped])}, "pipelines must be a list of classes, not of type list_iterator"),
+        ({"pipelines": [Secret()]}, "pipelines[0] must be an EnvelopePipeline, not of type Secret"),
     ],
 )
 def test_a_manager_refuses_what_is_no_list_of_classes(arguments: Any, text: str) -> None:
@@ -140,15 +140,13 @@ def test_retry_refuses_values_of_another_type(settings: Any) -> None:
 
 @pytest.mark.parametrize("name", [5, None, object()])
 def test_an_event_refuses_a_name_of_another_type(name: Any) -> None:
-    with pytest.raises(DeclarationError, match=f"the name has to be a string, and is of type {type(name).__name__}$"):
+    with pytest.raises(DeclarationError, match=f"the name must be a string, not of type {type(name).__name__}$"):
         event(name)
 
 
 @pytest.mark.parametrize("durable", ["no", 1, None])
 def test_an_event_is_durable_or_not(durable: Any) -> None:
-    with pytest.raises(
-        DeclarationError, match=f"durable has to be True or False, and is of type {type(durable).__name__}"
-    ):
+    with pytest.raises(DeclarationError, match=f"durable must be True or False, not of type {type(durable).__name__}"):
         event(durable=durable)
 
 
@@ -161,13 +159,13 @@ def test_the_order_of_a_pipeline_is_a_whole_number(order: Any) -> None:
 @pytest.mark.parametrize("name", [5, [], None])
 def test_a_memory_broker_has_a_string_for_a_name(name: Any) -> None:
     for make in (MemoryBroker, MemoryBroker.shared):
-        with pytest.raises(ConfigError, match=f"the name has to be a string, and is of type {type(name).__name__}"):
+        with pytest.raises(ConfigError, match=f"the name must be a string, not of type {type(name).__name__}"):
             make(name)
 
 
 def test_a_memory_provider_takes_a_broker_and_no_name() -> None:
     broker: Any = "orders"
-    with pytest.raises(ConfigError, match=r"and is of type str\. MemoryBroker\.shared\(\.\.\.\) takes a name"):
+    with pytest.raises(ConfigError, match=r"not of type str\. MemoryBroker\.shared\(\.\.\.\) takes a name"):
         MemoryProvider("here", broker)
 
 

@@ -416,7 +416,7 @@ def cyclic() -> Kinds:
             Kinds(b"", many=[Inner.model_construct(key="s3cret")]),
             "unable to parse string as an integer",
         ),
-        (Kinds(b"", many=cast("Any", "s3cret")), "holds a str where its type is list[tests.unit.test_codec.Inner]"),
+        (Kinds(b"", many=cast("Any", "s3cret")), "holds a str but its type is list[tests.unit.test_codec.Inner]"),
         (cyclic(), "the field 'maybe' holds a Kinds that has no JSON form"),
         (Kinds(b"", anything=object()), "the field 'anything' holds a object that has no JSON form"),
         (object.__new__(Kinds), "the field 'raw' was never given a value"),

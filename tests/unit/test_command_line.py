@@ -61,7 +61,7 @@ def test_a_skeleton_is_written_into_the_current_folder(tmp_path: Path, monkeypat
 @pytest.mark.parametrize("name", ["Smoke", "1smoke", "smo-ke", "smo_ke", "", "smoke\n", "größe", "../smoke", "a b"])
 def test_a_name_out_of_the_pattern(refused: Run, tmp_path: Path, name: str):
     assert refused(name) == (
-        f"eventing: {name!r} can't be a provider's name: lower-case letters and digits, a letter first"
+        f"eventing: {name!r} is not a valid provider name: use lower-case letters and digits, with a letter first"
     )
     assert left(tmp_path) == []
 
@@ -84,7 +84,7 @@ def test_the_name_of_an_installed_distribution(refused: Run):
 
 @pytest.mark.parametrize("name", ["provider", "retry", "workers", "strict"])
 def test_a_name_that_the_configuration_has(refused: Run, name: str):
-    assert refused(name) == f"eventing: {name!r} can't be a provider's name: it is a key of the configuration"
+    assert refused(name) == f"eventing: {name!r} is not a valid provider name: it is a key of the configuration"
 
 
 @pytest.mark.parametrize("kind", ["folder", "file", "dangling link"])

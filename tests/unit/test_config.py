@@ -335,7 +335,7 @@ def test_table_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_broken_json(variable: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(variable, value)
     assert refused(provider="alpha").startswith(
-        f"{variable}: a table or a list has to be JSON in an environment variable: write"
+        f"{variable}: a table or a list in an environment variable must be JSON: write"
     )
 
 
@@ -361,7 +361,7 @@ def test_server_name_out_of_the_rules() -> None:
 
 def test_required_setting_of_a_provider(site: Site) -> None:
     site.add_provider("bravo", PROVIDER.replace('host: str = "localhost"', "host: str"))
-    assert refused(provider="bravo") == "bravo.host has to be set, in the file or as EVENTING_BRAVO__HOST"
+    assert refused(provider="bravo") == "bravo.host must be set, in the file or as EVENTING_BRAVO__HOST"
 
 
 def test_provider_with_the_name_of_a_setting(site: Site) -> None:
@@ -407,7 +407,7 @@ def test_table_in_pyproject_that_is_none(text: str) -> None:
     if text == "tool = 1":
         assert load().options == Options()
     else:
-        assert refused() == "pyproject.toml: tool.eventing has to be a table"
+        assert refused() == "pyproject.toml: tool.eventing must be a table"
 
 
 def test_path_that_does_not_exist() -> None:

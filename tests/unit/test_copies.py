@@ -397,13 +397,13 @@ def test_an_async_listener_s_exception_may_do_the_same(bench: Callable[..., Benc
 
 
 def test_an_error_of_a_pipeline_in_send_events_may_do_the_same():
-    assert "text can't be had" in str(SendEventsError([(0, SilentError())], 1))
+    assert "its text is not available" in str(SendEventsError([(0, SilentError())], 1))
 
 
 @pytest.mark.usefixtures("enemies")
 def test_an_error_is_described_by_its_real_name():
     assert describe_error(UnnamedError("x")) == "UnnamedError: x"
-    assert describe_error(SilentError()) == "SilentError: (its text can't be had)"
+    assert describe_error(SilentError()) == "SilentError: (its text is not available)"
     assert describe_error(named("Bad\ud800Name")("x")) == "Bad?Name: x"
 
 

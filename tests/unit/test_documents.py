@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -97,7 +98,9 @@ PAGES = [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("packages/*/
 
 @pytest.mark.parametrize("document", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(document: Path):
-    links = re.findall(r"\]\((?!https?://)([^)#]*)(?:#([^)]+))?\)", document.read_text(encoding="utf-8"))
+    links = re.findall(
+        r"\]\((?!https?://)([^)# ]*)(?:#([^) ]+))?(?: \"[^\"]*\")?\)", document.read_text(encoding="utf-8")
+    )
     assert not [link for link, _ in links if not (document.parent / link).exists()]
     headings = [(link, anchor) for link, anchor in links if anchor]
     assert not [
@@ -138,3 +141,27 @@ def test_the_tests_that_are_named_are_there():
     for place, name in named:
         files = sorted(kit.glob("*.py")) if place == "kit" else [ROOT / place]
         assert any(re.search(rf"(def|class) {name}\b", file.read_text(encoding="utf-8")) for file in files), name
+
+
+def said() -> list[str]:
+    """What the packages say: all their texts, with ``{}`` for a value; of what is joined, the parts."""
+    found: list[str] = []
+    for path in ROOT.glob("packages/*/src/**/*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = [str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values]
+                found.append("".join(parts))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
+    return found
+
+
+def test_each_message_of_the_troubleshooting_page_is_one_that_the_code_has():
+    text = (ROOT / "docs" / "how-to" / "troubleshoot.md").read_text(encoding="utf-8")
+    quoted = re.findall(r"^\| `([^`]+)` \|", text.partition("## By message")[2], re.MULTILINE)
+    assert len(quoted) > 35
+    texts = said()
+    for message in quoted:
+        words = [re.escape(part.strip()) for part in message.split("...") if part.strip(" :")]
+        pattern = re.compile(".*?".join(words), re.DOTALL)
+        assert any(pattern.search(one) for one in texts), message

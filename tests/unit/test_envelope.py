@@ -33,7 +33,7 @@ def test_a_missing_header():
     envelope = Envelope(b"")
     assert envelope.get("session", None) is None
     assert envelope.get("session", "none") == "none"
-    with pytest.raises(HeaderNotFoundError, match=r"^no header 'session': pass a default where it may be missing$"):
+    with pytest.raises(HeaderNotFoundError, match=r"^no header 'session': pass a default if it may be missing$"):
         envelope.get("session")
     with pytest.raises(KeyError):
         envelope.get("session")

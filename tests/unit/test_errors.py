@@ -67,7 +67,7 @@ def test_send_events_error_lists_the_failures():
 
 
 def test_a_missing_header_reads_well():
-    assert str(errors.HeaderNotFoundError("session")) == "no header 'session': pass a default where it may be missing"
+    assert str(errors.HeaderNotFoundError("session")) == "no header 'session': pass a default if it may be missing"
     assert str(errors.HeaderNotFoundError()) == "no such header"
 
 

@@ -168,8 +168,8 @@ def test_refuses_a_subclass_that_is_not_decorated_itself(child: type[Any]):
     with pytest.raises(DeclarationError) as caught:
         describe_event(child)
     assert str(caught.value) == (
-        f"{__name__}.{child.__name__} inherits from an event class and is not marked itself; sent as its base class, "
-        "it would lose its own fields. Put @event() on it, too."
+        f"{__name__}.{child.__name__} inherits from an event class and has no decorator itself; sent as its base "
+        "class, it would lose its own fields. Put @event() on it, too."
     )
 
 

@@ -117,7 +117,7 @@ def test_listeners_of_other_modules_are_left_out_and_named(
     importlib.import_module("depot_cc")
     with manager(listeners=["depot_c"]) as started:
         assert names(started) == ["c"]
-    assert "not started, since 'listeners' names only depot_c: depot_cc.Count" in caplog.text
+    assert "not started, because 'listeners' names only depot_c: depot_cc.Count" in caplog.text
 
 
 def test_modules_classes_and_functions_together(write: Callable[..., None]) -> None:
@@ -217,12 +217,12 @@ def test_a_module_that_cannot_be_imported(
 
 @pytest.mark.parametrize("name", ["", ".listeners", "orders..listeners", "orders/listeners.py", "orders.listeners:app"])
 def test_what_cannot_be_a_modules_name(name: str) -> None:
-    with pytest.raises(ConfigError, match=r"listeners\[0\]: .* can't be a module's name"):
+    with pytest.raises(ConfigError, match=r"listeners\[0\]: .* is not a valid module name"):
         manager(listeners=[name])
 
 
 def test_one_name_instead_of_a_list() -> None:
-    with pytest.raises(DeclarationError, match="listeners has to be a list"):
+    with pytest.raises(DeclarationError, match="listeners must be a list"):
         manager(listeners="orders.listeners")
 
 
@@ -262,7 +262,7 @@ def test_a_listener_without_a_decorator_is_warned_of(caplog: pytest.LogCaptureFi
     (text,) = [text for text in warnings(caplog) if "Forgotten" in text]
     assert text == (
         f"{__name__}.test_a_listener_without_a_decorator_is_warned_of.<locals>.Forgotten is an EventListener without a "
-        "decorator, and isn't run: put @event_listener(...) on it"
+        "decorator, so it doesn't run: put @event_listener(...) on it"
     )
     caplog.clear()
     with manager(listeners=[]):  # on purpose

@@ -96,7 +96,7 @@ def test_a_time_limit_that_is_none_is_refused(timeout: Any):
     class Slow(EventListener[Any]):
         def on(self, event: Any) -> None: ...
 
-    with pytest.raises(DeclarationError, match="Slow: timeout has to be a number of seconds"):
+    with pytest.raises(DeclarationError, match="Slow: timeout must be a number of seconds"):
         EventManager.from_config(provider="memory", listeners=[Slow], pipelines=[]).start()
 
 

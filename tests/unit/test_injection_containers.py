@@ -63,7 +63,7 @@ def test_dishka() -> None:
 def test_dishka_unregistered() -> None:
     with pytest.raises(ListenerCreationError) as caught:
         create(dishka_container(Greeter), Greeting)
-    assert "injection_fixtures.Greeting can't be made by the dishka container: NoFactoryError" in str(caught.value)
+    assert "injection_fixtures.Greeting can't be created by the dishka container: NoFactoryError" in str(caught.value)
     assert "provider.provide(Greeting, scope=Scope.APP)" in str(caught.value)
     assert isinstance(caught.value.__cause__, dishka.exceptions.NoFactoryError)
 
@@ -128,7 +128,7 @@ def test_svcs_unregistered_and_the_line_that_mends_it(registry: svcs.Registry) -
     with svcs.Container(registry) as container:
         with pytest.raises(ListenerCreationError) as caught:
             create(container, Greeting)
-        line = str(caught.value).split("registered: ")[1]
+        line = str(caught.value).split("its constructor takes: ")[1]
         assert line == (
             "registry.register_factory(Greeting, lambda svcs_container: Greeting(greeter=svcs_container.get(Greeter)))"
         )
@@ -265,7 +265,9 @@ def test_aspyx(aspyx_application: Any) -> None:
 
     with pytest.raises(ListenerCreationError) as caught:
         create(environment, application.Forgotten)
-    assert "aspyx_application.Forgotten can't be made by the aspyx environment: DIRuntimeException" in str(caught.value)
+    assert "aspyx_application.Forgotten can't be created by the aspyx environment: DIRuntimeException" in str(
+        caught.value
+    )
     assert "@injectable() above class Forgotten" in str(caught.value)
 
     # A listener that injects the manager.

@@ -119,7 +119,9 @@ class WithOptional:
 @pytest.mark.parametrize("cls", [WithUrl, WithDecoratedUrl, WithPath, WithNewType, WithOptional])
 def test_unbound_value_is_refused_rather_than_made_up(cls: type[Any]) -> None:
     for environment in (Injector(), Injector(auto_bind=False)):
-        with pytest.raises(ListenerCreationError, match=f"{cls.__name__} can't be made: its parameter 'url' is .*bind"):
+        with pytest.raises(
+            ListenerCreationError, match=f"{cls.__name__} can't be created: its parameter 'url' is .*bind"
+        ):
             create(environment, cls)
 
 

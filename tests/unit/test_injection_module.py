@@ -231,12 +231,12 @@ def test_a_file_and_a_ready_provider_exclude_each_other() -> None:
 
 
 def test_keys_of_a_configuration_and_a_ready_provider_exclude_each_other() -> None:
-    with pytest.raises(ConfigError, match=r"there can't be strict, workers\. Pass options=Options"):
+    with pytest.raises(ConfigError, match=r"it can't have strict, workers\. Pass options=Options"):
         EventingModule(provider=MemoryProvider("server"), workers=3, strict=True, retry=Retry())
 
 
 def test_a_provider_has_to_be_a_name_or_an_object() -> None:
-    with pytest.raises(ConfigError, match="is the class MemoryProvider"):
+    with pytest.raises(ConfigError, match="not the class MemoryProvider"):
         EventingModule(provider=MemoryProvider)  # type: ignore[arg-type]
 
 

@@ -62,7 +62,7 @@ def test_an_address_in_place_of_a_name_shows_no_secret(name: str):
     with pytest.raises(ProviderNotFoundError) as caught:
         Plugins().load_provider(name)
     assert SECRET not in str(caught.value)
-    assert "this can't be a provider's name" in str(caught.value)
+    assert "this is not a valid provider name" in str(caught.value)
 
 
 def test_guidance_is_for_brokers_alone():

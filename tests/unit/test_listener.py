@@ -235,17 +235,17 @@ def test_refuses_names_that_a_transport_cannot_carry(name: str):
 @pytest.mark.parametrize(
     ("setting", "value", "text"),
     [
-        ("concurrency", "2", "concurrency has to be a whole number, and is of type str"),
-        ("concurrency", 1.5, "concurrency has to be a whole number, and is of type float"),
-        ("concurrency", True, "concurrency has to be a whole number, and is of type bool"),
-        ("prefetch", None, "prefetch has to be a whole number, and is of type NoneType"),
-        ("name", 5, "name has to be a string, and is of type int"),
-        ("per_process", "no", "per_process has to be True or False, and is of type str"),
-        ("ordered", 1, "ordered has to be True or False, and is of type int"),
+        ("concurrency", "2", "concurrency must be a whole number, not of type str"),
+        ("concurrency", 1.5, "concurrency must be a whole number, not of type float"),
+        ("concurrency", True, "concurrency must be a whole number, not of type bool"),
+        ("prefetch", None, "prefetch must be a whole number, not of type NoneType"),
+        ("name", 5, "name must be a string, not of type int"),
+        ("per_process", "no", "per_process must be True or False, not of type str"),
+        ("ordered", 1, "ordered must be True or False, not of type int"),
         (
             "retry",
             {"max_attempts": 1},
-            r"retry has to be a Retry, such as Retry\(max_attempts=3\), and is of type dict",
+            r"retry must be a Retry, such as Retry\(max_attempts=3\), not of type dict",
         ),
     ],
 )

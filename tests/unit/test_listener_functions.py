@@ -336,7 +336,9 @@ def test_a_lambda_with_a_name() -> None:
 
 
 def test_a_function_that_is_not_declared_is_refused_by_the_manager() -> None:
-    with pytest.raises(DeclarationError, match=r"listeners\[0\] is the function nothing. Put @event_listener"):
+    with pytest.raises(
+        DeclarationError, match=r"listeners\[0\] is the function nothing, not a listener. Put @event_listener"
+    ):
         started(nothing)  # type: ignore[arg-type]
 
 

@@ -128,7 +128,7 @@ def test_a_manager_has_one_life(listener: type[EventListener[Ping]]) -> None:
         manager.start()
     manager.stop()
     manager.stop()
-    with pytest.raises(ManagerStateError, match="make a new one"):
+    with pytest.raises(ManagerStateError, match="create a new one"):
         manager.start()
 
 

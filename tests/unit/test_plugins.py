@@ -82,7 +82,7 @@ def test_unknown_name_tells_what_is_installed_and_the_nearest(site: Site) -> Non
 
 @pytest.mark.parametrize("name", ["", "AMQP", "am-qp", "1amqp", "a_b", "amqp\n", "../x"])
 def test_a_name_out_of_the_pattern_is_refused_without_a_pip_line(name: str) -> None:
-    with pytest.raises(ProviderNotFoundError, match="can't be a provider's name") as caught:
+    with pytest.raises(ProviderNotFoundError, match="is not a valid provider name") as caught:
         Plugins().load_provider(name)
     assert "pip install" not in str(caught.value)
 
@@ -140,10 +140,10 @@ def test_raising_hook(site: Site) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "flaw"),
     [
-        ("spi_version=1", "spi_version='1'", "the spi_version of its ProviderSpec is '1', and has to be a number"),
+        ("spi_version=1", "spi_version='1'", "the spi_version of its ProviderSpec is '1', and must be a number"),
         ("name={name!r}", "name='other'", "named 'other'"),
         ("config=Config", "config=dict", "not a subclass of ProviderConfig"),
-        ("return ProviderSpec(", "return dict(", "returned dict and no ProviderSpec"),
+        ("return ProviderSpec(", "return dict(", "returned dict instead of a ProviderSpec"),
     ],
 )
 def test_unusable_spec(site: Site, old: str, new: str, flaw: str) -> None:
@@ -172,7 +172,7 @@ def test_a_plugin_for_another_interface_is_refused(site: Site, written_for: int,
     assert str(caught.value) == (
         "the provider 'alpha' of eventing-alpha 1.0 (throwaway_alpha) can't be used: it was written for version "
         f"{written_for} of the provider interface, and eventing-core {version('eventing-core')} has version "
-        f"{SPI_VERSION}. {remedy}; this eventing-alpha asks for eventing-core<0.2,>=0.1."
+        f"{SPI_VERSION}. {remedy}; this eventing-alpha requires eventing-core<0.2,>=0.1."
     )
 
 
@@ -203,7 +203,7 @@ def test_what_the_core_does_not_have_is_laid_to_the_versions(site: Site, old: st
     site.add_provider("alpha", PROVIDER.replace(old, new), REQUIRES)
     with pytest.raises(ProviderLoadError) as caught:
         Plugins().load_provider("alpha")
-    hint = f"It asks for eventing-core<0.2,>=0.1, and {version('eventing-core')} is installed"
+    hint = f"It requires eventing-core<0.2,>=0.1, but {version('eventing-core')} is installed"
     assert str(caught.value).endswith(hint)
 
 

@@ -56,3 +56,25 @@ def test_the_speed_is_what_was_measured(over: str, baseline: str, claim: str):
     for figure, name in zip(found.groups(), ("confirmed pipelined send", "receive, typed"), strict=True):
         (measured,) = (row[7] for row in rows if row[1:4] == [over, "100 B", name] and row[5] == baseline)
         assert float(figure) == round(float(measured), 1)
+
+
+GUARANTEES = README.partition("\n## What is guaranteed\n")[2].partition("\n## ")[0]
+
+#: Text, file and name of a test.
+PROOF = re.compile(r'\[([^]]+)\]\(([^) ]+) "(test_\w+)"\)')
+
+
+def test_each_sentence_of_the_guarantees_links_to_its_proof():
+    paragraphs = [" ".join(paragraph.split()) for paragraph in GUARANTEES.split("\n- ")[1:]]
+    assert len(paragraphs) == 9
+    for paragraph in paragraphs:
+        promise = re.sub(r"^\*\*[^*]+\.\*\* ", "", PROOF.sub(r"\1<test>", paragraph))
+        for sentence in re.split(r"(?<=\.) (?=[A-Z])", promise):
+            assert "<test>" in sentence, sentence
+
+
+def test_each_proof_is_there():
+    proofs = PROOF.findall(GUARANTEES)
+    assert len(proofs) > 25
+    for _, file, name in proofs:
+        assert re.search(rf"def {name}\(", (ROOT / file).read_text(encoding="utf-8")), f"{file}: {name}"

@@ -61,7 +61,7 @@ def test_a_blocking_send_on_another_loop_is_warned_of(
     in_a_coroutine(call)
     line = call.__code__.co_firstlineno + 1
     assert warnings(caplog) == [
-        f"{__file__}:{line}: {method} blocks the event loop that it is called on; use 'await send_event_async(...)'"
+        f"{__file__}:{line}: {method} blocks the event loop that calls it; use 'await send_event_async(...)'"
     ]
 
 
@@ -142,7 +142,7 @@ def test_start_and_stop_name_async_with(caplog: pytest.LogCaptureFixture) -> Non
     in_a_coroutine(call)
     texts = warnings(caplog)
     first = call.__code__.co_firstlineno + 1
-    assert texts[0] == f"{__file__}:{first}: start blocks the event loop that it is called on; use 'async with manager'"
+    assert texts[0] == f"{__file__}:{first}: start blocks the event loop that calls it; use 'async with manager'"
     assert "stop blocks the event loop" in "".join(texts) or len(texts) == 1  # both on one line
 
 

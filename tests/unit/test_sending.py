@@ -395,10 +395,10 @@ def test_after_stop_every_way_to_send_is_refused(provider: Withholding, manager:
     provider.confirm()
     manager.stop()
     for send in (manager.send_event, manager.submit_event):
-        with pytest.raises(ManagerStoppedError, match="make a new one"):
+        with pytest.raises(ManagerStoppedError, match="create a new one"):
             send(Note("b"))
     for events in ([Note("b")], []):
-        with pytest.raises(ManagerStoppedError, match="make a new one"):
+        with pytest.raises(ManagerStoppedError, match="create a new one"):
             manager.send_events(events)
     with pytest.raises(ManagerStoppedError):
         asyncio.run(manager.send_event_async(Note("b")))
@@ -514,9 +514,9 @@ def test_headers_that_are_no_mapping_are_refused_and_nothing_is_taken(
         yield
 
     for send in (manager.send_event, manager.submit_event):
-        with pytest.raises(HeaderError, match=f"headers has to be a dictionary .* of type {type(headers).__name__}"):
+        with pytest.raises(HeaderError, match=f"headers must be a dictionary .* of type {type(headers).__name__}"):
             send(Note("a"), headers=headers)
-    with pytest.raises(HeaderError, match="headers has to be a dictionary"):
+    with pytest.raises(HeaderError, match="headers must be a dictionary"):
         manager.send_events(never(), headers=headers)
     assert provider.taken == []
 
@@ -527,7 +527,7 @@ class Iterable(BaseModel):
 
 @pytest.mark.parametrize(
     ("given", "what"),
-    [(Note("a"), "this is one event"), (event()(Iterable)(text="a"), "this is one event"), (5, "this is of type int")],
+    [(Note("a"), "not one event"), (event()(Iterable)(text="a"), "not one event"), (5, "not an object of type int")],
 )
 def test_one_event_is_no_iterable_of_events(manager: EventManager, given: Any, what: str) -> None:
     with pytest.raises(DeclarationError, match=rf"{what}.*send_events\(\[\.\.\.\]\) or send_event\("):
@@ -545,13 +545,13 @@ def test_the_class_of_an_event_is_no_event(manager: EventManager, given: Any) ->
 @pytest.mark.parametrize("timeout", [float("nan"), -1, -math.inf, "5", True])
 def test_a_time_limit_that_is_none_is_refused(provider: Withholding, manager: EventManager, timeout: Any) -> None:
     for send in (manager.send_event, manager.submit_event):
-        with pytest.raises(ConfigError, match="timeout has to be a number of seconds"):
+        with pytest.raises(ConfigError, match="timeout must be a number of seconds"):
             send(Note("a"), timeout=timeout)
-    with pytest.raises(ConfigError, match="timeout has to be a number of seconds"):
+    with pytest.raises(ConfigError, match="timeout must be a number of seconds"):
         manager.send_events([Note("a")], timeout=timeout)
-    with pytest.raises(ConfigError, match="timeout has to be a number of seconds"):
+    with pytest.raises(ConfigError, match="timeout must be a number of seconds"):
         asyncio.run(manager.send_event_async(Note("a"), timeout=timeout))
-    with pytest.raises(ConfigError, match="stop: timeout has to be a number of seconds"):
+    with pytest.raises(ConfigError, match="stop: timeout must be a number of seconds"):
         manager.stop(timeout)
     assert provider.taken == []
     assert manager.health().state == "not started"

@@ -62,7 +62,7 @@ def test_how_a_broker_is_written(entry: str, host: str, port: int, place: str):
         ("b:65536", "has a port"),
         ("::1", "'::1' is an IPv6 address without brackets: write [::1] or [::1]:65535"),
         ("[::1", "is not a host"),
-        ("b,c", "an entry holds more than one host: write each as an entry of its own"),
+        ("b,c", "an entry contains more than one host: write each as an entry of its own"),
         ("amqp://b:5672", 'an entry is a URL: write "b:5672"; user, password and tls are settings of their own'),
         ("amqp://user:tr0ub4dor@b:5672", 'write "b:5672"'),
         ("amqp://user:tr0?ub4dor@b:5672", "write host or host:port"),

@@ -101,7 +101,7 @@ def test_properties_that_are_nested_deeply_do_no_harm(depth: int):
             assert provider.health().connected
         else:
             # What can't be read tells no name.
-            with pytest.raises(BrokerConnectionError, match="doesn't tell its name"):
+            with pytest.raises(BrokerConnectionError, match="doesn't report its name"):
                 provider.open(lambda *_: None)
         provider.close(1)
     finally:

@@ -129,7 +129,7 @@ def refused(provider: Any) -> AuthenticationError:
         (b"", "is empty"),
         (b"\n", "is empty"),
         (SECRET.encode() + b"\xff", "isn't UTF-8"),
-        (f"{SECRET}\0x".encode(), "holds"),
+        (f"{SECRET}\0x".encode(), "contains"),
     ],
 )
 def test_a_file_without_a_password(make: Callable[..., Any], tmp_path: Path, content: bytes | None, text: str):
@@ -149,13 +149,13 @@ def test_line_breaks_in_a_password_of_a_first_frame(
     file = tmp_path / "the-file"
     file.write_text(password, newline="")
     for provider in (make(password=lambda: password), make(password_file=file)):
-        assert "holds a line break" in str(refused(provider))
+        assert "contains a line break" in str(refused(provider))
     assert not any(gate.heard)
 
 
 @pytest.mark.parametrize(
     ("answer", "text"),
-    [("", "an empty one"), (None, "NoneType"), (SECRET.encode(), "bytes"), (f"{SECRET}\ud800", "lone surrogate")],
+    [("", "an empty string"), (None, "NoneType"), (SECRET.encode(), "bytes"), (f"{SECRET}\ud800", "lone surrogate")],
 )
 def test_a_function_that_returns_no_password(make: Callable[..., Any], answer: Any, text: str):
     assert text in str(refused(make(password=lambda: answer)))
@@ -169,7 +169,7 @@ def test_a_function_that_raises(make: Callable[..., Any], problem: BaseException
     error = refused(make(password=ask))
     assert error.__cause__ is problem
     # Its text may hold anything.
-    assert str(error).endswith(f"asking for the password failed: {type(problem).__name__}")
+    assert str(error).endswith(f"the password function raised {type(problem).__name__}")
 
 
 def test_after_the_first_connection_it_is_asked_again(kind: str, gate: Gate, make: Callable[..., Any]):
@@ -197,7 +197,7 @@ def test_a_function_that_hangs(make: Callable[..., Any]):
         go_on.wait(20)
         return SECRET
 
-    with pytest.raises(ConnectTimeoutError, match="nor was the password had"):
+    with pytest.raises(ConnectTimeoutError, match="or the password not obtained"):
         make(password=ask, connect_timeout=0.1).open(lambda *_: None)
     go_on.set()
     until(lambda: not [one for one in threading.enumerate() if one.name.startswith("eventing-")], "its thread ends", 10)
@@ -209,8 +209,8 @@ def test_a_function_that_hangs(make: Callable[..., Any]):
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
-        ({"password": lambda: SECRET}, "password is set, and user is not"),
-        ({"password_file": "f"}, "password_file is set, and user is not"),
+        ({"password": lambda: SECRET}, "password is set, but user is not"),
+        ({"password_file": "f"}, "password_file is set, but user is not"),
         (
             {"user": "u", "password": SECRET, "password_file": "f"},
             "password and password_file are both set: remove one of them",

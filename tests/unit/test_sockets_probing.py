@@ -147,7 +147,7 @@ def test_one_that_hangs_up_is_asked_as_well(kind: str):
         assert "the port speaks HTTP" in str(refusal(kind, port))
     with server(hangs_up) as (port, _):
         error = refusal(kind, port)
-    assert "nothing came; check host and port, and set tls = true if the port is for TLS" in str(error)
+    assert "received nothing; check host and port, and set tls = true if the port is for TLS" in str(error)
 
 
 @pytest.mark.parametrize("kind", PROVIDERS)

@@ -44,7 +44,7 @@ def test_each_input_in_each_state_leads_to_one_state_or_is_an_error(
                 defined += 1
                 assert after(state, happened) is targets[0]
             else:
-                with pytest.raises(TransitionError, match=rf"{state.value} can't be told '{happened.value}'"):
+                with pytest.raises(TransitionError, match=rf"{state.value} does not accept '{happened.value}'"):
                     after(state, happened)
     assert defined == sum(map(len, table.values()))
 

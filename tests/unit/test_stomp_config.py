@@ -23,14 +23,14 @@ SECRET = "hunter2-tr0ub4dor"
         ({"hots": 1}, "unknown key 'hots'; did you mean 'host'?"),
         ({"prefetch_bytes": 0}, "prefetch_bytes"),
         ({"password": None, "user": "u"}, "password"),
-        ({"password": f"{SECRET}\0x", "user": "u"}, "password: holds"),
-        ({"password": f"{SECRET}\ud800", "user": "u"}, "password: holds"),
+        ({"password": f"{SECRET}\0x", "user": "u"}, "password: contains"),
+        ({"password": f"{SECRET}\ud800", "user": "u"}, "password: contains"),
         # They would add headers to the first frame.
-        ({"password": f"x\npasscode:{SECRET}", "user": "u"}, "password: holds a line break"),
-        ({"password": f"{SECRET}\r", "user": "u"}, "password: holds a line break"),
-        ({"user": "u\nlogin:root", "password": SECRET}, "user: holds a line break"),
-        ({"virtual_host": "v\n\n\0"}, "virtual_host: holds a line break"),
-        ({"virtual_host": "v\0"}, "virtual_host: holds"),
+        ({"password": f"x\npasscode:{SECRET}", "user": "u"}, "password: contains a line break"),
+        ({"password": f"{SECRET}\r", "user": "u"}, "password: contains a line break"),
+        ({"user": "u\nlogin:root", "password": SECRET}, "user: contains a line break"),
+        ({"virtual_host": "v\n\n\0"}, "virtual_host: contains a line break"),
+        ({"virtual_host": "v\0"}, "virtual_host: contains"),
     ],
 )
 def test_the_constructor_tells_what_is_wrong(settings: dict[str, Any], text: str):

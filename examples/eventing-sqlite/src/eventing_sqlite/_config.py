@@ -10,7 +10,7 @@ from eventing_core.provider import ProviderConfig
 class SqliteConfig(ProviderConfig):
     """The table ``[sqlite]``; times are in seconds."""
 
-    #: The database; made where it doesn't exist.
+    #: The database; created if it doesn't exist.
     file: Path = Path("eventing.db")
     #: So long after a process was last heard from, or a quarter later, others get what it had out.
     lease: float = Field(default=30.0, gt=0)

@@ -13,7 +13,7 @@ class AmqpConfig(SocketConfig):
     """The table ``[amqp]``: the settings of every provider on a socket, with AMQP's port.
 
     Attributes:
-        port: its AMQP port.
+        port: the broker's AMQP port.
     """
 
     protocol: ClassVar[str] = "AMQP 1.0"
@@ -22,7 +22,7 @@ class AmqpConfig(SocketConfig):
 
     @property
     def mechanism(self) -> str:
-        """The one SASL mechanism to use: named, because Proton otherwise logs in as nobody where it can."""
+        """The SASL mechanism to use. Named, because otherwise Proton connects anonymously if it can."""
         if self.user:
             return "PLAIN"
         return "EXTERNAL" if self.cert_file else "ANONYMOUS"

@@ -55,11 +55,13 @@ class AmqpConnection(Connection[AmqpGeneration, ArtemisSession]):
     def _refuse_unknown(self, generation: AmqpGeneration) -> bool:
         if generation.product == _ARTEMIS:
             return False
-        name = generation.product or "it doesn't tell its name"
+        name = generation.product or "it doesn't report its name"
         fix = "connect to Apache Artemis"
         if "rabbit" in name.lower():
             fix = 'set provider = "stomp", with broker = "rabbitmq" and the port of its STOMP plugin (61613)'
-        msg = f"{self.place}: the broker speaks AMQP 1.0, but eventing-amqp does not know its addresses ({name}): {fix}"
+        msg = (
+            f"{self.place}: the broker speaks AMQP 1.0, but eventing-amqp doesn't support its addresses ({name}): {fix}"
+        )
         generation.fail(UnsupportedBrokerError(msg))
         return True
 

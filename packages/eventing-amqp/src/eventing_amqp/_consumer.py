@@ -64,7 +64,7 @@ class AmqpConsumer(SocketConsumer[AmqpGeneration, ArtemisSession]):
     # -- the link's handler -------------------------------------------------------------------------------------------
 
     def opened(self) -> None:
-        """The queue is ours to consume from."""
+        """The subscription is attached to its queue."""
         if self._session is not None:
             self._session.attached(self._queue)
         self.attached()

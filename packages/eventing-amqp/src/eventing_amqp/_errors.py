@@ -53,9 +53,9 @@ def of_login(place: str, condition: tuple[str, str] | None) -> AuthenticationErr
 
 def _refusal(description: str) -> str:
     if "mech=none" in description:
-        return "the broker offers no way to log in that fits: with a user it is PLAIN, without one ANONYMOUS"
+        return "the broker offers no suitable SASL mechanism: with a user, PLAIN is needed; without one, ANONYMOUS"
     if "mech=PLAIN" in description:
         return "the broker refuses user or password: check both"
     if "mech=EXTERNAL" in description:
         return "the broker refuses the client certificate: check cert_file, or set user and password"
-    return f"the broker lets no guests in: set user and password ({description})"
+    return f"the broker doesn't allow anonymous connections: set user and password ({description})"

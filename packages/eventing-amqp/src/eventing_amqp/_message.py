@@ -156,7 +156,7 @@ def _checked(value: Any, type_: type[Any]) -> Any:
 
 
 def filter_of(data: bytes) -> str:
-    """What finds an encoded message in its queue, as a filter of Artemis's."""
+    """An Artemis filter that selects an encoded message in its queue."""
     message = decode(data)
     return equals(DEDUP_ID, message.dedup_id) if message.dedup_id else equals("AMQUserID", f"ID:{message.message_id}")
 

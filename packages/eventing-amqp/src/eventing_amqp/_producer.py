@@ -82,7 +82,7 @@ class AmqpProducer(ArtemisProducer[AmqpGeneration]):
             send = waiting.popleft()
             size = len(send.data)
             if limit and size > limit:
-                send.tell(MessageTooLargeError(f"{self.destination}: {size} bytes; the broker takes {limit}"))
+                send.tell(MessageTooLargeError(f"{self.destination}: {size} bytes; the broker accepts at most {limit}"))
                 continue
             send.sent = True
             send.unrouted = unrouted

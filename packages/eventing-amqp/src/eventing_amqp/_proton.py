@@ -267,7 +267,7 @@ class ProtonConnection(ConnectionHandler):
                             send.done(send.index, None)
                         except Exception:  # noqa: BLE001 (must not end the I/O thread)
                             with contextlib.suppress(Exception):
-                                _log.exception("the confirmation of a send could not be handed over")
+                                _log.exception("the confirmation of a send could not be delivered to its sender")
                     elif outcome > State.RECEIVED or lib.pn_delivery_settled(delivery):
                         self._refuse(delivery, send, outcome)
                 elif delivery not in received:

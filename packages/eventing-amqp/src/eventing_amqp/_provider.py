@@ -37,19 +37,19 @@ _CAPABILITIES = Capabilities(
 class AMQProvider(SocketProvider[AmqpConfig]):
     """Events over Apache Artemis. Thread-safe; one connection, one I/O thread.
 
-    Proton is imported when it is opened.
+    Proton is imported when the provider is opened.
 
     Args:
         server_name: this process's name in the cluster.
-        host: the broker's.
-        port: the broker's.
-        user: empty for guests, or where a client certificate says who it is.
-        password: of the user; kept as a secret. A function is called for each connection, on a thread that does
-            nothing else, and returns the one that holds then.
-        **settings: the further ones of `AmqpConfig`.
+        host: host of the broker.
+        port: port of the broker.
+        user: the user. If empty, a client certificate identifies the process, or it connects anonymously.
+        password: the user's password, never shown. A function is called for each connection, on a separate thread,
+            and returns the current password.
+        **settings: other settings of `AmqpConfig`.
 
     Raises:
-        ConfigError: a setting is wrong or unknown.
+        ConfigError: a setting is invalid or unknown.
     """
 
     name = "amqp"
@@ -68,11 +68,11 @@ class AMQProvider(SocketProvider[AmqpConfig]):
 
     @classmethod
     def capabilities_with(cls, config: AmqpConfig) -> Capabilities:  # noqa: ARG003 (the same with any settings)
-        """What it can do."""
+        """The capabilities."""
         return _CAPABILITIES
 
     def make_connection(self) -> AmqpConnection:
-        """A new connection."""
+        """Create a connection."""
         from eventing_amqp._connection import AmqpConnection  # noqa: PLC0415 (the driver, not before it is used)
 
         return AmqpConnection(self.config, self.server_name)

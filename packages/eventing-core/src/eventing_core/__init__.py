@@ -1,4 +1,4 @@
-"""Typed events over the message broker that is already there."""
+"""Typed events between Python services, over the message broker that you already run."""
 
 import importlib
 import typing

@@ -46,12 +46,12 @@ def check_provider(provider: object) -> None:
     """
     if not isinstance(provider, Provider):
         by_name = "EventManager.from_config takes a provider's name."
-        mend = f"Make one: {provider.__name__}(...)." if isinstance(provider, type) else by_name
-        msg = f"provider has to be a Provider object, and is {shown(provider)}. {mend}"
+        mend = f"Create one: {provider.__name__}(...)." if isinstance(provider, type) else by_name
+        msg = f"provider must be a Provider object, not {shown(provider)}. {mend}"
         raise ConfigError(msg)
     server_name = getattr(provider, "server_name", None)  # a constructor may have forgotten it
     if not isinstance(server_name, str):
-        msg = f"server_name has to be a string, and is {shown(server_name)}. Give the provider another one."
+        msg = f"server_name must be a string, not {shown(server_name)}. Give the provider another one."
         raise ConfigError(msg)
     flaw = flaw_in_name(server_name)
     if flaw:
@@ -69,7 +69,7 @@ def check_environment(environment: object) -> None:
         isinstance(environment, type | Mapping) or not callable(getattr(environment, "get", None))
     ):
         msg = (
-            f"environment has to be a container, an object with a method get(type), and is {shown(environment)}. Pass "
+            f"environment must be a container, an object with a method get(type), not {shown(environment)}. Pass "
             "the container."
         )
         raise ConfigError(msg)
@@ -82,10 +82,10 @@ def check_retry_and_options(retry: object, options: object) -> None:
         ConfigError: it says what to pass.
     """
     if retry is not None and not isinstance(retry, Retry):
-        msg = f"retry has to be a Retry, such as Retry(max_attempts=3), and is {shown(retry)}"
+        msg = f"retry must be a Retry, such as Retry(max_attempts=3), not {shown(retry)}"
         raise ConfigError(msg)
     if options is not None and not isinstance(options, Options):
-        msg = f"options has to be an Options, such as Options(workers=4), and is {shown(options)}"
+        msg = f"options must be an Options, such as Options(workers=4), not {shown(options)}"
         raise ConfigError(msg)
 
 
@@ -93,7 +93,7 @@ def flaw_in_module_name(name: str) -> str:
     """What is wrong with the name of a module; empty for nothing."""
     if all(part.isidentifier() for part in name.split(".")):
         return ""
-    return f"{name!r} can't be a module's name. Write it as in an import, such as \"orders.listeners\"."
+    return f'{name!r} is not a valid module name. Write it as in an import, such as "orders.listeners".'
 
 
 def check_listeners(listeners: object) -> None:
@@ -113,17 +113,20 @@ def check_listeners(listeners: object) -> None:
                 raise ConfigError(msg)
         elif inspect.isfunction(one):
             if declared_class(one) is None:
-                msg = f"listeners[{index}] is the function {one.__qualname__}. Put @event_listener(<its event>) on it."
+                msg = (
+                    f"listeners[{index}] is the function {one.__qualname__}, not a listener. "
+                    "Put @event_listener(<its event>) on it."
+                )
                 raise DeclarationError(msg)
         elif not isinstance(one, type):
-            mend = "Pass its class; the manager makes the object."
+            mend = "Pass its class; the manager creates the instance."
             mend = mend if isinstance(one, EventListener) else "Pass a listener class, a function, or a module's name."
-            msg = f"listeners[{index}] has to be a listener class or function, and is {shown(one)}. {mend}"
+            msg = f"listeners[{index}] must be a listener class or function, not {shown(one)}. {mend}"
             raise DeclarationError(msg)
         if one in known:
             what = "module" if isinstance(one, str) else "class" if isinstance(one, type) else "function"
             name = one if isinstance(one, str) else f"{one.__module__}.{one.__qualname__}"
-            msg = f"listeners names the {what} {name} twice. Leave one out."
+            msg = f"listeners names the {what} {name} twice. Remove one of them."
             raise DeclarationError(msg)
         known.add(one)
 
@@ -139,10 +142,10 @@ def check_pipelines(pipelines: object) -> None:
     known: list[object] = []
     for index, one in enumerate(_collection("pipelines", pipelines)):
         if not (isinstance(one, EnvelopePipeline) or (isinstance(one, type) and issubclass(one, EnvelopePipeline))):
-            msg = f"pipelines[{index}] has to be an EnvelopePipeline, and is {shown(one)}. Derive its class from that."
+            msg = f"pipelines[{index}] must be an EnvelopePipeline, not {shown(one)}. Derive its class from that."
             raise DeclarationError(msg)
         if any(one is other for other in known):
-            msg = f"pipelines[{index}], {shown(one)}, is there twice. Leave one out."
+            msg = f"pipelines[{index}] is {shown(one)} a second time. Remove one of them."
             raise DeclarationError(msg)
         known.append(one)
 
@@ -151,5 +154,5 @@ def _collection(what: str, given: object) -> Collection[object]:
     if isinstance(given, Collection) and not isinstance(given, type | str | bytes | Mapping):
         return given
     mend = f"{what}=[{given.__name__}]" if isinstance(given, type) else f"{what}=[...]"
-    msg = f"{what} has to be a list of classes, and is {shown(given)}. Write {mend}."
+    msg = f"{what} must be a list of classes, not {shown(given)}. Write {mend}."
     raise DeclarationError(msg)

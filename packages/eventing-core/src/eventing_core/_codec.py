@@ -171,14 +171,14 @@ class Codec:
         except Exception as error:  # noqa: BLE001 (a user's validator raises what it likes)
             name = self._raising(body)
             where = f"reading the field {name!r} back" if name else "reading it back"
-            return f"{where} raises {type(error).__name__}. Let its validator accept what the field is written as"
+            return f"{where} raises {type(error).__name__}. Let its validator accept the serialised value"
         if difference is None:
             return ""
         path, what = difference
         wrong = self._wrong_type(path[0], values_of(event).get(path[0], MISSING)) if len(path) == 1 else ""
         return wrong or (
-            f"the field {_text(path)!r} {what}. Send a value that its declared type reads back unchanged, or declare "
-            "the exact type"
+            f"the field {_text(path)!r} {what}. Send a value that is unchanged after it was serialised and "
+            "read back, or declare the exact type"
         )
 
     def _refusal(self, event: object, error: ValidationError) -> str:
@@ -252,9 +252,7 @@ class Codec:
         except TypeError:  # a union with a generic in it
             return ""
         wanted = _type_name(annotation)
-        return (
-            f"the field {name!r} holds a {type(value).__name__} where its type is {wanted}. Send a value of that type"
-        )
+        return f"the field {name!r} holds a {type(value).__name__} but its type is {wanted}. Send a value of that type"
 
 
 def _foreign(error: ValidationError, body: bytes) -> str:

@@ -36,7 +36,7 @@ _log = logging.getLogger("eventing")
 #: The core's own tables.
 _TABLES = ("retry", "health")
 
-_NO_JSON = 'a table or a list has to be JSON in an environment variable: write {"host": "broker"} or ["a", "b"]'
+_NO_JSON = 'a table or a list in an environment variable must be JSON: write {"host": "broker"} or ["a", "b"]'
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +106,7 @@ def load_configuration(
     core = _validate(_core_fields(), sources)
     spec = providers.load_provider(core["provider"])
     if spec.name in _core_fields():
-        msg = f"the provider {spec.name!r} has the name of a setting, and can't have a table of its own"
+        msg = f"the provider {spec.name!r} has the name of a setting, so it can't have a table of its own"
         raise ConfigError(msg)
     _refuse_unknown(sources, spec, providers.installed_providers())
     table = _validate({spec.name: (spec.config, Field(default_factory=dict, validate_default=True))}, sources)
@@ -150,7 +150,7 @@ def _modules(names: object) -> Sequence[str] | None:
         return None
     modules = [name.strip() for name in names.split(",")] if isinstance(names, str) else names
     if not isinstance(modules, list | tuple) or not all(isinstance(name, str) for name in modules):
-        msg = "it has to be a list of names of modules"
+        msg = "it must be a list of module names"
         raise ValueError(msg)
     for name in modules:
         if flaw := flaw_in_module_name(name):
@@ -240,7 +240,7 @@ def _flaw(model: type[BaseModel], sources: Sources, location: tuple[int | str, .
     key = ".".join(map(str, location))
     origin = sources.origin(location)
     if kind == "missing":
-        return f"{key} has to be set, in the file or as {_variable(DELIMITER.join(map(str, location)))}"
+        return f"{key} must be set, in the file or as {_variable(DELIMITER.join(map(str, location)))}"
     if kind == "extra_forbidden":
         known = _keys_at(model, location[:-1])
         what = hint(str(location[-1]), known)

@@ -82,7 +82,7 @@ def _read_file(path: str | os.PathLike[str] | None) -> tuple[Mapping[str, Any], 
     if path is not None:
         if not isinstance(path, str | os.PathLike):
             msg = (
-                f"the configuration file has to be a path, and is of type {type(path).__name__}. Settings themselves "
+                f"the configuration file must be a path, not of type {type(path).__name__}. Settings themselves "
                 'are keyword arguments: from_config(provider="amqp", amqp={"host": "broker"})'
             )
             raise ConfigError(msg)
@@ -109,7 +109,7 @@ def _eventing_table(path: Path) -> Mapping[str, Any] | None:
     if table is _MISSING:
         return None
     if not isinstance(table, dict):
-        msg = f"{path}: tool.eventing has to be a table"
+        msg = f"{path}: tool.eventing must be a table"
         raise ConfigError(msg)
     return cast("dict[str, Any]", table)
 

@@ -289,7 +289,7 @@ def _text_of(error: BaseException) -> str:
     try:
         return _sound(str(error), _MESSAGE_LIMIT)
     except BaseException:  # noqa: BLE001 (a broken __str__ must not keep an event from its dead-letter queue)
-        return "(its text can't be had)"
+        return "(its text is not available)"
 
 
 def _sound(text: str, limit: int | None = None) -> str:

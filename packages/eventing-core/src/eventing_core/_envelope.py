@@ -42,7 +42,7 @@ def check_header(key: str, value: str) -> None:
 
 
 class Envelope:
-    """Body and headers of one event on its way. Belongs to one send or one attempt; not thread-safe."""
+    """Body and headers of an event that is being sent or handled. Belongs to one send or attempt; not thread-safe."""
 
     __slots__ = ("_body", "_headers")
 
@@ -54,7 +54,7 @@ class Envelope:
         """The serialised event, as text.
 
         Raises:
-            DecodeError: the body, sent by someone else, isn't UTF-8. The event is dead-lettered then, at once.
+            DecodeError: the body, sent by another program, isn't UTF-8. The event is dead-lettered immediately.
         """
         try:
             return self._body.decode()
@@ -63,10 +63,10 @@ class Envelope:
         raise DecodeError(msg)
 
     def set(self, key: str, value: str) -> None:
-        """Set a header. What a failing attempt set is gone in the next.
+        """Set a header. Headers that a failed attempt has set are discarded before the next attempt.
 
         Raises:
-            HeaderError: a reserved key, or a key or value that can't be carried.
+            HeaderError: the key is reserved, or the key or value is invalid.
         """
         check_header(key, value)
         self._headers[key] = value
@@ -76,10 +76,10 @@ class Envelope:
     @overload
     def get(self, key: str, default: D) -> str | D: ...
     def get(self, key: str, default: object = _MISSING) -> object:
-        """The value of a header; ``default``, where one is given, when it is missing.
+        """The value of a header, or ``default``, if given, when the header is missing.
 
         Raises:
-            HeaderNotFoundError: it is missing and there is no default.
+            HeaderNotFoundError: the header is missing and no default was given.
         """
         value = self._headers.get(key, default)
         if value is _MISSING:

@@ -43,7 +43,7 @@ EventLike: TypeAlias = DataclassLike | BaseModel
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class EventDescriptor:
-    """What is known of an event class.
+    """The properties of an event class.
 
     Attributes:
         name: the event's name, which is its address on the broker.
@@ -60,8 +60,8 @@ def event(name: str = "", durable: bool = False) -> Callable[[type[T]], type[T]]
     """Mark a dataclass or pydantic model as an event.
 
     Works above and below ``@dataclass``, with ``slots``, ``frozen``, ``kw_only`` and inheritance. A
-    subclass of an event is an event only if it is decorated itself. Only records: nothing is checked
-    until a manager meets the class.
+    subclass of an event is an event only if it has the decorator itself. The decorator only registers the class; a
+    manager checks it when it first uses the class.
 
     Args:
         name: the address on the broker; the class's name by default.
@@ -71,10 +71,10 @@ def event(name: str = "", durable: bool = False) -> Callable[[type[T]], type[T]]
         if isinstance(name, type):
             msg = f"@event needs parentheses: write @event() above {name.__name__!r}"
         else:
-            msg = f"@event: the name has to be a string, and is of type {type(name).__name__}"
+            msg = f"@event: the name must be a string, not of type {type(name).__name__}"
         raise DeclarationError(msg)
     if not isinstance(durable, bool):
-        msg = f"@event: durable has to be True or False, and is of type {type(durable).__name__}"
+        msg = f"@event: durable must be True or False, not of type {type(durable).__name__}"
         raise DeclarationError(msg)
 
     def mark(cls: type[T]) -> type[T]:
@@ -118,8 +118,8 @@ def describe_event(cls: type[Any]) -> EventDescriptor:
     if mark is None:
         if getattr(cls, _MARK, None) is not None:
             msg = (
-                f"{label} inherits from an event class and is not marked itself; sent as its base class, "
-                "it would lose its own fields. Put @event() on it, too."
+                f"{label} inherits from an event class and has no decorator itself; sent as its base "
+                "class, it would lose its own fields. Put @event() on it, too."
             )
         elif cls is NoneType:
             msg = "None is not an event class. Remove it from the union."

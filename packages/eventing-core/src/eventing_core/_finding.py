@@ -97,7 +97,7 @@ def _report_left_out(modules: Sequence[str], classes: Sequence[type[Any]]) -> No
     if others:
         with contextlib.suppress(Exception):  # a logging handler's
             _log.info(
-                "not started, since 'listeners' names only %s: %s", ", ".join(modules), ", ".join(map(_name, others))
+                "not started, because 'listeners' names only %s: %s", ", ".join(modules), ", ".join(map(_name, others))
             )
 
 
@@ -123,7 +123,9 @@ def _undeclared(declared: Iterable[type[Any]]) -> Iterator[type[Any]]:
 
 def _warn_of_undeclared(classes: Iterable[type[Any]]) -> None:
     for cls in classes:
-        _warn("%s is an EventListener without a decorator, and isn't run: put @event_listener(...) on it", _name(cls))
+        _warn(
+            "%s is an EventListener without a decorator, so it doesn't run: put @event_listener(...) on it", _name(cls)
+        )
 
 
 def _warn(text: str, *arguments: object) -> None:

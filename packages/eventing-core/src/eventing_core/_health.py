@@ -12,12 +12,12 @@ STARTED = "started"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StuckRun:
-    """A run of ``on`` that takes longer than it should.
+    """A run of ``on`` that exceeds its time limit.
 
     Attributes:
-        seconds: how long it runs.
-        thread: the name of the thread that runs it.
-        stack: where it is, as in a traceback; without values of variables.
+        seconds: how long it has been running.
+        thread: the name of its thread.
+        stack: its current stack, formatted like a traceback, without values of variables.
     """
 
     seconds: float
@@ -27,20 +27,21 @@ class StuckRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListenerHealth:
-    """How a listener is.
+    """The state of a listener.
 
     Attributes:
-        listener: its name.
-        event: the event's name.
-        consuming: its queue is attached in the current generation, credit was given, and nothing takes up room for
-            ever: an event that an unexpected error left unsettled does, until the next generation, and so do stuck
-            runs, where they are as many as its ``concurrency``.
-        paused: it would consume, and tries single events only: almost everything failed (`Retry.pause_after`).
-        running: runs of ``on`` at this moment.
-        held: deliveries that wait for another attempt.
+        listener: the name of the listener.
+        event: the name of the event.
+        consuming: it is attached to its queue in the current generation and may receive deliveries. False if an
+            unexpected error has left an event unsettled, until the next generation; and while as many runs as its
+            ``concurrency`` are stuck.
+        paused: it could consume, but only tries single events, because almost all events failed
+            (`Retry.pause_after`).
+        running: number of current runs of ``on``.
+        held: number of deliveries that wait for another attempt.
         stuck: runs of ``on`` that take longer than the listener's ``timeout``, or `Options.stuck_after`.
-        error: what is wrong: why it isn't attached, why a copy can't be stored, or what unexpected error left an
-            event unsettled; empty for nothing.
+        error: why it isn't attached, why a copy can't be stored, or which unexpected error left an event unsettled;
+            empty if nothing is wrong.
     """
 
     listener: str
@@ -55,11 +56,11 @@ class ListenerHealth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendingHealth:
-    """How sending is.
+    """The state of sending.
 
     Attributes:
-        in_flight: sends that the broker hasn't confirmed yet.
-        error: of the last send, where it failed: not confirmed in time, refused, or lost; empty for nothing.
+        in_flight: number of sends that the broker hasn't confirmed yet.
+        error: why the last send failed: not confirmed in time, refused, or lost; empty if it succeeded.
     """
 
     in_flight: int = 0
@@ -68,17 +69,17 @@ class SendingHealth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManagerHealth:
-    """How a manager is.
+    """The state of a manager.
 
     Attributes:
         state: ``not started``, ``starting``, ``started``, ``stopping``, ``draining`` or ``stopped``.
-        provider: how the connection is.
-        listeners: how each listener is.
-        sending: how sending is.
-        workers: threads for listeners; 0 where no listener needs one.
-        stuck_workers: of these, how many a stuck run of ``on`` takes.
-        loop_blocked: the event loop of ``async def on`` has not answered for `Options.stuck_after`, as far as health
-            was asked: something on it blocks.
+        provider: the state of the connection.
+        listeners: the state of each listener.
+        sending: the state of sending.
+        workers: number of threads for listeners; 0 if no listener needs one.
+        stuck_workers: number of these threads that are occupied by stuck runs of ``on``.
+        loop_blocked: the event loop of the ``async`` listeners is blocked: it has not responded for
+            `Options.stuck_after`. Detected only while health is requested.
     """
 
     state: str
@@ -98,18 +99,18 @@ class ManagerHealth:
     def alive(self) -> bool:
         """For a liveness probe: not every worker is stuck, and the event loop isn't blocked.
 
-        A lost connection mends itself, and needs no restart.
+        A lost connection doesn't matter, because reconnecting requires no restart.
         """
         return not self.loop_blocked and (not self.workers or self.stuck_workers < self.workers)
 
     @property
     def ready(self) -> bool:
-        """For a readiness probe: started, connected, and every listener consumes, or has paused itself."""
+        """For a readiness probe: the manager is started and connected, and every listener consumes or is paused."""
         listening = all(listener.consuming or listener.paused for listener in self.listeners)
         return self.state == STARTED and self.provider.connected and listening
 
     @property
     def degraded(self) -> bool:
-        """Ready, and something is wrong: a listener is paused, stuck or has an error, or the last send failed."""
+        """Ready, but a listener is paused, stuck or has an error, or the last send failed."""
         flawed = any(listener.paused or listener.stuck or listener.error for listener in self.listeners)
         return self.ready and (flawed or bool(self.sending.error))

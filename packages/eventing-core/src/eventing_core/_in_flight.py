@@ -116,7 +116,7 @@ class InFlight:
             ManagerStoppedError: they are refused.
         """
         if self._refusing and not self._is_allowed():
-            msg = "the event manager was stopped and cannot be used again; make a new one"
+            msg = "the event manager was stopped and cannot be used again; create a new one"
             raise ManagerStoppedError(msg)
 
     def refuse_others(self, is_allowed: Callable[[], bool]) -> None:

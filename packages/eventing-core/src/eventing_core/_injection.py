@@ -15,14 +15,14 @@ T = TypeVar("T")
 
 
 class Environment(Protocol):
-    """The application's container: anything that makes an object of a class.
+    """The application's container: any object that can create an instance of a class.
 
-    `injector.Injector`, a synchronous `dishka` or `svcs` container and aspyx's ``Environment`` are known by name, so
-    that errors can say what to write; any other object with ``get`` is fine.
+    `injector.Injector`, a synchronous `dishka` or `svcs` container and aspyx's ``Environment`` are recognised, so
+    that errors can show the line to write; any other object with a method ``get`` works as well.
     """
 
     def get(self, kind: type[T], /) -> T:
-        """The instance of that class."""
+        """Return an instance of the class."""
         ...
 
 
@@ -43,7 +43,7 @@ def create(environment: Environment | None, cls: type[T]) -> T:
         return _checked(create_by_injector(cast("Any", environment), cls), cls, "the injector")
     container = _describe(environment, cls)
     if container.refusal:
-        msg = f"{label(cls)} can't be made: {container.refusal}"
+        msg = f"{label(cls)} can't be created: {container.refusal}"
         raise ListenerCreationError(msg)
     try:
         made: object = environment.get(cls)
@@ -96,7 +96,7 @@ def _describe(environment: object, cls: type[Any]) -> _Container:  # noqa: PLR09
     if _is_a(environment, "aspyx.di", "Environment"):
         return _Container(
             "the aspyx environment",
-            f"@injectable() above class {name}, in a module that is imported before the Environment is made",
+            f"@injectable() above class {name}, in a module that is imported before the Environment is created",
         )
     if isinstance(environment, type) or not callable(getattr(environment, "get", None)):
         refusal = f"environment is {_shown(environment)}, which has no method get(type). Pass a container's instance."
@@ -122,7 +122,7 @@ def _without_container(cls: type[T]) -> T:
     try:
         return cls()
     except Exception as error:
-        msg = f"{label(cls)} can't be made: its constructor raised {type(error).__name__}: {error}. "
+        msg = f"{label(cls)} can't be created: its constructor raised {type(error).__name__}: {error}. "
         msg += "See the traceback of that error."
         raise ListenerCreationError(msg) from error
 
@@ -135,8 +135,8 @@ def _failure(container: _Container, cls: type[Any], error: Exception) -> Listene
         parameter = f", which has no {annotation_name(missing)}{parameter}"
     cause = str(error).strip() or repr(error)
     msg = (
-        f"{label(cls)} can't be made by {container.name}{parameter}: {type(error).__name__}: {cause}\n"
-        f"The class and all that its constructor takes have to be registered: {container.registration}"
+        f"{label(cls)} can't be created by {container.name}{parameter}: {type(error).__name__}: {cause}\n"
+        f"Register the class and everything that its constructor takes: {container.registration}"
     )
     return ListenerCreationError(msg)
 
@@ -154,9 +154,9 @@ def _checked(made: object, cls: type[T], container: str) -> T:
     if inspect.isawaitable(made):
         if inspect.iscoroutine(made):
             made.close()
-        msg = f"{label(cls)} can't be made: {container} is asynchronous, its get returned an awaitable."
+        msg = f"{label(cls)} can't be created: {container} is asynchronous, its get returned an awaitable."
     else:
-        msg = f"{label(cls)} can't be made: {container} returned {_shown(made)} instead of an instance of it."
+        msg = f"{label(cls)} can't be created: {container} returned {_shown(made)} instead of an instance of it."
     raise ListenerCreationError(msg)
 
 

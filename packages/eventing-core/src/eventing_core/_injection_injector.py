@@ -31,13 +31,13 @@ def create_by_injector(injector: Injector, cls: type[T]) -> T:
         ListenerCreationError: from the cause; names the parameter.
     """
     if _is_bound(injector, cls):
-        return _get(injector, cls, f"{label(cls)} can't be made by the injector, which has a binding of it")
+        return _get(injector, cls, f"{label(cls)} can't be created by the injector, which has a binding of it")
     decorated, bindings = _bindings(cls)
     required = required_parameters(cls)
     for name in required:
         if name not in bindings:
             msg = (
-                f"{label(cls)} can't be made: its parameter {name!r} has no annotation, or is marked as not "
+                f"{label(cls)} can't be created: its parameter {name!r} has no annotation, or is marked as not "
                 f"injectable. Annotate it with its class, or bind the class itself: binder.bind({cls.__name__}, to=...)"
             )
             raise ListenerCreationError(msg)
@@ -50,23 +50,23 @@ def create_by_injector(injector: Injector, cls: type[T]) -> T:
         bind = f"binder.{'multibind' if get_origin(kind) in {list, dict} else 'bind'}({shown}, to=...)"
         if not bound and _is_value(kind):
             msg = (
-                f"{label(cls)} can't be made: its parameter {name!r} is {_article(shown)}, and the injector has no "
-                f"binding of that. Better give it a type of its own, and bind that; or bind the plain one: {bind}"
+                f"{label(cls)} can't be created: its parameter {name!r} is {_article(shown)}, and the injector has no "
+                f"binding of that. Give it a type of its own and bind that, or bind the plain type: {bind}"
             )
             raise ListenerCreationError(msg)
         if not (decorated and hasattr(cls, "__scope__")):
             arguments[name] = _get(
                 injector,
                 kind,
-                f"{label(cls)} can't be made: the injector has no {shown} for its parameter {name!r}",
+                f"{label(cls)} can't be created: the injector has no {shown} for its parameter {name!r}",
                 bind,
             )
     if hasattr(cls, "__scope__") and (decorated or not bindings):
-        return _get(injector, cls, f"{label(cls)} can't be made by the injector")
+        return _get(injector, cls, f"{label(cls)} can't be created by the injector")
     try:
         return cls(*_take_positional(cls, arguments), **arguments)
     except Exception as error:
-        msg = f"{label(cls)} can't be made: its constructor raised {type(error).__name__}: {error}. "
+        msg = f"{label(cls)} can't be created: its constructor raised {type(error).__name__}: {error}. "
         msg += "See the traceback of that error."
         raise ListenerCreationError(msg) from error
 
@@ -120,8 +120,8 @@ def _bindings(cls: type[Any]) -> tuple[bool, dict[str, Any]]:
         hints = get_type_hints(init, include_extras=True)
     except NameError as error:
         msg = (
-            f"{label(cls)} can't be made: an annotation of its constructor isn't known at run time: {error}. Import it "
-            "outside of `if TYPE_CHECKING:`, and define it at the top level of its module."
+            f"{label(cls)} can't be created: an annotation of its constructor isn't known at run time: {error}. Import "
+            "it outside of `if TYPE_CHECKING:`, and define it at the top level of its module."
         )
         raise ListenerCreationError(msg) from error
     marked = get_bindings(init)

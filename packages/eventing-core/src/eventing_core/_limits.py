@@ -21,10 +21,10 @@ def seconds(what: str, given: object, default: float) -> float:
     if given is None:
         return default
     if isinstance(given, bool) or not isinstance(given, Real):
-        msg = f"{what} has to be a number of seconds, or None, not of type {type(given).__name__}"
+        msg = f"{what} must be a number of seconds, or None, not of type {type(given).__name__}"
         raise ConfigError(msg)
     limit = cast("float", given)
     if not limit >= 0:  # NaN isn't, either
-        msg = f"{what} has to be a number of seconds, at least 0, not {limit}"
+        msg = f"{what} must be a number of seconds, at least 0, not {limit}"
         raise ConfigError(msg)
     return float(min(limit, LONGEST_WAIT))

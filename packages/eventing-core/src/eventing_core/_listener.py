@@ -30,35 +30,35 @@ T = TypeVar("T")
 
 
 class EventListener(ABC, Generic[T]):
-    """Reacts to one type of event, or to several. Derive from it, with the class, or ``A | B``, as type argument.
+    """Handles events of one type, or of several. Derive from it with the class, or ``A | B``, as type argument.
 
-    A manager makes one instance, with constructor arguments from the application's container. With
-    ``concurrency`` above 1, ``on`` runs on several threads at a time.
+    A manager creates one instance, with constructor arguments from the application's container. With a
+    ``concurrency`` above 1, ``on`` runs on several threads at the same time.
     """
 
     @abstractmethod
     def on(self, event: T) -> object:
-        """React to an event; a plain method or ``async def``.
+        """Handle an event; a plain method or ``async def``.
 
-        Returning acknowledges the event. Raising leads to another attempt, and after the last one to
-        the dead-letter queue. An event may arrive more than once: delivery is at least once.
+        If it returns, the event is acknowledged. If it raises, another attempt follows; after the last one the event
+        is dead-lettered. Delivery is at-least-once: an event may arrive more than once, so ``on`` must be idempotent.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class EventListenerDescriptor:
-    """What is known of a listener and one of its events, which have a queue.
+    """The properties of a listener and one of its events. Each such pair has a queue.
 
     Attributes:
-        event: the event that it listens to.
-        name: the listener's; unique among the listeners of its event.
-        listener_type: the class; of a function, one that was made for it.
-        per_process: every process gets its own copy of each event; otherwise identical listeners compete.
-        concurrency: runs of ``on`` at a time, in this process.
-        prefetch: unsettled deliveries of this process at most, as `event_listener` tells.
+        event: the event that the queue is for.
+        name: the listener's name, unique among the listeners of its event.
+        listener_type: the class; for a function, a class that was created for it.
+        per_process: every process gets its own copy of each event; otherwise listeners with the same name share them.
+        concurrency: maximum number of concurrent runs of ``on``, in this process.
+        prefetch: maximum number of unsettled deliveries in this process; see `event_listener`.
         ordered: one event at a time in the whole cluster, in the broker's order.
-        retry: None means the manager's default.
-        timeout: seconds that ``on`` may take; None: as long as it likes.
+        retry: the retry policy; None means the manager's default.
+        timeout: time limit of ``on`` in seconds; None means no limit.
         events: all events of the listener, in the order of the declaration.
         function: the function that is the listener; None for a class.
     """
@@ -86,7 +86,7 @@ class EventListenerDescriptor:
 
     @property
     def is_async(self) -> bool:
-        """Whether ``on`` is a coroutine function, under whatever decorators that tell what they wrap."""
+        """Whether ``on`` is a coroutine function, also if it is wrapped by decorators that set ``__wrapped__``."""
         on = self.listener_type.on
         return inspect.iscoroutinefunction(on) or inspect.iscoroutinefunction(inspect.unwrap(on))
 
@@ -115,7 +115,7 @@ _declarations: Declarations[EventListener[Any]] = Declarations(_MARK, _keys)
 
 
 class ListenerFunction(Protocol[E_contra, R_co]):
-    """A function that `event_listener` has declared; still called like the function that it is."""
+    """A function with `event_listener`; it can still be called like a plain function."""
 
     __name__: str
     __eventing_listener__: type[EventListener[Any]]
@@ -184,32 +184,34 @@ def event_listener(  # noqa: PLR0913 (the settings of one declaration)
 ) -> Any:
     """Declare a listener: a class derived from `EventListener`, or a plain or ``async`` function that takes the event.
 
-    Only records; a manager checks the settings at start. A decorated class stays that class, and a function stays that
-    function. Functions are for listeners without dependencies: a container is not asked for them.
+    The decorator only registers the listener; a manager checks the settings at start. It returns the class or function
+    unchanged. Use functions for listeners without dependencies: they are not created by the container.
 
-    With ``A | B`` one listener gets several events. It has one instance and one set of settings, a queue for each
-    event, named ``{listener}.{event}``, and ``concurrency`` runs over all queues together, which take turns.
-    ``ordered`` holds for each event; there is no order between the events.
+    With ``A | B`` one listener gets several events. It has one instance, one set of settings, and a queue for each
+    event, named ``{listener}.{event}``. ``concurrency`` limits the runs over all queues together, which take turns.
+    ``ordered`` applies to each event separately; there is no order between different events.
 
     Args:
-        event_type: the event class; the same as the listener's type argument. Or several: ``A | B``.
+        event_type: the event class, or several: ``A | B``; the same as the listener's type argument.
         name: the listener's name on the broker; the name of the class or function by default.
-        per_process: False: listeners of one name compete in a cluster, each event is handled by one.
-            True: every process (by its ``server_name``) gets its own copy.
-        concurrency: runs of ``on`` at a time, in this process. With the default 1 they run one after the other,
-            however many ``workers`` the manager has.
-        prefetch: unsettled deliveries of this process at most, for each queue, beside those that wait for a retry.
-            Reached step by step from ``concurrency``. Where the provider can't tell its broker a number
-            (`Capabilities.exact_window` is false, as over STOMP on Artemis), more may wait in this process, which the
-            provider bounds in bytes.
-        ordered: one at a time, exclusive across the cluster, retries in place. Needs ``concurrency=1``.
-        retry: attempts and waits; the manager's default when None.
-        timeout: seconds that ``on`` may take. An ``async def on`` is cancelled then, which is a failed attempt
-            (`HandlerTimeoutError`). A plain one can't be ended: `EventManager.health` says that it is stuck, and where.
+        per_process: if False, processes with a listener of this name share its events, and one of them handles each
+            event. If True, every process (identified by its ``server_name``) gets its own copy of each event.
+        concurrency: maximum number of concurrent runs of ``on``, in this process. With the default 1 they run one after
+            the other, regardless of the number of ``workers``.
+        prefetch: maximum number of unsettled deliveries in this process, for each queue, in addition to those that wait
+            for a retry. The number grows from ``concurrency`` up to this limit. If the provider can't set an exact
+            number on its broker (`Capabilities.exact_window` is false, for example over STOMP on Artemis), more may
+            wait in this process, limited by the provider in bytes.
+        ordered: handle one event at a time, exclusively in the whole cluster, and retry in place. Requires
+            ``concurrency=1``.
+        retry: attempts and waits; None means the manager's default.
+        timeout: time limit of ``on`` in seconds. After that, an ``async def on`` is cancelled, which is a failed
+            attempt (`HandlerTimeoutError`). A plain ``on`` can't be interrupted: `EventManager.health` reports it as
+            stuck, with its stack.
 
     Raises:
-        DeclarationError: by the decorator: no event was named, the class or function has such a decorator already, or
-            what is decorated is neither a class nor a function, or is a function that doesn't take exactly the event.
+        DeclarationError: raised by the decorator if no event is named, if the class or function already has this
+            decorator, or if the decorated object is not a listener class or a function that takes exactly the event.
     """
     if (isinstance(event_type, type) and issubclass(event_type, EventListener)) or inspect.isroutine(event_type):
         msg = f"@event_listener needs its event: write @event_listener(<event class>) above {event_type.__name__!r}"
@@ -264,9 +266,9 @@ def _function_of(cls: type[Any]) -> Callable[[Any], object] | None:
 
 
 def declared_listeners() -> tuple[type[EventListener[Any]], ...]:
-    """All listener classes declared in this process so far; for a function, the class that was made for it.
+    """All listener classes declared in this process so far; for a function, the class that was created for it.
 
-    Where a module was reloaded, or a cell of a notebook has run again, the newer classes have replaced the older ones.
+    After a module is reloaded, or a notebook cell runs again, the new classes replace the old ones.
     """
     return _declarations.effective().classes
 

@@ -87,11 +87,11 @@ def check_types(label: str, settings: ListenerSettings) -> None:
     )
     for setting, value, kind, what in wanted:
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
-            msg = f"{label}: {setting} has to be {what}, and is of type {type(value).__name__}."
+            msg = f"{label}: {setting} must be {what}, not of type {type(value).__name__}."
             raise DeclarationError(msg)
     if settings.retry is not None and not isinstance(settings.retry, Retry):
         kind_given = type(settings.retry).__name__
-        msg = f"{label}: retry has to be a Retry, such as Retry(max_attempts=3), and is of type {kind_given}."
+        msg = f"{label}: retry must be a Retry, such as Retry(max_attempts=3), not of type {kind_given}."
         raise DeclarationError(msg)
 
 
@@ -100,7 +100,7 @@ def check_ranges(label: str, settings: ListenerSettings) -> None:
     timeout = settings.timeout
     is_number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
     if timeout is not None and not (is_number and 0 < timeout < math.inf):
-        msg = f"{label}: timeout has to be a number of seconds, more than 0, or None."
+        msg = f"{label}: timeout must be a number of seconds, more than 0, or None."
         raise DeclarationError(msg)
     if settings.concurrency < 1:
         msg = f"{label}: concurrency={settings.concurrency} must be at least 1."

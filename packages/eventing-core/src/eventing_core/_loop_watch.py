@@ -106,7 +106,7 @@ class LoopWatch:
         who = owners[0] if owners else f"the task {task.get_name()!r}, which a listener started,"
         with contextlib.suppress(Exception):  # a logging handler's
             _log.warning(
-                "%s: blocks the event loop, for %.0f s by now, so that no other 'async def on' runs. Await what takes "
+                "%s: has blocked the event loop for %.0f s, so no other 'async def on' runs. Await what takes "
                 "long: by an async library or 'await asyncio.to_thread(...)'; a plain 'def on' may block. It is at:\n"
                 "%s",
                 who, seconds, "".join(traceback.format_list(summary[-_FRAMES:])).rstrip(),

@@ -46,7 +46,7 @@ class MadePipelines:
 
     def _make_given(self) -> list[EnvelopePipeline]:
         if getattr(self._making, "now", False):
-            msg = "a pipeline's constructor can't send: the pipelines that it would go through are being made"
+            msg = "a pipeline's constructor can't send, because the pipelines are still being created"
             raise ManagerStateError(msg)
         self._making.now = True
         try:

@@ -43,23 +43,23 @@ _running_loop = asyncio._get_running_loop  # noqa: SLF001 (the public one raises
 class EventManager:
     """Sends events and runs listeners over one provider. Thread-safe, except for `run`.
 
-    Without `start` it connects at the first send, for sending alone. A manager has one life: once stopped,
-    it can't be started again. A manager that is still open drains at the interpreter's exit: when the main thread
-    ends, before threads that are no daemons have ended, and before the functions of `atexit`, whose sends are refused.
+    Without `start` it connects at the first send, and only for sending. A stopped manager cannot be restarted. A
+    manager that is still open is stopped at the interpreter's exit: when the main thread ends, before non-daemon
+    threads have ended, and before the functions of `atexit`, whose sends are refused.
 
     Args:
         provider: the transport; the manager opens and closes it.
         environment: the application's container, for the constructor arguments of listeners and pipelines.
-        listeners: exactly these: classes, functions with ``@event_listener``, and names of modules, which `start`
-            imports to run the listeners that they and their submodules declare. When None, all that are declared at
-            the time of `start`; where there are none, a warning is logged.
-        pipelines: exactly these, as classes or instances; all declared ones when None.
-        retry: for listeners that don't set their own.
-        options: workers, time limits and the like.
+        listeners: the listeners to run: classes, functions with ``@event_listener``, and names of modules, which
+            `start` imports to run the listeners that they and their submodules declare. None means all that are
+            declared when `start` is called; if there are none, a warning is logged.
+        pipelines: the pipelines to use, as classes or instances; None means all declared ones.
+        retry: the retry policy of listeners that don't set their own.
+        options: workers, time limits and other settings.
 
     Raises:
-        ConfigError: an argument is no such thing, or the provider's ``server_name`` can't be part of a queue's name.
-        DeclarationError: ``listeners`` or ``pipelines`` are no such classes.
+        ConfigError: an argument has the wrong type, or the provider's ``server_name`` can't be part of a queue name.
+        DeclarationError: ``listeners`` or ``pipelines`` contains something else.
     """
 
     # By way of their modules, so that type checkers see aliases and not variables.
@@ -113,17 +113,17 @@ class EventManager:
         pipelines: Sequence[EnvelopePipeline | type[EnvelopePipeline]] | None = None,
         **overrides: Any,
     ) -> Self:
-        """Make a manager as a configuration file, environment variables and keywords say.
+        """Create a manager from a configuration file, environment variables and keyword arguments.
 
         Args:
-            path: the file; ``eventing.toml``, or else ``[tool.eventing]`` in ``pyproject.toml``, when None.
+            path: the file; None means ``eventing.toml``, or else ``[tool.eventing]`` in ``pyproject.toml``.
             environment: see the class.
-            listeners: see the class; over the setting ``listeners``.
-            pipelines: see the class; those of installed plugins come on top.
-            overrides: configuration keys, over file and environment variables; tables as dictionaries.
+            listeners: see the class; overrides the setting ``listeners``.
+            pipelines: see the class; those of installed plugins are added.
+            overrides: configuration keys, which override file and environment variables; tables as dictionaries.
 
         Raises:
-            ConfigError: an unknown key, or a value of a wrong type.
+            ConfigError: a key is unknown, or a value has the wrong type.
             ProviderNotFoundError: no installed plugin has that name.
             ProviderLoadError: the plugin can't be used.
         """
@@ -149,22 +149,22 @@ class EventManager:
     def send_event(
         self, event: EventLike, *, headers: Mapping[str, str] | None = None, timeout: float | None = None
     ) -> None:
-        """Send an event; returns once the broker has confirmed it, in every queue that exists.
+        """Send an event, and wait until the broker has confirmed that it is in every existing queue of the event.
 
         Args:
             event: an instance of an event class: a dataclass or a pydantic model with `event`.
             headers: strings that travel with the event.
-            timeout: seconds until `SendTimeoutError`; the setting ``send_timeout`` when None.
+            timeout: seconds until `SendTimeoutError`; None means the setting ``send_timeout``.
 
         Raises:
             SerializationError: the event can't be serialised; nothing was sent.
-            HeaderError: a header can't be carried; nothing was sent.
-            DeclarationError: the event's class is none, or is declared wrongly; nothing was sent.
-            ConfigError: ``timeout`` is no number of seconds; nothing was sent.
-            SendError: the broker has not confirmed; ``in_doubt`` says whether it may have the event.
-            BrokerConnectionError: the first connect failed.
-            ManagerStateError: the manager was stopped, or this is its own event loop. On another running event loop,
-                which it blocks, a warning is logged, once for each line that calls it.
+            HeaderError: a header is invalid; nothing was sent.
+            DeclarationError: the object is not an event, or its class is declared wrongly; nothing was sent.
+            ConfigError: ``timeout`` is not a number of seconds; nothing was sent.
+            SendError: the broker has not confirmed the event; ``in_doubt`` says whether it may have it nevertheless.
+            BrokerConnectionError: the first attempt to connect failed.
+            ManagerStateError: the manager was stopped, or the call was made on its own event loop. On another running
+                event loop it blocks that loop, and a warning is logged, once for each calling line.
         """
         if _running_loop() is not None:
             self._refuse_on_loop("send_event")
@@ -173,24 +173,24 @@ class EventManager:
     def send_events(
         self, events: Iterable[EventLike], *, headers: Mapping[str, str] | None = None, timeout: float | None = None
     ) -> None:
-        """Send many events; returns once all are confirmed.
+        """Send many events, and wait until all are confirmed.
 
-        Takes the iterable lazily, hands events over in batches, none later than 5 ms, whatever the iterable does
-        meanwhile, and keeps up to 4000 of them unconfirmed, or 8 MiB. After a failure it takes no more, waits
-        for those under way, and raises. So it does where the iterable raises: that exception, if all that was taken
-        is confirmed, or else a `SendEventsError` with that as its ``__cause__``.
+        The iterable is consumed lazily. Events are handed over in batches, each event after 5 ms at the latest, and
+        up to 4000 events, or 8 MiB, are in flight. After a failure no more events are taken; the method waits for
+        those in flight, and raises. It does the same if the iterable raises: it raises that exception if all events
+        taken so far are confirmed, or else a `SendEventsError` with that exception as its ``__cause__``.
 
         Args:
             events: instances of event classes.
             headers: strings that travel with each of them.
-            timeout: seconds for each event, from its hand-over; up to 4000 may be before it.
+            timeout: seconds for each event after it was handed over; up to 4000 events may be ahead of it.
 
         Raises:
             SendEventsError: lists (index, cause) of each event that failed.
-            DeclarationError: ``events`` is one event, or no iterable; nothing was sent.
-            HeaderError: a header can't be carried; nothing was sent.
-            ConfigError: ``timeout`` is no number of seconds; nothing was sent.
-            ManagerStateError: the manager was stopped, or this is its own event loop.
+            DeclarationError: ``events`` is a single event, or not an iterable; nothing was sent.
+            HeaderError: a header is invalid; nothing was sent.
+            ConfigError: ``timeout`` is not a number of seconds; nothing was sent.
+            ManagerStateError: the manager was stopped, or the call was made on its own event loop.
         """
         if _running_loop() is not None:
             self._refuse_on_loop("send_events")
@@ -199,18 +199,18 @@ class EventManager:
     def submit_event(
         self, event: EventLike, *, headers: Mapping[str, str] | None = None, timeout: float | None = None
     ) -> Future[None]:
-        """Hand an event over; the future is done once the broker has confirmed, or has the error.
+        """Send an event without waiting. The future is done when the broker has confirmed the event, or has the error.
 
         Blocks while ``max_in_flight`` submitted events are unconfirmed. Callbacks of the future run on a
-        thread of their own. A future that was cancelled doesn't call the event back.
+        separate thread. Cancelling the future doesn't cancel the send.
 
         Raises:
             SerializationError: the event can't be serialised; nothing was sent.
-            HeaderError: a header can't be carried; nothing was sent.
-            DeclarationError: the event's class is none, or is declared wrongly; nothing was sent.
-            ConfigError: ``timeout`` is no number of seconds; nothing was sent.
-            SendTimeoutError: none of ``max_in_flight`` events was confirmed in time; nothing was sent.
-            ManagerStateError: the manager was stopped, or this is its own event loop.
+            HeaderError: a header is invalid; nothing was sent.
+            DeclarationError: the object is not an event, or its class is declared wrongly; nothing was sent.
+            ConfigError: ``timeout`` is not a number of seconds; nothing was sent.
+            SendTimeoutError: none of the ``max_in_flight`` events was confirmed in time; nothing was sent.
+            ManagerStateError: the manager was stopped, or the call was made on its own event loop.
         """
         if _running_loop() is not None:
             self._refuse_on_loop("submit_event")
@@ -219,9 +219,9 @@ class EventManager:
     async def send_event_async(
         self, event: EventLike, *, headers: Mapping[str, str] | None = None, timeout: float | None = None
     ) -> None:
-        """Like `send_event`, for coroutines: on any event loop, and never blocks it.
+        """Like `send_event`, for coroutines. Works on any event loop, and never blocks it.
 
-        The first send of an event's class, which may have to connect, is prepared in the loop's default executor.
+        The first send of an event class, which may have to connect, is prepared in the loop's default executor.
         """
         await self._sender.send_event_async(event, headers, timeout)
 
@@ -235,19 +235,19 @@ class EventManager:
     # -- life -------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Make the listeners, connect, and begin to consume.
+        """Create the listeners, connect, and start to consume.
 
-        Returns once the queue of every listener exists: what is sent from now on reaches it.
+        Returns once the queue of every listener exists, so that events sent from then on reach it.
 
         Raises:
             DeclarationError: an event, listener or pipeline is declared wrongly.
             CapabilityError: the provider can't do what a listener asks for, and ``strict`` is set.
             ListenerCreationError: the container can't make a listener.
             BrokerConnectionError: the first connect failed.
-            SubscriptionError: a listener's queue can't be had.
-            ManagerStateError: it was started or stopped before.
-            ConfigError: from the cause; a module that ``listeners`` names can't be imported.
-            HealthServerError: the port of the health server can't be had. Nothing was connected.
+            SubscriptionError: a listener can't consume from its queue.
+            ManagerStateError: the manager was already started or stopped.
+            ConfigError: a module that ``listeners`` names can't be imported; ``__cause__`` says why.
+            HealthServerError: the health server can't listen on its port. Nothing was connected.
         """
         if _running_loop() is not None:
             warn_of_blocking("start", "async with manager")
@@ -274,23 +274,23 @@ class EventManager:
         consumers.begin()
 
     def stop(self, timeout: float | None = None) -> None:
-        """Drain and close. Idempotent; waits for a stop that is under way.
+        """Finish running work, and close. Idempotent; waits for another call that is in progress.
 
-        No more deliveries are taken; running listeners finish, and may send; then sends are refused and those
-        under way are confirmed; then everything is closed. What is unfinished after ``timeout`` goes back to
-        the broker, without counting as an attempt where the broker can. Where nothing would keep that, as a memory
-        broker of the manager's own, sends are refused as soon as no listener runs, but for those of callbacks, and all
-        that was confirmed is handled within ``timeout``. In a listener, and in the constructor of one, it only asks
-        for the stop. A ``KeyboardInterrupt`` meanwhile is raised once the rest is closed in haste.
+        The manager takes no more deliveries. Running listeners finish, and may send. Then sends are refused, those in
+        flight are confirmed, and everything is closed. Deliveries that are unfinished after ``timeout`` are returned to
+        the broker, without counting as attempts if the broker supports that. If the broker would lose them, as a
+        private memory broker does, all confirmed events are handled first, within ``timeout``, and sends are refused
+        whenever no listener runs, except those of callbacks. In a listener or its constructor, this method only
+        requests the stop. A ``KeyboardInterrupt`` during the stop is raised after everything was closed quickly.
 
-        Not for signal handlers, which may have interrupted what it then waits for, for ever: use `run`, or have the
-        handler set something that the main thread waits for.
+        Don't call it in a signal handler: the signal may have interrupted what this method waits for, so that it waits
+        forever. Use `run`, or let the handler set something that the main thread waits for.
 
         Args:
-            timeout: seconds; the setting ``stop_timeout`` when None.
+            timeout: time limit in seconds; None means the setting ``stop_timeout``.
 
         Raises:
-            ConfigError: ``timeout`` is no such number.
+            ConfigError: ``timeout`` is not a number of seconds.
         """
         limit = seconds("stop: timeout", timeout, self._options.stop_timeout)
         consumers = self._consumers
@@ -304,13 +304,13 @@ class EventManager:
         self._life.stop(limit)
 
     def run(self) -> None:
-        """Start, work until SIGINT or SIGTERM or a `stop`, then drain. Call it on the main thread.
+        """Start, run until SIGINT, SIGTERM or a call of `stop`, then stop. Call it on the main thread.
 
-        A signal while it starts ends the start, after the constructor of a listener or pipeline that is under way. A
-        second signal acts as if there were no manager.
+        A signal during the start aborts it; a running constructor of a listener or pipeline finishes first. A second
+        signal has the effect that it would have without a manager.
 
         Raises:
-            ManagerStateError: this isn't the main thread, which alone gets signals.
+            ManagerStateError: it was not called on the main thread, the only one that receives signals.
         """
         reason = self._life.run(self.start, self.stop)
         _log.info("stopping: %s", reason)
@@ -335,7 +335,7 @@ class EventManager:
         await _async_life.stop(self.stop)
 
     def health(self) -> ManagerHealth:
-        """How the connection and the listeners are. Never blocks."""
+        """Return the state of the connection and the listeners. Never blocks."""
         consumers = self._consumers
         listeners = consumers.health() if consumers is not None else ()
         return ManagerHealth(
@@ -383,12 +383,12 @@ class EventManager:
         return steps
 
     def at_exit(self) -> None:
-        """Drain at the interpreter's exit. Not for users."""
+        """Stop at the interpreter's exit. Not for users."""
         if self._connection.is_open:
             self.stop()
 
     def after_fork(self) -> None:
-        """In a child: drop what was inherited; the next send connects anew, and nothing consumes by itself.
+        """In a forked child: drop what was inherited. The next send opens a new connection, and no listener consumes.
 
         Not for users.
         """

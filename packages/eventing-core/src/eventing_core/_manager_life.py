@@ -82,7 +82,7 @@ class ManagerLife:
     def _refuse_unless_new(self) -> None:
         state = self.state
         if state is not ManagerState.NEW:
-            msg = f"the event manager is {state.value} and cannot be started a second time; make a new one"
+            msg = f"the event manager is {state.value} and cannot be started a second time; create a new one"
             raise (ManagerStoppedError if state in ENDING else ManagerStateError)(msg)
 
     def ready(self) -> None:
@@ -102,7 +102,7 @@ class ManagerLife:
             ManagerStoppedError: it is, or has.
         """
         if self.state in ENDING:
-            msg = "the event manager was stopped meanwhile"
+            msg = "the event manager was stopped in the meantime"
             raise ManagerStoppedError(msg) from cause
 
     # -- stopping -----------------------------------------------------------------------------------------------------
@@ -185,7 +185,7 @@ class ManagerLife:
         """Start, and wait for SIGINT or SIGTERM, or for a stop; say which. The caller stops.
 
         Raises:
-            ManagerStateError: this isn't the main thread, which alone gets signals.
+            ManagerStateError: it was not called on the main thread, the only one that receives signals.
         """
         if threading.current_thread() is not threading.main_thread():
             msg = "run() waits for signals, which only the main thread gets; on other threads use start() and stop()"

@@ -70,7 +70,10 @@ class Opening:
             with self._changed:
                 while self._state in _UNDER_WAY:
                     if self._thread == threading.get_ident():
-                        msg = "this thread is connecting, and can't send before it has; is it a logging handler's send?"
+                        msg = (
+                            "this thread is still connecting, and can't send before it is connected. "
+                            "Is a logging handler sending events?"
+                        )
                         raise ManagerStateError(msg)
                     self._changed.wait()
                 if self.is_open:

@@ -51,22 +51,23 @@ class HealthOptions(BaseModel):
 class Options(BaseModel):
     """The manager's own settings; also the top-level keys of the configuration. Immutable.
 
-    Making one raises `ConfigError` for a setting that is unknown or wrong.
+    The constructor raises `ConfigError` for an unknown or invalid setting.
 
     Attributes:
-        workers: threads that run listeners; a fixed number, whatever the number of listeners and events. However many
-            there are, one listener still handles one event at a time: its ``concurrency`` says how many.
-        send_timeout: seconds that a send waits for the broker's confirmation, where the call names no other.
-        start_timeout: seconds in which all listeners must have their queues.
-        stop_timeout: seconds that ``stop`` gives running listeners and in-flight sends.
-        stuck_after: seconds after which `EventManager.health` reports a run of ``on`` as stuck, where the listener has
-            no ``timeout`` of its own.
-        max_in_flight: events given to ``submit_event`` that may await confirmation; further ones wait for room.
-        max_body_bytes: a received body that is larger is dead-lettered, and not decoded.
-        unrouted: what becomes of a send that no queue takes, where the broker can tell: ``warn`` logs it, ``error``
+        workers: number of threads that run plain listeners, fixed regardless of the number of listeners and events. A
+            listener still handles one event at a time, unless it has a higher ``concurrency``.
+        send_timeout: seconds that a send waits for the broker's confirmation, unless the call has its own ``timeout``.
+        start_timeout: time limit of `EventManager.start` in seconds, until all listeners have their queues.
+        stop_timeout: seconds that `EventManager.stop` waits for running listeners and for sends in flight.
+        stuck_after: seconds after which `EventManager.health` reports a run of ``on`` as stuck, if the listener has no
+            ``timeout``.
+        max_in_flight: maximum number of unconfirmed events of ``submit_event``; further calls wait.
+        max_body_bytes: a received event with a larger body, in bytes, is dead-lettered without being decoded.
+        unrouted: what happens if an event has no queue and the broker can report it: ``warn`` logs a warning, ``error``
             raises `UnroutedError`, ``ignore`` does nothing.
-        warn_not_durable: `EventManager.start` warns of events that aren't durable, where the broker could keep them.
-        strict: what the provider's technology can't do raises `CapabilityError` at start, instead of a warning.
+        warn_not_durable: whether `EventManager.start` warns about events that aren't durable on a broker that could
+            keep them.
+        strict: whether a feature that the provider lacks raises `CapabilityError` at start instead of a warning.
         health: the health server; none by default.
     """
 

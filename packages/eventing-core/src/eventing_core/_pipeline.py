@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 
 
 class EnvelopePipeline:
-    """Code around every send and every handling. Derive from it and override one or both methods.
+    """Middleware around every send and every call of a listener. Derive from it and override one or both methods.
 
-    Each is a plain method, which runs before the work, or a generator method that yields exactly once
-    around it. An exception of the work is raised at the ``yield``; it goes on to the caller even where
-    the method catches it.
+    Each is a plain method, which runs before the wrapped call, or a generator method that yields exactly once: the
+    wrapped call happens at the ``yield``. An exception of that call is raised at the ``yield``, and reaches the caller
+    even if the method catches it.
 
-    ``send`` runs on the sender's thread. Its work is the call that the user made: with ``send_event``
-    and ``send_event_async`` up to the broker's confirmation, with ``submit_event`` and ``send_events``
-    up to the hand-over to the transport. ``handle`` runs once per attempt, on the listener's thread
-    and in its context. One instance serves all threads of a manager.
+    ``send`` runs on the sender's thread. It wraps the call that the user made: with ``send_event`` and
+    ``send_event_async`` until the broker's confirmation, with ``submit_event`` and ``send_events`` until the event is
+    handed over to the transport. ``handle`` runs once for each attempt, on the listener's thread and in its context.
+    One instance serves all threads of a manager, so it must be thread-safe.
     """
 
     def send(self, envelope: Envelope, event_descriptor: EventDescriptor) -> Iterator[None] | None:
-        """Runs around the sending of an event."""
+        """Wraps the sending of an event."""
 
     def handle(self, envelope: Envelope, event_listener_descriptor: EventListenerDescriptor) -> Iterator[None] | None:
-        """Runs around each attempt of a listener."""
+        """Wraps each attempt of a listener."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def envelope_pipeline(order: int = 0) -> Callable[[type[P]], type[P]]:
     """Declare an `EnvelopePipeline`.
 
     Args:
-        order: lower is further out, in sending and in handling alike.
+        order: pipelines with a lower number wrap those with a higher one, for sending and handling alike.
     """
     if isinstance(order, type):
         msg = f"@envelope_pipeline needs parentheses: write @envelope_pipeline() above {order.__name__!r}"
@@ -81,7 +81,7 @@ def envelope_pipeline(order: int = 0) -> Callable[[type[P]], type[P]]:
 def declared_pipelines() -> tuple[type[EnvelopePipeline], ...]:
     """All pipeline classes declared in this process so far.
 
-    Where a module was reloaded, or a cell of a notebook has run again, the newer classes have replaced the older ones.
+    After a module is reloaded, or a notebook cell runs again, the new classes replace the old ones.
     """
     return _declarations.effective().classes
 

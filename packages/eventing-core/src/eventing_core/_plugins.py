@@ -54,7 +54,7 @@ class Plugins:
                 was written for another version of the SPI, or two distributions offer the name.
         """
         if not is_provider_name(name):
-            msg = f"provider = {shown(name)}: this can't be a provider's name. {offer(name, installed_providers())}"
+            msg = f"provider = {shown(name)}: this is not a valid provider name. {offer(name, installed_providers())}"
             raise ProviderNotFoundError(msg)
         found = tuple(entry_points(group=PROVIDER_GROUP, name=name))
         if not found:
@@ -114,7 +114,7 @@ class Plugins:
             if self._manager.is_registered(plugin):
                 self._manager.unregister(plugin)
             hooks = ", ".join(sorted(vars(self._manager.hook)))
-            msg = f"{_label(entry)} implements a hook in a way that isn't known: {error}. The hooks are: {hooks}."
+            msg = f"{_label(entry)} implements a hook incorrectly: {error}. The hooks are: {hooks}."
             raise ProviderLoadError(msg) from error
         return plugin
 
@@ -157,11 +157,11 @@ def _check_spec(spec: object, plugin: object, entry: EntryPoint) -> None:
         if hasattr(plugin, "eventing_provider"):
             flaw += "; its function of that name needs @hookimpl, or returned None"
     elif not isinstance(spec, ProviderSpec):
-        flaw = f"its eventing_provider returned {type(spec).__name__} and no ProviderSpec"
+        flaw = f"its eventing_provider returned {type(spec).__name__} instead of a ProviderSpec"
     elif spec.spi_version != SPI_VERSION:
         flaw = _version_flaw(spec.spi_version, entry)
     elif spec.name != entry.name:
-        flaw = f"its ProviderSpec is named {spec.name!r}; entry point and ProviderSpec need one name"
+        flaw = f"its ProviderSpec is named {spec.name!r}; entry point and ProviderSpec must have the same name"
     elif not _is_config(spec.config):
         flaw = "the config of its ProviderSpec is not a subclass of ProviderConfig"
     if flaw:
@@ -172,14 +172,14 @@ def _check_spec(spec: object, plugin: object, entry: EntryPoint) -> None:
 def _version_flaw(written_for: object, entry: EntryPoint) -> str:
     """Why a version of the provider interface doesn't fit, and what to install."""
     if not isinstance(written_for, int):
-        return f"the spi_version of its ProviderSpec is {written_for!r}, and has to be a number"
+        return f"the spi_version of its ProviderSpec is {written_for!r}, and must be a number"
     plugin = entry.dist.name if entry.dist else entry.module
     younger, elder = ("eventing-core", plugin) if written_for > SPI_VERSION else (plugin, "eventing-core")
     asks = _required_core(entry)
     return (
         f"it was written for version {written_for} of the provider interface, and eventing-core "
         f"{version('eventing-core')} has version {SPI_VERSION}. Install a newer {younger} or an older {elder}"
-        + (f"; this {plugin} asks for eventing-core{asks}" if asks else "")
+        + (f"; this {plugin} requires eventing-core{asks}" if asks else "")
     )
 
 
@@ -188,7 +188,7 @@ def _fit(entry: EntryPoint, error: Exception) -> str:
     asks = _required_core(entry)
     if not asks or not any(name in str(error) for name in ("eventing_core", "ProviderSpec")):
         return ""
-    return f". It asks for eventing-core{asks}, and {version('eventing-core')} is installed"
+    return f". It requires eventing-core{asks}, but {version('eventing-core')} is installed"
 
 
 def _required_core(entry: EntryPoint) -> str:
@@ -209,5 +209,5 @@ def _check_pipelines(offered: object, name: str) -> Sequence[EnvelopePipeline]:
     pipelines = [item for item in items if isinstance(item, EnvelopePipeline)]
     if isinstance(offered, Sequence) and len(pipelines) == len(items):
         return pipelines
-    msg = f"{name}: eventing_pipelines has to return a sequence of EnvelopePipeline objects, not {offered!r}"
+    msg = f"{name}: eventing_pipelines must return a sequence of EnvelopePipeline objects, not {offered!r}"
     raise ProviderLoadError(msg)

@@ -14,12 +14,12 @@ class Retry:
     """Exponential backoff with jitter; after the last attempt the event is dead-lettered.
 
     Attributes:
-        max_attempts: runs of ``on`` in all; the first one counts. 1 means no retry.
+        max_attempts: total number of attempts, including the first. 1 means no retry.
         initial: wait after the first failure, in seconds.
-        factor: each further wait is this much longer.
-        max_delay: no wait is longer, in seconds.
-        jitter: share of each wait that is drawn at random, from 0 (none) to 1.
-        fatal: exception types that are dead-lettered at once, without another attempt.
+        factor: each further wait is multiplied by this.
+        max_delay: the longest wait, in seconds.
+        jitter: the random share of each wait, from 0 (none) to 1.
+        fatal: exception types for which the event is dead-lettered immediately, without another attempt.
         pause_after: number of consecutive failed events (nine of ten are enough where it is 10 or more) that open the
             circuit breaker: something that the listener needs is down. The listener pauses then, and probes in rounds,
             after 1, 2, 4, 8 and then every 15 s, until an event succeeds; round *k* tries up to 2^(*k*-1) events, at

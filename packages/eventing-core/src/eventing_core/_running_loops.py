@@ -34,7 +34,7 @@ def warn_of_blocking(method: str, instead: str) -> None:
         return
     _warned.add(site)
     with contextlib.suppress(Exception):  # a logging handler's must not keep an event from being sent
-        _log.warning("%s:%d: %s blocks the event loop that it is called on; use '%s'", *site, method, instead)
+        _log.warning("%s:%d: %s blocks the event loop that calls it; use '%s'", *site, method, instead)
 
 
 def _is_notebook() -> bool:

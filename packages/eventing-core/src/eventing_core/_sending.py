@@ -269,7 +269,7 @@ class Sender:
         return self._next_number()
 
     def health(self) -> SendingHealth:
-        """How sending is. Thread-safe."""
+        """The state of sending. Thread-safe."""
         return self._in_flight.health()
 
     # -- the end, as `InFlight` has it ------------------------------------------------------------------------
@@ -315,7 +315,7 @@ def _check_headers(headers: Mapping[str, str] | None) -> None:
     if headers is None:
         return
     if not isinstance(headers, Mapping):
-        msg = f"headers has to be a dictionary of strings, and is of type {type(headers).__name__}"
+        msg = f"headers must be a dictionary of strings, not of type {type(headers).__name__}"
         raise HeaderError(msg)
     for key, value in headers.items():
         check_header(key, value)
@@ -324,10 +324,8 @@ def _check_headers(headers: Mapping[str, str] | None) -> None:
 def _check_events(events: object) -> None:
     """Refuse one event: a pydantic model can be iterated over, and would give its fields."""
     if is_event(events) or not isinstance(events, Iterable):
-        what = "one event" if is_event(events) else f"of type {type(events).__name__}"
-        msg = (
-            f"send_events takes an iterable of events, and this is {what}. Write send_events([...]) or send_event(...)."
-        )
+        what = "one event" if is_event(events) else f"an object of type {type(events).__name__}"
+        msg = f"send_events takes an iterable of events, not {what}. Write send_events([...]) or send_event(...)."
         raise DeclarationError(msg)
 
 

@@ -86,7 +86,7 @@ def _asking(manager: EventManager | Callable[[], EventManager | None]) -> Callab
     if isinstance(manager, type) or not callable(manager) or inspect.iscoroutinefunction(manager):
         what = "a coroutine function" if inspect.iscoroutinefunction(manager) else shown(manager)
         msg = (
-            f"health_app: manager has to be an EventManager, or a function that returns one, and is {what}. "
+            f"health_app: manager must be an EventManager, or a function that returns one, not {what}. "
             "Pass the manager."
         )
         raise ConfigError(msg)

@@ -6,19 +6,19 @@ The tree::
     ├── DeclarationError              a decorated class is wrong
     ├── ConfigError                   a setting is wrong or unknown
     ├── ProviderNotFoundError         no installed plugin has that name
-    ├── ProviderLoadError             a plugin is there and can't be used
-    ├── CapabilityError               the provider's technology can't do what is asked
-    ├── ListenerCreationError         the container can't make a listener or a pipeline
-    ├── HealthServerError             the health server can't have its port (also an OSError)
+    ├── ProviderLoadError             an installed plugin can't be used
+    ├── CapabilityError               the provider doesn't support a feature
+    ├── ListenerCreationError         the container can't create a listener or pipeline
+    ├── HealthServerError             the health server can't listen on its port (also an OSError)
     ├── ManagerStateError             the manager is not in a state for that call
     │   └── ManagerStoppedError
     ├── PipelineError                 a pipeline broke its contract
-    ├── HeaderError                   a header key or value that can't be carried
+    ├── HeaderError                   an invalid header key or value
     ├── HeaderNotFoundError           (also a KeyError)
     ├── SerializationError            an event that can't be serialised, or would arrive different
     ├── DecodeError                   a body that isn't the event; never succeeds by retrying
     ├── HandlerTimeoutError           (also a TimeoutError)
-    ├── CrashLoopError                a delivery that took its process down again and again
+    ├── CrashLoopError                a delivery that killed its process again and again
     ├── BrokerConnectionError         no usable connection
     │   ├── HostNotFoundError
     │   ├── ConnectionRefusedByHostError
@@ -26,8 +26,8 @@ The tree::
     │   ├── AuthenticationError
     │   ├── TlsError
     │   ├── ProtocolMismatchError     something else listens on that port
-    │   └── UnsupportedBrokerError    the right protocol, a broker that we don't know
-    ├── SubscriptionError             a listener's queue can't be had
+    │   └── UnsupportedBrokerError    the right protocol, but an unsupported broker
+    ├── SubscriptionError             a listener can't consume from its queue
     │   ├── QueueNameConflictError
     │   └── ServerNameInUseError
     └── SendError                     the broker has not confirmed
@@ -51,12 +51,12 @@ class EventingError(Exception):
 class DeclarationError(EventingError, TypeError):
     """A class decorated with ``@event``, ``@event_listener`` or ``@envelope_pipeline`` is wrong.
 
-    The message names the class and says how to mend it.
+    The message names the class and says how to fix it.
     """
 
 
 class ConfigError(EventingError, ValueError):
-    """A setting is unknown, misspelt or of a wrong type. The message names file or variable, and key."""
+    """A setting is unknown, misspelt or of the wrong type. The message names the file or variable, and the key."""
 
 
 class ProviderNotFoundError(EventingError, LookupError):
@@ -68,11 +68,11 @@ class ProviderLoadError(EventingError, ImportError):
 
 
 class CapabilityError(EventingError):
-    """What a declaration asks for is beyond the provider's technology."""
+    """A declaration requires a feature that the provider doesn't support."""
 
 
 class ListenerCreationError(EventingError):
-    """The application's container can't make a listener or pipeline; the message says what to register."""
+    """The application's container can't create a listener or pipeline; the message says what to register."""
 
 
 class HealthServerError(EventingError, OSError):
@@ -80,7 +80,7 @@ class HealthServerError(EventingError, OSError):
 
 
 class ManagerStateError(EventingError, RuntimeError):
-    """The call doesn't fit the manager's state, or the thread that it was made on."""
+    """The call is not allowed in the manager's current state, or on the calling thread."""
 
 
 class ManagerStoppedError(ManagerStateError):
@@ -92,14 +92,14 @@ class PipelineError(EventingError, RuntimeError):
 
 
 class HeaderError(EventingError, ValueError):
-    """A header key or value that can't be carried, or a key that is reserved."""
+    """A header has an invalid key or value, or its key is reserved."""
 
 
 class HeaderNotFoundError(EventingError, KeyError):
     """The envelope has no header of that key."""
 
     def __str__(self) -> str:
-        return f"no header {self.args[0]!r}: pass a default where it may be missing" if self.args else "no such header"
+        return f"no header {self.args[0]!r}: pass a default if it may be missing" if self.args else "no such header"
 
 
 class SerializationError(EventingError, ValueError):
@@ -115,7 +115,7 @@ class HandlerTimeoutError(EventingError, TimeoutError):
 
 
 class CrashLoopError(EventingError):
-    """A delivery was given out so often, without ever being settled, that it must be killing its process."""
+    """A delivery was redelivered so often without being settled that it is considered to kill its process."""
 
 
 class BrokerConnectionError(EventingError, ConnectionError):
@@ -127,7 +127,7 @@ class HostNotFoundError(BrokerConnectionError):
 
 
 class ConnectionRefusedByHostError(BrokerConnectionError):
-    """The host is there and nothing listens on the port, or the way to it is barred."""
+    """The host refused the connection: nothing listens on the port, or a firewall rejects it."""
 
 
 class ConnectTimeoutError(BrokerConnectionError, TimeoutError):
@@ -135,23 +135,23 @@ class ConnectTimeoutError(BrokerConnectionError, TimeoutError):
 
 
 class AuthenticationError(BrokerConnectionError):
-    """The broker refuses the credentials, or there is no password to be had; `__cause__` may say why."""
+    """The broker refuses the credentials, or the password could not be obtained; `__cause__` may say why."""
 
 
 class TlsError(BrokerConnectionError):
-    """The TLS handshake failed: certificate, host name, or no TLS on the other side."""
+    """The TLS handshake failed because of a certificate or host name, or because the peer doesn't use TLS."""
 
 
 class ProtocolMismatchError(BrokerConnectionError):
-    """Something listens on the port, and it doesn't speak the provider's protocol."""
+    """The peer does not speak the provider's protocol."""
 
 
 class UnsupportedBrokerError(BrokerConnectionError):
-    """The peer speaks the protocol, and its address model isn't known to the provider."""
+    """The peer speaks the protocol, but the provider doesn't support its addresses."""
 
 
 class SubscriptionError(EventingError):
-    """A listener's queue can't be had."""
+    """A listener can't consume from its queue."""
 
 
 class QueueNameConflictError(SubscriptionError):
@@ -166,10 +166,10 @@ class SendError(EventingError):
     """The broker has not confirmed a send.
 
     Attributes:
-        in_doubt: True when the broker may have the event all the same: it was written to a
-            connection and no answer came. False when the broker certainly doesn't have it.
-        permanent: True when this broker can never store the message as it is: a header is too large for it, or
-            can't be encoded. Sending it again unchanged is useless. False also where that isn't known.
+        in_doubt: True if the broker may have the event nevertheless: it was written to a
+            connection, but no answer arrived. False if the broker certainly doesn't have it.
+        permanent: True if this broker can never store the message as it is: a header is too large for it, or
+            can't be encoded. Sending it again unchanged is useless. Also False if this isn't known.
     """
 
     permanent = False
@@ -184,14 +184,14 @@ class SendTimeoutError(SendError, TimeoutError):
 
 
 class ConnectionLostError(SendError, ConnectionError):
-    """The provider was closed, or lost its connection for good, before the confirmation."""
+    """The provider was closed, or lost its connection permanently, before the confirmation."""
 
 
 class SendRejectedError(SendError):
     """The broker answered, and refused the message (address full, no permission, a header too large, ...).
 
-    A message that is sent again after that, and not `SendError.in_doubt`, needs a fresh ``dedup_id``: a broker may have
-    noted the refused one, and would confirm a second message of that id without storing it.
+    If the error is not `SendError.in_doubt`, send the message again only with a new ``dedup_id``: the broker may have
+    recorded the refused one, and would confirm a second message with that id without storing it.
     """
 
     def __init__(self, message: str, *, in_doubt: bool = False, permanent: bool = False) -> None:
@@ -206,15 +206,15 @@ class MessageTooLargeError(SendError):
 
 
 class UnroutedError(SendError):
-    """The address has no queue: the broker took the event and nobody will ever get it."""
+    """The address has no queue: the broker accepted the event, but no listener will ever get it."""
 
 
 class SendEventsError(SendError):
     """Some of the events given to ``send_events`` were not confirmed.
 
     Attributes:
-        failures: (index, cause) for each event that failed, in rising order of the index in the
-            iterable.
+        failures: (index, cause) for each event that failed, in ascending order of the index in
+            the iterable.
         taken: how many events were taken from the iterable. Of these, all that are not listed are confirmed;
             later ones were not sent.
     """
@@ -226,7 +226,7 @@ class SendEventsError(SendError):
         try:
             first = f"{type(cause).__name__}: {cause}"
         except BaseException:  # noqa: BLE001 (a pipeline's own error may be unable to say what it is)
-            first = "(its text can't be had)"
+            first = "(its text is not available)"
         super().__init__(
             f"{len(self.failures)} of {taken} events failed; the first is number {index}: {first}",
             in_doubt=any(getattr(cause, "in_doubt", False) for _, cause in self.failures),

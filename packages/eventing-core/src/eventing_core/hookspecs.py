@@ -1,4 +1,4 @@
-"""Everything that a plugin can implement.
+"""The hooks that a plugin can implement.
 
 A *provider* plugin is a module named in the entry-point group ``eventing.providers``; it implements
 `eventing_provider`. Any other plugin is named in the group ``eventing.plugins``.
@@ -28,8 +28,8 @@ def eventing_provider() -> ProviderSpec | None:
 
 @hookspec
 def eventing_pipelines() -> Sequence[EnvelopePipeline]:
-    """Offer pipelines that stand around every send and every handling of a manager.
+    """Offer pipelines that wrap every send and every call of a listener.
 
-    Called once per manager. Their order is that of their class's ``@envelope_pipeline(order=...)``.
+    Called once for each manager. ``@envelope_pipeline(order=...)`` of their classes determines their order.
     """
     return ()

@@ -25,25 +25,24 @@ __all__ = ["EventingModule"]
 class EventingModule(injector.Module):
     """Binds `EventManager`: ``Injector([EventingModule(), ...]).get(EventManager)`` is a started manager.
 
-    There is one per injector (a child shares its parent's). Its listeners and pipelines are made by that injector,
-    and may themselves inject the manager: they get the one that is being started. The first ``get`` blocks until the
-    manager has started; so do other threads' calls of the injector meanwhile. Where the start fails, its error is
-    raised, and the next ``get`` tries with a new manager. At the interpreter's exit the manager drains.
+    There is one manager for each injector; a child injector shares the manager of its parent. The injector creates its
+    listeners and pipelines, which may inject the manager that is being started. The first ``get`` blocks until the
+    manager has started, and so do calls of the injector on other threads in the meantime. If the start fails, its error
+    is raised, and the next ``get`` tries again with a new manager. The manager is stopped at the interpreter's exit.
 
-    Ask for the manager itself before anything that injects it. A service that injects the manager, and that a listener
-    injects in turn, would have to be complete before it is: a `ListenerCreationError` that says so.
+    Get the manager before anything that injects it. If a service injects the manager, and a listener injects that
+    service, the service would be needed before it is complete; then a `ListenerCreationError` says so.
 
     Args:
         path: the configuration file, as for `EventManager.from_config`.
-        listeners: exactly these classes, functions, and listeners of modules, as for `EventManager`; all declared ones
-            when None.
-        pipelines: exactly these, as classes or instances; all declared ones when None.
-        provider: the provider's name in the configuration. Or a `Provider`: then no configuration is read.
+        listeners: the listeners to run, as for `EventManager`; None means all declared ones.
+        pipelines: the pipelines to use, as classes or instances; None means all declared ones.
+        provider: the provider's name in the configuration, or a `Provider` object: then no configuration is read.
         overrides: configuration keys, as for `EventManager.from_config`; with a `Provider` only ``options`` and
             ``retry``, as for `EventManager`.
 
     Raises:
-        ConfigError: arguments that don't go together. What the configuration says is checked with the first ``get``.
+        ConfigError: the arguments exclude each other. The configuration itself is checked at the first ``get``.
     """
 
     def __init__(
@@ -58,18 +57,18 @@ class EventingModule(injector.Module):
         if isinstance(provider, Provider):
             _check_ready(path, overrides)
         elif provider is not None and not isinstance(provider, str):
-            msg = f"EventingModule: provider has to be a name or a Provider's object, and is {shown(provider)}"
+            msg = f"EventingModule: provider must be a name or a Provider object, not {shown(provider)}"
             raise ConfigError(msg)
         self._path = path
         self._provider = provider
         self._arguments = {"listeners": listeners, "pipelines": pipelines, **overrides}
 
     def configure(self, binder: injector.Binder) -> None:
-        """Bind the manager, unscoped: a scope would keep it also where its start failed."""
+        """Bind the manager without a scope, because a scope would also keep a manager whose start failed."""
         binder.bind(EventManager, to=_Started(self, binder.injector), scope=injector.noscope)
 
     def make(self, environment: injector.Injector) -> EventManager:
-        """A new manager, not started."""
+        """Create a manager, not started."""
         arguments: dict[str, Any] = {"environment": environment, **self._arguments}
         if isinstance(self._provider, Provider):
             return EventManager(self._provider, **arguments)
@@ -86,7 +85,7 @@ def _check_ready(path: object, overrides: Mapping[str, object]) -> None:
     if unknown:
         keys = ", ".join(unknown)
         msg = (
-            f"EventingModule: with a ready provider no configuration is read, so there can't be {keys}. "
+            f"EventingModule: with a Provider object no configuration is read, so it can't have {keys}. "
             "Pass options=Options(...) and retry=Retry(...), or the provider's name instead of the provider."
         )
         raise ConfigError(msg)

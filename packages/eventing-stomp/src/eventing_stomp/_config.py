@@ -13,11 +13,12 @@ class StompConfig(SocketConfig):
     """The table ``[stomp]``: the settings of every provider on a socket, and STOMP's own.
 
     Attributes:
-        port: its STOMP port.
-        broker: ``artemis``, or ``rabbitmq``, where queue names begin with the event's by default, and have to hold it.
-        virtual_host: the broker's virtual host; empty: the host's name, or ``/`` on RabbitMQ.
-        prefetch_bytes: on Artemis, how much a listener may have on its way, in bytes, beside its bound in messages.
-            Messages larger than this divided by the listener's concurrency don't make use of all of that.
+        port: the broker's STOMP port.
+        broker: ``artemis`` or ``rabbitmq``. On RabbitMQ, queue names must contain the event's name, and begin with it
+            by default.
+        virtual_host: the broker's virtual host. If empty, the host's name, or ``/`` on RabbitMQ.
+        prefetch_bytes: on Artemis, how many bytes may be in flight to a listener, in addition to the limit in messages.
+            Messages that are larger than this divided by the listener's concurrency don't use the full concurrency.
     """
 
     protocol: ClassVar[str] = "STOMP 1.2"
@@ -29,13 +30,13 @@ class StompConfig(SocketConfig):
 
     @property
     def host_header(self) -> str:
-        """What CONNECT asks for."""
+        """The virtual host in the CONNECT frame."""
         return self.virtual_host or ("/" if self.broker == "rabbitmq" else self.host)
 
     @model_validator(mode="after")
     def _names_can_be_had(self) -> Self:
         if self.broker == "rabbitmq" and "queue_name" in self.model_fields_set and "{event}" not in self.queue_name:
-            msg = 'queue_name has to hold {event} on RabbitMQ, or events would share a queue: set "{event}.{listener}"'
+            msg = 'queue_name must contain {event} on RabbitMQ, or events would share a queue: set "{event}.{listener}"'
             raise ValueError(msg)
         return self
 
@@ -45,6 +46,6 @@ class StompConfig(SocketConfig):
         text = value.get_secret_value() if isinstance(value, SecretStr) else value
         if any(character in text for character in "\r\n\0"):
             # It would add headers. Without the value: it may be the password.
-            msg = "holds a line break or NUL, which STOMP can't carry in its first frame"
+            msg = "contains a line break or NUL, which STOMP can't carry in its first frame"
             raise ValueError(msg)
         return value

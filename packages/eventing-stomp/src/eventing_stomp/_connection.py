@@ -41,9 +41,9 @@ class StompConnection(StompLink[ArtemisSession]):
             )
         if not self._access.following:
             self._warned.once(
-                "%s: the connection was ended since this user may not follow the broker's notifications: on "
-                "activemq.notifications it needs the permissions createNonDurableQueue and consume. Without them the "
-                "broker is asked every few seconds whether events have queues",
+                "%s: the broker ended the connection, because this user may not consume its notifications: on "
+                "activemq.notifications it needs the permissions createNonDurableQueue and consume. Without them "
+                "Eventing asks the broker every few seconds whether events have queues",
                 self.place,
             )
         management = StompManagement(generation, self.loop, self._access)

@@ -64,7 +64,7 @@ def of_refusal(config: StompConfig, text: str) -> BrokerConnectionError:
         elif config.cert_file:
             why = "the broker refuses the client certificate: check cert_file, or set user and password"
         else:
-            why = "the broker lets no guests in: set user and password"
+            why = "the broker doesn't allow anonymous connections: set user and password"
         return AuthenticationError(f"{config.place}: {why} ({text})")
     return BrokerConnectionError(f"{config.place}: the broker refuses the connection: {text}")
 
@@ -73,7 +73,7 @@ def of_version(place: str, versions: str) -> ProtocolMismatchError | None:
     """For the versions, with commas between them, that a broker names; None where the one needed is among them."""
     if VERSION in versions.split(","):
         return None
-    return ProtocolMismatchError(f"{place}: the broker speaks STOMP {versions}, and not {VERSION}")
+    return ProtocolMismatchError(f"{place}: the broker speaks STOMP {versions} instead of {VERSION}")
 
 
 def of_loss(place: str, text: str) -> BrokerConnectionError:

@@ -45,10 +45,10 @@ class StompLink(Connection[StompGeneration, S]):
         """What goes with an open generation."""
         if generation.product.startswith(self.product):
             return self.make_known_session(generation)
-        name = generation.product or "it doesn't tell its name"
+        name = generation.product or "it doesn't report its name"
         known = {"ActiveMQ-Artemis": "artemis", "RabbitMQ": "rabbitmq"}
         right = next((broker for product, broker in known.items() if name.startswith(product)), "")
         fix = f'set broker = "{right}"' if right else "connect to Apache Artemis or RabbitMQ"
-        msg = f"{self.place}: the broker speaks STOMP, and is not the {self.product} that is expected ({name}): {fix}"
+        msg = f"{self.place}: the broker speaks STOMP, but is not {self.product} as configured ({name}): {fix}"
         generation.fail(UnsupportedBrokerError(msg))
         return None

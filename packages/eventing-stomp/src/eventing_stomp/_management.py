@@ -152,7 +152,7 @@ class _Notifications:
             self._follower.unfollowed(error)
 
     def arrived(self, subscription: str, incoming: Incoming) -> None:  # noqa: ARG002 (a handler's signature)
-        """A notification came."""
+        """A notification has arrived."""
         self._follower.notified({name: incoming.header(name.encode()) for name in _TOLD})
 
 

@@ -91,7 +91,7 @@ def encode(message: Message, where: bytes, receipt: int, delay: float = 0.0) -> 
 
 
 def filter_of(data: bytes) -> str:
-    """What finds an encoded message in its queue, as a filter of Artemis's."""
+    """An Artemis filter that selects an encoded message in its queue."""
     headers = read_headers(data[data.index(b"SEND\n") :].partition(b"\n\n")[0])
     key = _DEDUP_ID if _DEDUP_ID in headers else _MESSAGE_ID
     return equals(key, headers.get(key, ""))

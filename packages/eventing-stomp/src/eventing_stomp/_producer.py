@@ -89,7 +89,9 @@ class StompProducer(ArtemisProducer[StompGeneration]):
             size = record_size(send.data) + LEAST_ADDED
             if self._limit and size >= self._limit:
                 self._waiting.remove(send)
-                text = f"its headers take {size} bytes in the broker's journal, whose records have {self._limit}"
+                text = (
+                    f"its headers take {size} bytes in the broker's journal, whose records hold at most {self._limit}"
+                )
                 send.tell(SendRejectedError(f"{self.destination}: {text}", in_doubt=send.in_doubt, permanent=True))
         return True
 

@@ -46,21 +46,21 @@ _RABBITMQ = replace(
 
 
 class StompProvider(SocketProvider[StompConfig]):
-    """Events over Apache Artemis, or RabbitMQ. Thread-safe; one connection, one I/O thread.
+    """Events over Apache Artemis or RabbitMQ. Thread-safe; one connection, one I/O thread.
 
-    stomp.py is imported when it is opened.
+    stomp.py is imported when the provider is opened.
 
     Args:
         server_name: this process's name in the cluster.
-        host: the broker's.
-        port: the broker's.
-        user: empty for guests, or where a client certificate says who it is.
-        password: of the user; kept as a secret. A function is called for each connection, on a thread that does
-            nothing else, and returns the one that holds then.
-        **settings: the further ones of `StompConfig`.
+        host: host of the broker.
+        port: port of the broker.
+        user: the user. If empty, a client certificate identifies the process, or it connects anonymously.
+        password: the user's password, never shown. A function is called for each connection, on a separate thread,
+            and returns the current password.
+        **settings: other settings of `StompConfig`.
 
     Raises:
-        ConfigError: a setting is wrong or unknown.
+        ConfigError: a setting is invalid or unknown.
     """
 
     name = "stomp"
@@ -79,11 +79,11 @@ class StompProvider(SocketProvider[StompConfig]):
 
     @classmethod
     def capabilities_with(cls, config: StompConfig) -> Capabilities:
-        """What it can do: that depends on the broker."""
+        """The capabilities, which depend on the broker."""
         return _RABBITMQ if config.broker == "rabbitmq" else _ARTEMIS
 
     def make_connection(self) -> StompLink[Any]:
-        """A new connection."""
+        """Create a connection."""
         from eventing_stomp._connections import of_broker  # noqa: PLC0415 (the driver, not before it is used)
 
         return of_broker(self.config)

@@ -42,11 +42,11 @@ class Rights:
             self._to_ask.add((right, address))
             return (
                 f"refused by the broker ({text}), which doesn't say why: probably the user {self._user!r} lacks the "
-                f"right {right!r} on {address!r}. Give it to one of the user's roles, or see the broker's log"
+                f"permission {right!r} on {address!r}. Grant it to one of the user's roles, or see the broker's log"
             )
         if not has:
             return f"{of_right(self._user, right, address)} ({text})"
-        return f"refused by the broker ({text}), though the user has the right to {right}: see the broker's log"
+        return f"refused by the broker ({text}), although the user has the permission {right}: see the broker's log"
 
     def ask(self, management: Management) -> None:
         """Ask about all that was refused without a reason, in a new generation."""

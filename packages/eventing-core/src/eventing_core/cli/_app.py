@@ -17,13 +17,15 @@ _WRONG_INPUT = 2
 
 @app.callback()
 def eventing() -> None:
-    """Typed events over the message broker that is already there."""
+    """Typed events between Python services, over the message broker that you already run."""
 
 
 @app.command()
 def new_provider(
-    name: Annotated[str, typer.Argument(help="What a config file calls it: lower-case letters and digits.")],
-    directory: Annotated[Path, typer.Option(help="The folder to write it into.")] = Path(),
+    name: Annotated[
+        str, typer.Argument(help="The name of the provider in the configuration: lower-case letters and digits.")
+    ],
+    directory: Annotated[Path, typer.Option(help="The folder to write to.")] = Path(),
 ) -> None:
     """Write the skeleton of a transport: the distribution eventing-NAME, whose conformance kit runs at once."""
     try:
@@ -31,5 +33,5 @@ def new_provider(
     except SkeletonError as error:
         typer.echo(f"eventing: {error}", err=True)
         raise typer.Exit(_WRONG_INPUT) from None
-    typer.echo(f"wrote {folder}. What is left to be written, its kit says:\n")
+    typer.echo(f"wrote {folder}. Its conformance kit lists what remains to be written:\n")
     typer.echo(f"    cd {folder} && pip install -e '.[test]' && pytest")

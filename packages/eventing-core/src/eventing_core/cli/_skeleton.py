@@ -1,4 +1,4 @@
-"""The skeleton of a provider's distribution, from the templates beside this module."""
+"""The skeleton of a provider's distribution, from the templates next to this module."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def write_skeleton(name: str, directory: Path) -> Path:
     """Write the distribution ``eventing-<name>`` into a folder of that name, and return the folder.
 
     Raises:
-        SkeletonError: the name can't be had, the folder exists, or it can't be written. Nothing is left behind.
+        SkeletonError: the name can't be used, the folder exists, or it can't be written. Nothing is left behind.
     """
     _check_name(name)
     folder = directory / f"eventing-{name}"
@@ -47,9 +47,9 @@ def write_skeleton(name: str, directory: Path) -> Path:
 def _check_name(name: str) -> None:
     msg = None
     if not is_provider_name(name):
-        msg = f"{name!r} can't be a provider's name: lower-case letters and digits, a letter first"
+        msg = f"{name!r} is not a valid provider name: use lower-case letters and digits, with a letter first"
     elif name in core_keys():
-        msg = f"{name!r} can't be a provider's name: it is a key of the configuration"
+        msg = f"{name!r} is not a valid provider name: it is a key of the configuration"
     elif name in installed_providers():
         msg = f"a provider {name!r} is installed already; choose another name"
     elif _is_installed(f"eventing-{name}"):

@@ -30,21 +30,21 @@ class Client(Protocol):
 class MemoryBroker:
     """Queues in memory, with the semantics of a real broker. Thread-safe.
 
-    A topic is a fan-out, at the time of the send, to every queue that was ever subscribed. A queue, and what
-    is in it, lives as long as this object, whether anyone consumes or not; so also that of a per-process listener
-    whose server never comes back, which fills up and then makes sends wait. Nothing survives the
-    process: durable messages and queues survive `restart`, as they would survive a real broker's.
+    A message to a topic is copied, when it is sent, to every queue of the topic that was ever subscribed. Queues and
+    their messages live as long as this object, whether anyone consumes or not. This includes the queue of a
+    ``per_process`` listener whose server never returns: it fills up, and then sends wait. Nothing survives the process.
+    Durable queues and messages survive `restart`, as they survive the restart of a real broker.
 
-    Bounded: a queue holds ``max_messages``, those at listeners included. Where one is full, sends to
-    its topic wait for room, in their order, up to their deadline. Retry copies, which replace a message that
-    is at a listener, may exceed the bound by as many as are there.
+    A queue holds up to ``max_messages``, including unsettled ones. If a queue is full, sends to its topic wait for
+    space, in order, up to their deadline. Retry copies, which replace an unsettled message, may exceed the limit by the
+    number of unsettled messages.
 
     Args:
-        name: for messages; see `shared`.
-        max_messages: bound of each queue.
+        name: used in messages; see `shared`.
+        max_messages: maximum number of messages in each queue.
 
     Raises:
-        ConfigError: ``max_messages`` is no such number, or ``name`` no string.
+        ConfigError: ``max_messages`` is not a whole number of at least 1, or ``name`` is not a string.
     """
 
     _shared: ClassVar[weakref.WeakValueDictionary[str, MemoryBroker]] = weakref.WeakValueDictionary()
@@ -63,9 +63,9 @@ class MemoryBroker:
 
     @classmethod
     def shared(cls, name: str, *, max_messages: int = MAX_MESSAGES) -> MemoryBroker:
-        """The broker of that name in this process, the same for all who ask.
+        """Return the broker of that name in this process, always the same object.
 
-        It lives as long as a provider or anyone else holds it; the first one's ``max_messages`` holds.
+        It lives as long as anything references it. ``max_messages`` has an effect only in the call that creates it.
         """
         with cls._guard:
             broker = cls._shared.get(_checked(name))
@@ -74,31 +74,31 @@ class MemoryBroker:
             return broker
 
     def messages(self, destination: Destination) -> list[Message]:
-        """What a queue holds, in its order, without taking anything; what is at listeners is still in it."""
+        """Return the messages of a queue, in order, including unsettled ones. Nothing is consumed."""
         return self.engine.messages(destination)
 
     def dead_letters(self, topic: str, group: str, member: str = "") -> list[Message]:
-        """The dead letters of a listener: event's name, listener's name, and its server's where it is per-process."""
+        """Return the dead letters of a listener; a ``per_process`` listener has them for each server."""
         return self.messages(Destination(topic, group, member, kind="dead"))
 
     def disconnect(self, provider: Client) -> None:
-        """Cut a provider's connection, as a network would. It connects again at once, in a new generation.
+        """Break a provider's connection, like a network failure. It reconnects immediately, in a new generation.
 
-        What was delivered to it and not settled counts as delivered once, and is delivered again.
+        Its unsettled messages are delivered again, with a delivery count that is higher by one.
         """
         if provider.connection is not None:
             self.engine.reconnect(provider.connection)
 
     def cut(self) -> None:
-        """Cut all connections, as a network would, until `start`: all queues and messages stay. Idempotent."""
+        """Break all connections, like a network failure, until `start`. Queues and messages stay. Idempotent."""
         self.engine.cut()
 
     def stop(self) -> None:
-        """Go down: all connections are lost; messages and queues that aren't durable are gone. Idempotent."""
+        """Stop the broker: all connections, and all queues and messages that aren't durable, are lost. Idempotent."""
         self.engine.stop()
 
     def start(self) -> None:
-        """Come up again, or be within reach: providers connect and subscribe in a new generation. Idempotent."""
+        """Start the broker, or restore the connections: providers reconnect, in a new generation. Idempotent."""
         self.engine.start()
 
     def restart(self) -> None:
@@ -108,7 +108,7 @@ class MemoryBroker:
 
     @contextmanager
     def refusing(self, destination: Destination) -> Generator[None, None, None]:
-        """In its context sends to a destination fail with `SendRejectedError`, as by a broker's access rules."""
+        """Within its context, sends to a destination fail with `SendRejectedError`, like sends without permission."""
         self.engine.refuse(destination, refused=True)
         try:
             yield
@@ -116,7 +116,7 @@ class MemoryBroker:
             self.engine.refuse(destination, refused=False)
 
     def begin_in_child(self) -> None:
-        """In a child after a fork: be empty, without a trace of the parent. Idempotent in each process."""
+        """In a forked child: drop all queues and connections of the parent. Idempotent in each process."""
         if self._process != os.getpid():
             self._process = os.getpid()
             self.engine.reset()
@@ -127,7 +127,7 @@ class MemoryBroker:
 
 def _checked(name: str) -> str:
     if not isinstance(name, str):
-        msg = f"MemoryBroker: the name has to be a string, and is of type {type(name).__name__}"
+        msg = f"MemoryBroker: the name must be a string, not of type {type(name).__name__}"
         raise ConfigError(msg)
     return name
 

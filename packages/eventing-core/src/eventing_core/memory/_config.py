@@ -14,10 +14,10 @@ class MemoryConfig(ProviderConfig):
     """The table ``[memory]``.
 
     Attributes:
-        broker: name of a broker that all managers of this process share, which then stand for a
-            cluster; empty: the manager has a broker of its own.
-        max_messages: messages that a queue holds, those at listeners included, before sends have to
-            wait. With a shared broker, the first one's setting holds.
+        broker: managers in one process with the same broker name share that broker, like a cluster. If empty,
+            the manager has a private broker.
+        max_messages: maximum number of messages in a queue, including unsettled ones; further sends wait. For a
+            shared broker, the setting of the first manager applies.
     """
 
     broker: str = ""

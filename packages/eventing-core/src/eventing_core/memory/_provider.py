@@ -28,19 +28,19 @@ _log = logging.getLogger("eventing")
 class MemoryProvider(Provider):
     """A connection to a `MemoryBroker`. Thread-safe.
 
-    Callbacks come on whatever thread is inside the broker: the sender's, a worker that settles, or the
-    broker's timer; one at a time, never under a lock of the broker, and possibly before the method that caused
-    them returns: a subscriber may be told that it is active before `subscribe` returned its handle.
+    Callbacks run on the thread that is currently inside the broker: a sender, a worker that settles, or the broker's
+    timer. They run one at a time, never under a lock of the broker, and possibly before the method that caused them
+    returns: a subscriber may receive ``ACTIVE`` before `subscribe` has returned its handle.
 
     Args:
         server_name: this process's name in the cluster.
-        broker: shared with other providers; one of its own when None. What is left in that when the provider is
-            closed is lost, unless another one uses it, and a warning says how much; so its manager lets listeners
-            handle everything first.
-        max_messages: bound of each queue of a broker of its own.
+        broker: the broker, which may be shared with other providers; None means a private one. Messages in a private
+            broker are lost when the provider is closed, unless another provider uses it, and a warning says how many.
+            Therefore a manager that stops lets its listeners handle everything first.
+        max_messages: maximum number of messages in each queue of a private broker.
 
     Raises:
-        ConfigError: ``broker`` is none, or ``max_messages`` is no such number.
+        ConfigError: ``broker`` or ``max_messages`` is invalid.
     """
 
     name = "memory"
@@ -66,7 +66,7 @@ class MemoryProvider(Provider):
     ) -> None:
         if not (broker is None or isinstance(broker, MemoryBroker)):
             msg = (
-                f"MemoryProvider: broker has to be a MemoryBroker, or None, and is of type {type(broker).__name__}. "
+                f"MemoryProvider: broker must be a MemoryBroker, or None, not of type {type(broker).__name__}. "
                 "MemoryBroker.shared(...) takes a name."
             )
             raise ConfigError(msg)
@@ -84,10 +84,10 @@ class MemoryProvider(Provider):
         """Connect; returns at once.
 
         Raises:
-            BrokerConnectionError: the broker is stopped or cut off, or the provider was opened before.
+            BrokerConnectionError: the broker is stopped or cut off, or the provider has been opened before.
         """
         if self.connection is not None:
-            msg = "the provider was opened before"
+            msg = "the provider has been opened before"
             raise BrokerConnectionError(msg)
         self.connection = self.broker.engine.connect(observer)
 
@@ -102,11 +102,11 @@ class MemoryProvider(Provider):
             return producer
 
     def subscribe(self, subscription: Subscription, subscriber: Subscriber) -> Consumer:
-        """Make the queue and attach to it."""
+        """Create the queue, if necessary, and attach to it."""
         return self.broker.engine.subscribe(self._connected(), subscription, subscriber)
 
     def health(self) -> Health:
-        """How the connection is."""
+        """Return the state of the connection."""
         connection = self.connection
         if connection is None or not connection.open:
             return Health(connected=False, generation=connection.generation if connection else 0, error="not open")
@@ -118,11 +118,11 @@ class MemoryProvider(Provider):
         )
 
     def unhandled(self) -> int:
-        """How many events end with the broker, which is private."""
+        """Return the number of events that would be lost with a private broker."""
         return sum(self.broker.engine.unhandled().values()) if self._ends_with_us() else 0
 
     def close(self, timeout: float) -> None:
-        """Close the connection; sends that wait for room may have it for so many seconds."""
+        """Close the connection. Sends that wait for space may still succeed within ``timeout`` seconds."""
         if self.connection is not None:
             self.broker.engine.disconnect_for_good(self.connection, timeout)
             lost = self.broker.engine.unhandled() if self._ends_with_us() else {}
@@ -134,7 +134,7 @@ class MemoryProvider(Provider):
         return self._is_private and not self.broker.engine.serves_others(self.connection)
 
     def abandon(self) -> None:
-        """In a child: forget the parent's connection. The child's broker is empty, also where it is shared by name."""
+        """In a forked child: drop the parent's connection. The child's broker is empty, even if it is shared."""
         self._lock = threading.Lock()
         self.connection = None
         self._producers = {}

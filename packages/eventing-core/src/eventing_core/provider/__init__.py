@@ -1,6 +1,6 @@
-"""The provider SPI: what a transport implements, and what it can rely on.
+"""The provider interface: what a transport implements, and what it can rely on.
 
-The contract is in this package's own names; `eventing_core.provider.sockets` and `eventing_core.provider.artemis` are
+The names of this package are the contract. `eventing_core.provider.sockets` and `eventing_core.provider.artemis` are
 optional building blocks for transports that reach a broker over a socket.
 """
 

@@ -13,5 +13,5 @@ _DIGITS = 10
 
 
 def count_in(recorded: str) -> int:
-    """The count that a header's value tells; 0 for whatever else a stranger may have written there."""
+    """The count in a header's value; 0 if the value is not a valid count."""
     return int(recorded) if recorded.isascii() and recorded.isdigit() and len(recorded) < _DIGITS else 0

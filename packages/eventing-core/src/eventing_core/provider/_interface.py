@@ -1,4 +1,4 @@
-"""The provider SPI: what a transport implements, and what it can rely on.
+"""The provider interface: what a transport implements, and what it can rely on.
 
 A provider owns connections and their generations, confirmation, resending until the deadline, and
 leases. It knows destinations, messages, deliveries and outcomes; nothing of events, codecs or
@@ -73,36 +73,36 @@ SPI_VERSION = 1
 
 
 class Subscriber(Protocol):
-    """The core's side of a subscription. Called by the provider; never blocks, never raises."""
+    """Receives deliveries and states. The provider calls it; it never blocks and never raises."""
 
     def deliver(self, batch: Sequence[Delivery]) -> None:
         """Take deliveries, in the broker's order."""
 
     def state(self, state: SubscriptionState, generation: int, error: Exception | None) -> None:
-        """Learn what the subscription is doing now."""
+        """Take a change of the subscription's state."""
 
 
 class Handle(ABC):
-    """A subscription, seen from the core."""
+    """The core's control of a subscription."""
 
     @abstractmethod
     def settle(self, batch: Sequence[Delivery], outcome: Outcome) -> None:
-        """Settle deliveries; those of an older generation are dropped without a word to the broker."""
+        """Settle deliveries; those of an older generation are ignored."""
 
     @abstractmethod
     def window(self, size: int) -> None:
-        """Let at most ``size`` deliveries be out, delivered and not yet settled; 0 pauses.
+        """Set the maximum number of unsettled deliveries; 0 pauses the subscription.
 
-        Holds for the current generation; a new one begins with 0. Lowering it takes back nothing
-        that was delivered. A few more than ``size`` may arrive when it is lowered.
+        Applies to the current generation; a new one starts with 0. Lowering it doesn't return deliveries,
+        and a few more than ``size`` may arrive at that time.
         """
 
     @abstractmethod
     def close(self) -> Future[None]:
         """Unsubscribe. Idempotent.
 
-        What is unsettled goes back to the broker, uncounted where the technology can; settlements made
-        before are carried out first. The future is done when the broker has agreed, or the connection is lost.
+        Earlier settlements are carried out first; then unsettled deliveries are returned to the broker, uncounted if
+        the technology supports it. The future is done when the broker has agreed, or the connection is lost.
         """
 
 
@@ -115,62 +115,62 @@ class Producer(ABC):
 
     @abstractmethod
     def send(self, batch: Sequence[Message], done: Done, *, deadline: float, delay: float = 0.0) -> None:
-        """Send messages in their order, and tell of each exactly once what became of it.
+        """Send messages in order, and report the outcome of each exactly once.
 
-        Encodes on the caller's thread. Where this raises, nothing of the batch was taken. Confirmed
-        means: the broker has it, in every queue that exists, on disk where message and queue are durable.
+        Encodes on the caller's thread. If this raises, no message of the batch was taken. Confirmed means that the
+        broker has stored the message in every existing queue, on disk if message and queue are durable.
 
         Args:
             batch: at least one message.
-            done: called in any order of the indexes.
-            deadline: of `time.monotonic`, in seconds. By then at the latest an unconfirmed message has
-                failed with `SendTimeoutError`; one not yet written to a connection is withdrawn.
-            delay: seconds before the broker hands it on; only with `Capabilities.send_delay`.
+            done: called once for each index, in any order.
+            deadline: in seconds, of `time.monotonic`. An unconfirmed message fails with `SendTimeoutError` by then at
+                the latest; one that was not yet written to a connection is withdrawn.
+            delay: seconds before the broker delivers the message; only with `Capabilities.send_delay`.
 
         Raises:
             CapabilityError: a delay without `Capabilities.send_delay`.
-            MessageTooLargeError: a message is beyond `Capabilities.max_message_bytes`.
+            MessageTooLargeError: a message exceeds `Capabilities.max_message_bytes`.
             HeaderError: a header, or an id, can't be encoded.
             ConnectionLostError: the provider is closed.
 
-        Errors given to ``done``: `SendTimeoutError`, `SendRejectedError`, `ConnectionLostError`, and
-        `UnroutedError` (the broker took it and has no queue for it).
+        Errors passed to ``done``: `SendTimeoutError`, `SendRejectedError`, `ConnectionLostError`, and `UnroutedError`
+        (the broker accepted the message, but has no queue for it).
 
-        The core acts on two attributes. ``in_doubt``: the broker may have the message; the core sends it again under
-        the same ``dedup_id``, else under a fresh one. ``permanent``: the broker can never store the message as it is,
-        since its headers are too large or can't be encoded; True only where the broker's own words, or its limits,
-        say so. The core sends a dead letter again with fewer headers then, and keeps a retry in the process. False
-        where it isn't known: the core drops nothing, and tries again. An error of any other class counts as neither.
+        The core acts on two attributes of these errors. ``in_doubt``: the broker may have the message; the core sends
+        it again with the same ``dedup_id``, otherwise with a new one. ``permanent``: the broker can never store the
+        message as it is, because its headers are too large or can't be encoded. Set it only if the broker's answer or
+        its known limits say so. Then the core sends a dead letter again with fewer headers, and holds a retry in the
+        process; otherwise it tries again without changes. An error of any other class has neither attribute.
         """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What the technology can do. Read by the runtime and by the conformance kit alike.
+    """What the technology can do. Both the core and the conformance kit rely on it.
 
     Attributes:
         durable: queues and messages can survive a restart of the broker.
-        per_process: every process can have a queue of its own.
-        member_expiry: the queue of a process that stays away is removed after a while.
-        exclusive: one consumer of several can be given everything, in order.
-        delivery_count: what `Delivery.delivery_count` counts. ``none``: nothing; ``flag``: the broker only tells that
-            it was given out before; it is the number in the header `REDELIVERIES` then, and one more for the flag;
-            ``delivered``: also messages that were prefetched and never begun; ``failed``: only what was begun. Not each
-            lost connection has to be counted: over AMQP, Artemis counts some.
+        per_process: every process can have its own queue.
+        member_expiry: the queue of a server that doesn't return is removed after some time.
+        exclusive: one of several consumers can get all messages, in order.
+        delivery_count: what `Delivery.delivery_count` counts. ``none``: nothing. ``flag``: the broker only flags
+            redelivered messages; then it is the number in the header `REDELIVERIES`, plus one for the flag.
+            ``delivered``: all deliveries, including prefetched messages that were never started. ``failed``: only
+            deliveries that were started. Not every lost connection needs to be counted: over AMQP, Artemis counts some.
         uncounted_release: `Outcome.RELEASE` doesn't raise the delivery count.
         send_delay: `Producer.send` can delay.
-        dedup: the broker drops a second send of one ``dedup_id`` to one topic, or to the dead letters of one queue; to
-            a listener's own queue as well, where it can. Messages that it may refuse after it has noted their ids, for
-            their large headers, are exempt.
+        dedup: the broker drops a second send with the same ``dedup_id`` to the same topic, or to the dead letters of
+            the same queue; if possible, also to a listener's own queue. Exempt are messages with large headers, which
+            the broker may refuse after it has recorded their ids.
         reports_unroutable: a send to a topic without any queue fails with `UnroutedError`.
         individual_settlement: deliveries can be settled out of order; a log commits a prefix.
-        lease: deliveries are lent for a time; the provider renews it while they are unsettled.
-        exact_window: what is beyond `Handle.window` stays with the broker, and other consumers can have it. Without it
-            the provider may hold some more, bounded in bytes; a window of 1 is exact all the same.
-        network: there is a broker at the other end of a connection: it can restart, and the connection can be lost.
-        retains: what isn't consumed when the provider is closed is kept for a later one. Where it isn't, a
-            manager that stops lets its listeners handle everything first; see `Provider.unhandled`.
-        max_message_bytes: the largest body, in bytes; None when there is no bound.
+        lease: deliveries are leased for a limited time; the provider renews the lease while they are unsettled.
+        exact_window: messages beyond `Handle.window` stay on the broker, and other consumers can get them. Without it
+            the provider may hold more, limited in bytes; a window of 1 is always exact.
+        network: the provider is connected to a broker, which can restart, and the connection can be lost.
+        retains: messages that are not consumed when the provider is closed are kept. Otherwise, a manager that stops
+            lets its listeners handle everything first; see `Provider.unhandled`.
+        max_message_bytes: the largest body, in bytes; None means no limit.
     """
 
     durable: bool
@@ -192,13 +192,13 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """How the provider's connection is.
+    """The state of a provider's connection.
 
     Attributes:
-        connected: there is a connection that was heard from within its heartbeat.
-        generation: how many connections were made so far.
-        error: why there is no connection, when there is none.
-        place: of the broker that is connected to, where there may be several; ``host:port``, for example.
+        connected: the provider is connected, and the peer has sent something within its heartbeat interval.
+        generation: number of connections so far.
+        error: why the provider is not connected; empty if it is.
+        place: the broker that is in use, if there may be several; for example ``host:port``.
     """
 
     connected: bool
@@ -215,9 +215,9 @@ class Provider(ABC):
     """A transport.
 
     Attributes:
-        name: the plugin's name, for messages.
+        name: the plugin's name, used in messages.
         server_name: this process's name in the cluster; the member of per-process destinations.
-        capabilities: constant for life.
+        capabilities: what the provider supports; constant.
     """
 
     name: str
@@ -226,26 +226,26 @@ class Provider(ABC):
 
     @abstractmethod
     def open(self, observer: Observer) -> None:
-        """Connect. Blocks until connected; later losses are mended without end, by new generations.
+        """Connect. Blocks until connected. After later losses the provider reconnects indefinitely, in new generations.
 
-        Called once, before anything else. Where `close` is called meanwhile, on another thread, it fails as soon as
-        it can, or returns with the provider closed.
+        Called once, before anything else. If `close` is called in the meantime, on another thread, this method fails as
+        soon as possible, or returns with the provider closed.
 
         Raises:
-            BrokerConnectionError: within the connect time limit, saying what is wrong. The provider is
-                then as if it had not been opened, and may be opened again.
+            BrokerConnectionError: within the connect time limit, with the reason. The provider is then in the same
+                state as before, and may be opened again.
         """
 
     @abstractmethod
     def producer(self, destination: Destination) -> Producer:
-        """A producer for that destination; the same one for equal destinations."""
+        """Return a producer for the destination; the same one for equal destinations."""
 
     @abstractmethod
     def subscribe(self, subscription: Subscription, subscriber: Subscriber) -> Handle:
-        """Make the queue, where it doesn't exist, and attach to it, in this and every later generation.
+        """Create the queue if it doesn't exist, and attach to it, in this and every later generation.
 
-        The subscriber is told `SubscriptionState.ACTIVE`, or `SubscriptionState.FAILED` with a `SubscriptionError`,
-        in bounded time. No delivery comes before `Handle.window`.
+        The subscriber receives `SubscriptionState.ACTIVE`, or `SubscriptionState.FAILED` with a `SubscriptionError`,
+        in bounded time. There are no deliveries before `Handle.window` is called.
 
         Raises:
             ConnectionLostError: the provider is not open, or is closed.
@@ -253,36 +253,36 @@ class Provider(ABC):
 
     @abstractmethod
     def health(self) -> Health:
-        """How the connection is. Never blocks."""
+        """Return the state of the connection. Never blocks."""
 
     def queue_name(self, destination: Destination) -> str:
-        """What the broker calls a listener's queue, or the queue for its dead letters, for logs. Never blocks."""
+        """Return the broker's name of a listener's queue or dead-letter queue, for log lines. Never blocks."""
         return queue_name_of(f"{destination.topic}::{destination.group}", destination)
 
     def unhandled(self) -> int:
-        """How many messages would be lost if the provider were closed now. Never blocks.
+        """Return the number of messages that would be lost if the provider were closed now. Never blocks.
 
-        Asked without `Capabilities.retains`, when a manager stops: what waits in this provider's queues, and what is
-        delivered and not accepted; no dead letters. A stop waits, while it has time, until there are none.
+        Called without `Capabilities.retains`, when a manager stops. Count messages that wait in this provider's queues,
+        and deliveries that are not accepted, but no dead letters. Within its time limit, a stop waits until it is 0.
         """
         return 0
 
     @abstractmethod
     def close(self, timeout: float) -> None:
-        """Close what is open. Idempotent; blocks at most ``timeout`` seconds. No effect before `open`.
+        """Close the connection. Idempotent; blocks for at most ``timeout`` seconds. No effect before `open`.
 
-        Called while `open` is under way, it ends that; it may be called again and again until it has.
-        Settlements made before are carried out first, in-flight sends get their confirmation while
-        ``timeout`` allows, and then fail with `ConnectionLostError`. Everything unsettled goes back to the
-        broker. Afterwards nothing of the provider is left: no thread, no descriptor.
+        If `open` is in progress, this method aborts it, and may be called repeatedly until `open` has ended. Earlier
+        settlements are carried out first. Sends in flight may be confirmed within ``timeout``; then they fail with
+        `ConnectionLostError`. Unsettled deliveries are returned to the broker. Afterwards no threads and no descriptors
+        of the provider remain.
         """
 
     @abstractmethod
     def abandon(self) -> None:
-        """In a child after ``os.fork``: drop what was inherited, without a word to the peer.
+        """In a child after ``os.fork``: drop inherited resources, without sending anything to the peer.
 
-        Descriptors are closed so that the parent's connection doesn't notice; what the driver forbids even to
-        close in a child is left alone. Afterwards the provider is as if it had never been opened.
+        Close descriptors without affecting the parent's connection, but don't touch resources that the driver forbids
+        to close in a child. Afterwards the provider is in the same state as before `open`.
         """
 
 
@@ -291,11 +291,12 @@ class ProviderSpec:
     """What a provider plugin offers.
 
     Attributes:
-        name: ``[a-z][a-z0-9]*``; the same as its entry point's.
+        name: ``[a-z][a-z0-9]*``, the same as the name of the entry point.
         config: the model of its settings.
-        factory: ``factory(server_name, config)`` makes the provider. Imports the driver no earlier than
-            the provider opens a connection.
-        spi_version: the `SPI_VERSION` that it was written for, as a number: the name would claim whatever is installed.
+        factory: ``factory(server_name, config)`` creates the provider. The driver must not be imported before the
+            provider opens a connection.
+        spi_version: the `SPI_VERSION` that it was written for. Write it as a number, because the imported name would
+            always equal the installed version.
     """
 
     name: str

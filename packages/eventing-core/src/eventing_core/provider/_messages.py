@@ -14,13 +14,13 @@ DEAD_SUFFIX = ".dead"
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where messages go to, or come from; the provider maps it to its own addresses.
+    """Where messages are sent to or consumed from. The provider maps it to its own addresses.
 
     Attributes:
         topic: the event's name.
         group: the listener's name; empty for the topic itself.
-        member: the server's name, when each process has a queue of its own.
-        kind: ``topic``: to the queues of all listeners; ``queue``: one listener's queue alone;
+        member: the server's name, if each process has its own queue.
+        kind: ``topic``: the queues of all listeners; ``queue``: the queue of one listener;
             ``dead``: the dead letters of that queue.
         durable: the queue survives a restart of the broker. Dead-letter queues always do.
     """
@@ -51,18 +51,17 @@ def queue_name_of(named: str, destination: Destination) -> str:
 
 @dataclass(slots=True)
 class Message:
-    """A message as the transport sees it. Not changed any more once it was handed over.
+    """A message for the transport. It is not changed after it was handed over.
 
     Attributes:
         body: the serialised event.
-        headers: the headers for the other side; keys and values as `Envelope.set` allows them, and
-            the core's own, which begin with ``eventing-`` or ``eventing_``.
-        message_id: constant for life, through retries and dead-lettering. Empty when a stranger's
-            message has none.
-        dedup_id: two sends of one ``dedup_id`` to one destination are one message, where the broker can. The core
-            uses it again only while the broker may have stored the message (`SendError.in_doubt`): a rejected send uses
-            it up, since brokers may note the id before they refuse the message.
-        content_type: media type of the body; empty when a stranger's message doesn't tell.
+        headers: the headers to send: keys and values that `Envelope.set` allows, and the core's own, which begin with
+            ``eventing-`` or ``eventing_``.
+        message_id: stays the same through retries and dead-lettering. Empty if a message of another sender has none.
+        dedup_id: the broker stores two sends with the same ``dedup_id`` to the same destination once, if it supports
+            that. The core reuses an id only while the broker may have stored the message (`SendError.in_doubt`): after
+            a rejection it uses a new one, because brokers may record the id before they refuse the message.
+        content_type: media type of the body; empty if a message of another sender doesn't specify it.
         durable: the message survives a restart of the broker, in durable queues.
     """
 
@@ -75,15 +74,15 @@ class Message:
 
 
 class Delivery(ABC):
-    """One message given to this process. Plain data, valid on any thread for any time.
+    """One message that was delivered to this process. Plain data, valid on any thread and indefinitely.
 
-    The core compares deliveries by identity, whatever their class says of equality and hashes: give each message that
-    is delivered an object of its own, and expect that very object in `Handle.settle`.
+    The core compares deliveries by identity, regardless of ``__eq__`` and ``__hash__``. Create a separate object for
+    each delivered message, and expect the same object in `Handle.settle`.
 
     Attributes:
-        generation: of the attachment that it came by, as told with `SubscriptionState.ACTIVE`.
-        delivery_count: how often it was given out before and came back in a way that the broker
-            counts (see `Capabilities.delivery_count`); 0 for the first time.
+        generation: the generation that it belongs to, as passed with `SubscriptionState.ACTIVE`.
+        delivery_count: number of earlier deliveries that the broker counts (see `Capabilities.delivery_count`); 0 for
+            the first one.
     """
 
     __slots__ = ("delivery_count", "generation")
@@ -93,26 +92,27 @@ class Delivery(ABC):
 
     @abstractmethod
     def message(self) -> Message:
-        """Decode the message. Equal results at each call; never raises.
+        """Decode the message. Each call returns an equal result. Never raises.
 
-        Called on the core's threads (workers, event loop, timer) or on the one that stops the manager, by several of
-        them at a time; under no lock of the core's, and never within `Subscriber.deliver`, `Subscriber.state` or a
-        send's ``done``: so a provider's own thread never decodes.
+        Called on threads of the core (workers, event loop, timer) or on the thread that stops the manager, possibly
+        concurrently. It is called without holding a lock of the core, and never within `Subscriber.deliver`,
+        `Subscriber.state` or the ``done`` of a send, so a provider's own thread never decodes.
 
-        Headers that aren't strings arrive as their string form. A message whose transport encoding is
-        broken comes as its raw bytes, with the content type ``application/octet-stream``.
+        Headers that aren't strings are converted to strings. If the transport encoding is broken, the body contains the
+        raw bytes, and the content type is ``application/octet-stream``.
         """
 
     def body(self) -> bytes:
         """The body of `message`.
 
-        To be overridden where it can be had without decoding the rest; what is broken there isn't noticed then.
+        Override it if the transport can extract the body without decoding the rest. Damage in the rest may go
+        unnoticed.
         """
         return self.message().body
 
 
 class Outcome(Enum):
-    """What becomes of a delivery."""
+    """How a delivery is settled."""
 
     #: Done with: the broker forgets it.
     ACCEPT = "accept"
@@ -122,7 +122,7 @@ class Outcome(Enum):
 
 
 class SubscriptionState(Enum):
-    """What a subscription is doing."""
+    """The state of a subscription."""
 
     #: Its queue (and its dead-letter queue) exists and is attached to in the current generation;
     #: nothing is delivered until `Handle.window` is called in this generation.
@@ -139,11 +139,11 @@ class Subscription:
     """What to subscribe to.
 
     Attributes:
-        destination: of kind ``queue``, with a ``member`` where each process has its own copy; or of
-            kind ``dead``, to read dead letters.
-        dead_letter: of kind ``dead``; None when dead letters themselves are read. Its queue is made, if
-            need be, before `SubscriptionState.ACTIVE` in each generation, and is never removed automatically.
-        exclusive: one consumer in the cluster gets everything, the others stand by.
+        destination: of kind ``queue``, with a ``member`` if each process has its own copy; or of kind ``dead``, to read
+            dead letters.
+        dead_letter: of kind ``dead``; None if dead letters themselves are read. Its queue is created, if necessary,
+            before `SubscriptionState.ACTIVE` in each generation, and is never removed automatically.
+        exclusive: one consumer in the cluster gets all messages, the others stand by.
     """
 
     destination: Destination

@@ -15,7 +15,7 @@ from eventing_core.errors import ConfigError
 class ProviderConfig(BaseModel):
     """Base of a provider's settings: its table in the configuration file.
 
-    Unknown keys are refused. Give secrets the type ``pydantic.SecretStr``.
+    Unknown keys are refused. Use ``pydantic.SecretStr`` for secrets.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -44,10 +44,10 @@ class ProviderConfig(BaseModel):
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Self:
-        """The settings that a constructor was given.
+        """Create the settings from the arguments of a constructor.
 
         Raises:
-            ConfigError: one is unknown, or wrong. Holds none of the values.
+            ConfigError: a setting is unknown or invalid. The message contains none of the values.
         """
         try:
             return cls(**settings)

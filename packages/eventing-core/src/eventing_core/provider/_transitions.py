@@ -27,7 +27,7 @@ def following(what: str, transitions: Mapping[tuple[S, S], frozenset[In]]) -> Ca
         try:
             return following_states[state, happened]
         except KeyError:
-            msg = f"{what} that is {state.value} can't be told {happened.value!r}"
+            msg = f"{what} that is {state.value} does not accept {happened.value!r}"
             raise TransitionError(msg) from None
 
     return after

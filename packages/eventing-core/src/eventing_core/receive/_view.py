@@ -80,7 +80,7 @@ def health_of(  # noqa: PLR0913 (what health is made of)
     stuck: tuple[StuckRun, ...],
     is_stuck: bool,
 ) -> ListenerHealth:
-    """How a listener is. Takes no lock: what it reads may change meanwhile."""
+    """The state of a listener. Takes no lock: what it reads may change meanwhile."""
     state = machine.state
     paused = state in {ListenerState.PAUSED, ListenerState.PROBING}
     active = state not in {ListenerState.NEW, ListenerState.DETACHED, *STOPPING}

@@ -1,6 +1,6 @@
-"""For tests: of services (`wait_idle`, `isolated_declarations`), and of providers: the conformance kit.
+"""Helpers for tests of services (`wait_idle`, `isolated_declarations`), and the conformance kit for providers.
 
-The kit is a suite of tests that a provider passes. It needs ``eventing-core[testing]``; the rest needs nothing.
+The kit is a suite of tests that every provider must pass. It requires ``eventing-core[testing]``; the helpers don't.
 """
 
 import importlib

@@ -50,7 +50,7 @@ class CapabilityTests:
         """Name and version as the entry point and the core have them."""
         assert kit.spec.spi_version == SPI_VERSION
         provider = kit.provider()
-        assert provider.name == kit.provider_name, "a provider bears its plugin's name"
+        assert provider.name == kit.provider_name, "a provider has the name of its plugin"
 
     def _check(self, kit: Kit, what: str, capability: str, *, durable: bool = False, **settings: Any) -> None:
         listener = kit.listener(kit.event(durable=durable), lambda _: None, **settings)

@@ -36,9 +36,9 @@ class ProviderConformance(
     RefusalTests,
     CapabilityTests,
 ):
-    """What every provider does.
+    """The tests that every provider must pass.
 
-    Derive a class ``Test...`` from it, and give it a fixture ``config``, and those of the others that your broker
+    Derive a class ``Test...`` from it, with a fixture ``config`` and those of the other fixtures that your broker
     allows::
 
         class TestExample(ProviderConformance):
@@ -52,9 +52,9 @@ class ProviderConformance(
             def restart_broker(self, broker):
                 return broker.restart
 
-    Each test uses names of its own, so that one broker serves all of them. The run ends with a table: of every
-    behaviour it says whether it holds, is asserted to be refused where the capability is lacking, is not applicable, or
-    could not be tried, for want of a fixture. Such a test is skipped with that reason.
+    Each test uses unique names, so that all tests can share one broker. The run ends with a table that says of every
+    behaviour whether it holds, is refused because a capability is missing, is not applicable, or could not be tried
+    because a fixture is missing. Such a test is skipped with that reason.
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -62,12 +62,12 @@ class ProviderConformance(
         super().__init_subclass__(**options)
         gone = [name for name in dir(cls) if name.startswith("test_") and not callable(getattr(cls, name))]
         if gone:
-            msg = f"{cls.__name__} takes away {', '.join(gone)}: what doesn't hold has to be seen"
+            msg = f"{cls.__name__} takes away {', '.join(gone)}: a failing test must stay visible"
             raise TypeError(msg)
 
     @classmethod
     def pytest_generate_tests(cls, metafunc: pytest.Metafunc) -> None:
-        """Called by pytest while it collects: have the table printed."""
+        """Called by pytest during collection, to print the table at the end."""
         if metafunc.cls is not None:
             tell_of(metafunc.cls, metafunc.config)
 
@@ -79,19 +79,19 @@ class ProviderConformance(
 
     @pytest.fixture
     def restart_broker(self) -> Callable[[], object] | None:
-        """A callable that restarts the broker of ``config``, and returns when it takes connections again."""
+        """A callable that restarts the broker of ``config``, and returns when it accepts connections again."""
         return None
 
     @pytest.fixture
     def network(self) -> Network | None:
-        """The way to the broker of ``config``; mended after the test by whoever makes it."""
+        """The network path to the broker of ``config``. The fixture must restore it after the test."""
         return None
 
     @pytest.fixture
     def refuse_sends(self) -> Callable[[Destination], AbstractContextManager[object]] | None:
-        """A callable that takes a `Destination`, a topic or dead letters, and makes a context manager.
+        """A callable that takes a `Destination`, a topic or dead letters, and returns a context manager.
 
-        In it the broker refuses sends to that destination; it gives out what is there as before.
+        Within the context, the broker refuses sends to that destination, but still delivers its messages.
         """
         return None
 

@@ -22,7 +22,7 @@ HEADERS = {
     "x-empty": "",
     "x:colon": "a:b",
     "x key": " outer spaces ",
-    "back\\slash": "\\n is no newline",
+    "back\\slash": "\\n isn't a newline",
     "x-lines": "one\ntwo\r\nthree\ttabbed",
     "schlüssel": "größer \N{SNOWMAN} \N{GRINNING FACE} \u05e9\u05dc\u05d5\u05dd",
     "x-json": '{"a": [1, "b"]}',
@@ -279,7 +279,7 @@ class DeliveryTests:
         assert len(bodies) == 5, f"a confirmed event is in the queue: {bodies}"
         assert [f'"number":{number}'.encode() in body for number, body in enumerate(bodies)] == [True] * 5
 
-    def test_foreign_json_is_taken_as_it_fits(self, kit: Kit) -> None:
+    def test_json_of_other_senders_is_accepted_if_it_fits(self, kit: Kit) -> None:
         """Unknown fields are ignored, missing ones take their defaults; there are no ids and no content type."""
         got: Log[Sample] = Log()
         kind = kit.event()
@@ -288,7 +288,7 @@ class DeliveryTests:
         topic = Destination(kit.queue(listener=listener).topic, durable=kit.capabilities.durable)
         body = b'{ "unknown" : [1, {"a": null}] , "number" : 7 }'
         kit.put(kit.provider(), topic, [Message(body=body, content_type="")])
-        assert got.wait(1, "a stranger's JSON reaches the listener") == [kind(7, "")]
+        assert got.wait(1, "JSON of another sender reaches the listener") == [kind(7, "")]
 
     def test_unknown_fields_are_ignored_and_missing_ones_take_defaults(self, kit: Kit) -> None:
         """Senders and listeners of different versions of an event, in both directions."""

@@ -97,7 +97,7 @@ class FailureTests:
         [dead] = self.dead_letters(kit, listener, 1)
         second.stop()
         assert runs.items() == [1, 1, 1], "attempts are counted across processes, up to max_attempts"
-        assert dead.headers["eventing-attempts"] == "3", "a dead letter tells all its attempts"
+        assert dead.headers["eventing-attempts"] == "3", "a dead letter counts all its attempts"
 
     @pytest.mark.usefixtures("way")
     def test_retry_delays_are_honoured(self, kit: Kit) -> None:
@@ -117,7 +117,7 @@ class FailureTests:
         assert third - second >= 0.6 - TOLERANCE, "the second retry waits longer, by the factor"
 
     @pytest.mark.usefixtures("way")
-    def test_a_retry_holds_up_nothing_behind_it(self, kit: Kit) -> None:
+    def test_a_retry_does_not_hold_up_other_events(self, kit: Kit) -> None:
         """With a concurrency of 1 too, what comes after a failed event is handled while that one waits."""
         handled: Log[int] = Log()
 
@@ -133,7 +133,7 @@ class FailureTests:
         assert everything == [0, 1, 2, 3, 4, 5, 0], "a retry that waits holds up nothing behind it"
 
     @pytest.mark.usefixtures("way")
-    def test_each_attempt_begins_afresh(self, kit: Kit) -> None:
+    def test_each_attempt_starts_from_the_original_event(self, kit: Kit) -> None:
         """What a failed attempt changed, in event or envelope, is gone in the next."""
         seen: Log[tuple[int, str]] = Log()
         spoiler = Spoiler()
@@ -182,7 +182,7 @@ class FailureTests:
             "eventing-listener": queue.group,
             "eventing-event": queue.topic,
             "eventing-server": dead.headers["eventing-server"],
-        }, "a dead letter says why, beside the headers as they were sent"
+        }, "a dead letter says why, and has the headers as they were sent"
         assert dead.message_id, "a dead letter has the original's id"
         assert dead.content_type == "application/json"
         manager.stop()

@@ -25,7 +25,7 @@ class FanOutTests:
             manager.stop()
         assert sorted(got.items()) == list(range(60)), "each event is handled by one of the competing listeners"
 
-    def test_competing_listeners_work_side_by_side(self, kit: Kit) -> None:
+    def test_competing_listeners_work_concurrently(self, kit: Kit) -> None:
         """While one process is busy, another one gets the next event."""
         busy = threading.Barrier(2)
         got: Log[int] = Log()
@@ -81,7 +81,7 @@ class FanOutTests:
         manager.stop()
         assert len(got.items()) == 2, "an event reaches its own listeners alone"
 
-    def test_many_events_and_listeners_side_by_side(self, kit: Kit) -> None:
+    def test_many_events_and_listeners_work_concurrently(self, kit: Kit) -> None:
         """Subscribed at the same time, in two managers; each listener gets its own event."""
         got: Log[tuple[str, int]] = Log()
         kinds = [kit.event() for _ in range(12)]

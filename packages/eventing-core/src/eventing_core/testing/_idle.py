@@ -21,20 +21,20 @@ _LOOK = 0.002
 
 
 def wait_idle(managers: EventManager | Iterable[EventManager], timeout: float = 10.0) -> None:
-    """Wait until all is quiet: every send has ended, and the listeners have handled every event.
+    """Wait until every send has ended, and the listeners have handled every event.
 
-    That includes what the listeners send in turn, and what waits for another attempt: it is quiet once the attempt has
-    succeeded, or the event is a dead letter. Where several managers share a broker, pass all whose listeners take part;
-    only the queues of listeners that are started count. With the in-memory provider nothing is missed. With a real
-    broker, an event that it hasn't delivered yet isn't seen: wait for what the listener does instead.
+    This includes events that the listeners send, and events that wait for another attempt: each must succeed or become
+    a dead letter. If several managers share a broker, pass all of those whose listeners are involved; only the queues
+    of running listeners count. With the in-memory provider no event is missed. With a real broker, events that it
+    hasn't delivered yet are not seen: wait for an effect of the listener instead.
 
     Args:
         managers: one or more.
-        timeout: in seconds.
+        timeout: time limit in seconds.
 
     Raises:
-        TimeoutError: it isn't quiet in time; names the listeners and what they have left.
-        ConfigError: ``timeout`` is not a number of seconds, or something else than managers was given.
+        TimeoutError: the time limit has passed. The message names the listeners and their remaining work.
+        ConfigError: ``timeout`` is not a number of seconds, or an argument is not a manager.
     """
     if _on_a_loop():
         warn_of_blocking("wait_idle", "await await_idle(...)")
@@ -46,7 +46,7 @@ def wait_idle(managers: EventManager | Iterable[EventManager], timeout: float = 
 
 
 async def await_idle(managers: EventManager | Iterable[EventManager], timeout: float = 10.0) -> None:
-    """As `wait_idle`, for coroutines: doesn't block the event loop."""
+    """Like `wait_idle`, for coroutines: it doesn't block the event loop."""
     watched, deadline = _begin(managers, timeout)
     while reason := _unfinished(watched):
         if time.monotonic() > deadline:

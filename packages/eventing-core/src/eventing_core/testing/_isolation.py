@@ -10,14 +10,15 @@ from eventing_core import _listener, _pipeline
 
 @contextlib.contextmanager
 def isolated_declarations(*, empty: bool = False) -> Generator[None, None, None]:
-    """Within its context, listeners and pipelines that are declared are forgotten at the end.
+    """Remove the listeners and pipelines that are declared within its context, at its end.
 
-    For a fixture of pytest, say, around each test. A module that is imported for the first time within the context is
-    forgotten, too, and importing it again declares nothing: name it in ``listeners=["orders.listeners"]``, which finds
-    its listeners all the same, or import it outside. Not thread-safe: one context at a time.
+    Use it in a pytest fixture around each test, for example. If a module is imported for the first time within the
+    context, its declarations are removed, too, and importing it again doesn't restore them: import it outside of the
+    context, or name it in ``listeners=["orders.listeners"]``, which finds its listeners in any case. Not thread-safe:
+    use one context at a time.
 
     Args:
-        empty: begin with no declarations. Otherwise those that are there already stay visible.
+        empty: start without any declarations. Otherwise existing declarations stay visible.
     """
     with (
         _listener._declarations.isolated(empty=empty),  # noqa: SLF001 (the same package)

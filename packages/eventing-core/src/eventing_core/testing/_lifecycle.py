@@ -19,7 +19,7 @@ A_MOMENT = 0.2
 class LifecycleTests:
     """See the module."""
 
-    def test_what_is_sent_while_the_listener_is_away_comes_later(self, kit: Kit) -> None:
+    def test_what_is_sent_while_the_listener_is_away_is_delivered_later(self, kit: Kit) -> None:
         """Stop, send, start: a queue lives on without its consumers."""
         got: Log[int] = Log()
         kind = kit.event()
@@ -71,11 +71,11 @@ class LifecycleTests:
         stopping.join(LIMIT)
         assert ended.items() == [1], "a stop lets running listeners finish, and begins no more"
         left = [message.body for message in kit.read(kit.queue(listener=listener))]
-        assert len(left) == 1, f"what a listener finished during a stop is accepted, the rest goes back: {left}"
+        assert len(left) == 1, f"what a listener finished during a stop is accepted, the rest is returned: {left}"
         assert len(kit.read(kit.queue(listener=echo))) == 1, "a listener may send during a stop"
 
     @pytest.mark.parametrize("asynchronous", [False, True], ids=["threads", "async"])
-    def test_a_stop_cut_short_gives_back_and_counts_nothing(self, kit: Kit, *, asynchronous: bool) -> None:
+    def test_a_stop_cut_short_returns_its_events_uncounted(self, kit: Kit, *, asynchronous: bool) -> None:
         """What didn't finish in time is delivered again, as if nothing had happened."""
         began: Log[int] = Log()
         blocked = kit.blocker()
@@ -96,11 +96,13 @@ class LifecycleTests:
         manager.stop(A_MOMENT)
         left = kit.read_counted(kit.queue(listener=listener))
         assert [message.body for message, _ in left] == [b'{"number":1,"text":""}', b'{"number":2,"text":""}'], (
-            "what a stop cut short is given back, in order"
+            "what a stop cut short is returned, in order"
         )
-        assert not any("eventing-attempts" in message.headers for message, _ in left), "a stop cut short is no attempt"
+        assert not any("eventing-attempts" in message.headers for message, _ in left), (
+            "a stop cut short does not count as an attempt"
+        )
         if kit.claims("uncounted_release"):
-            assert [count for _, count in left] == [0, 0], "a stop in order counts as no delivery"
+            assert [count for _, count in left] == [0, 0], "an orderly stop does not count as a delivery"
         blocked.set()
         assert began.items() == [1], "a stop begins nothing new"
 
@@ -164,7 +166,7 @@ class LifecycleTests:
         left = [thread.name for thread in threading.enumerate() if thread not in before]
         assert not left, f"a stop leaves no thread: {left}"
 
-    def test_health_tells_what_is(self, kit: Kit) -> None:
+    def test_health_reports_the_current_state(self, kit: Kit) -> None:
         """Connected and consuming from start to stop."""
         manager = kit.new_manager(kit.listener(kit.event(), lambda _: None))
         assert not manager.health().provider.connected

@@ -1,4 +1,4 @@
-"""What only a provider's author can do: restart the broker, break the network, have sends refused."""
+"""Fixtures that only the author of a provider can write: restart the broker, cut the network, refuse sends."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from eventing_core.testing._kit import Kit
 
 
 class Network(Protocol):
-    """The way from managers to their broker, in the hands of a test: a proxy, or what the system's firewall does.
+    """The network path from managers to their broker, which tests can interrupt; usually a proxy.
 
-    The broker itself stays up, and what doesn't go through here reaches it all the time.
+    The broker itself keeps running, and other connections are not affected.
 
     Attributes:
-        config: keyword arguments for `EventManager.from_config`, by which managers go this way. A provider that
-            sends heartbeats should do so often here: tests wait until a silent peer is noticed.
+        config: keyword arguments for `EventManager.from_config` with which managers connect through this path. Use a
+            short heartbeat, if there is one, because tests wait until a silent peer is detected.
     """
 
     @property
@@ -27,13 +27,13 @@ class Network(Protocol):
         ...
 
     def cut(self) -> None:
-        """Reset all connections and refuse new ones, until `mend`."""
+        """Reset all connections and refuse new ones, until `restore`."""
 
     def silence(self) -> None:
-        """Pass nothing on any more, until `mend`; connections stay open, as when a cable is pulled."""
+        """Stop forwarding, until `restore`. Connections stay open, as if a cable was unplugged."""
 
-    def mend(self) -> None:
-        """Pass everything on and take connections again. Idempotent."""
+    def restore(self) -> None:
+        """Forward everything and accept connections again. Idempotent."""
 
 
 #: What the fixtures are that a class can give, beside ``config``.

@@ -61,7 +61,7 @@ class OutageTests:
             until(lambda: not manager.health().provider.connected, "health says that the connection is lost")
             until(lambda: not manager.health().consuming, "health says that listeners don't consume in an outage")
             assert manager.health().provider.error, "health says why there is no connection"
-            network.mend()
+            network.restore()
             until(lambda: manager.health().consuming, "health says that all listeners consume again after an outage")
             health = manager.health()
             assert health.provider.connected, "health says that there is a connection again after an outage"
@@ -83,7 +83,7 @@ class OutageTests:
         done = kit.send(sender, topic_of(queue), kit.messages("bcdef"))
         wait_lost(observed)
         assert done.results.items() == [], "a send is confirmed when the broker has it, and not before"
-        network.mend()
+        network.restore()
         results = done.wait(5)
         assert sorted(results, key=lambda result: result[0]) == [(index, None) for index in range(5)], (
             "a send in an outage is confirmed afterwards"
@@ -111,8 +111,8 @@ class OutageTests:
         wait_lost(observed)
         [(_, error)] = kit.send(sender, topic_of(queue), kit.messages("a"), seconds=0.2).wait(1)
         assert isinstance(error, SendTimeoutError), f"a send in an outage fails at its deadline: {error!r}"
-        assert not error.in_doubt, "what was never written is in no doubt"
-        network.mend()
+        assert not error.in_doubt, "what was never written is not in doubt"
+        network.restore()
         kit.put(sender, topic_of(queue), kit.messages("b"))
         assert [message.body for message in kit.read(queue)] == [b"b"], (
             "a send that failed at its deadline is withdrawn, and the next one is sent"
@@ -125,10 +125,10 @@ class OutageTests:
         recorder = kit.listen(kit.provider(config=network.config), queue, window=3)
         old = recorder.wait(3)
         self._lose(network, recorder)
-        again = recorder.wait(6, "what was out on a lost connection comes again")[3:]
-        assert [text_of(delivery) for delivery in again] == [*"abc"], "what was out comes again in order"
+        again = recorder.wait(6, "what was unsettled on a lost connection is delivered again")[3:]
+        assert [text_of(delivery) for delivery in again] == [*"abc"], "unsettled messages are redelivered in order"
         assert min(delivery.generation for delivery in again) > old[0].generation, (
-            "what comes again is of its generation"
+            "redelivered messages have the new generation"
         )
         recorder.settle(old)
         recorder.settle(again[:1])
@@ -137,14 +137,16 @@ class OutageTests:
         assert left == [b"b", b"c"], "settlements of a lost connection are dropped, and those of the new one hold"
 
     @needs("network")
-    def test_what_a_lost_connection_had_comes_again_flagged(self, kit: Kit, network: Network) -> None:
+    def test_unsettled_messages_of_a_lost_connection_are_redelivered_and_flagged(
+        self, kit: Kit, network: Network
+    ) -> None:
         """The delivery count is what the capability says."""
         _, queue = kit.filled("a")
         recorder = kit.listen(kit.provider(config=network.config), queue, window=1)
         seen = itertools.count(1)
 
         def give_out_and_lose() -> int:
-            delivery = recorder.wait(next(seen), "what was out on a lost connection comes again")[-1]
+            delivery = recorder.wait(next(seen), "what was unsettled on a lost connection is delivered again")[-1]
             self._lose(network, recorder)
             return delivery.delivery_count
 
@@ -157,16 +159,16 @@ class OutageTests:
         network.cut()
         recorder.states.until(
             lambda states: any(state is SubscriptionState.INACTIVE for state, _, _ in states[before:]),
-            "a subscriber is told that its connection is lost",
+            "a subscriber is notified that its connection is lost",
         )
-        network.mend()
+        network.restore()
         recorder.states.until(
             lambda states: states[-1][0] is SubscriptionState.ACTIVE, "a subscription is active again after an outage"
         )
 
     @needs("network")
     @pytest.mark.parametrize("ending", ["returns", "raises"])
-    def test_a_listener_that_ends_in_an_outage_has_its_event_again(
+    def test_the_event_of_a_listener_that_ends_in_an_outage_is_redelivered(
         self, kit: Kit, network: Network, ending: str
     ) -> None:
         """Nothing is lost by it, and it counts as no attempt; where it succeeds then, nothing is left."""
@@ -188,13 +190,13 @@ class OutageTests:
         self._cut(network, manager)
         proceed.set()
         until(lambda: manager.health().listeners[0].running == 0, "a listener ends in an outage")
-        network.mend()
-        began.wait(2, "an event whose listener ended in an outage comes again")
+        network.restore()
+        began.wait(2, "an event whose listener ended in an outage is delivered again")
         manager.stop()
-        assert began.items() == [1, 1], "an event that was accepted after an outage doesn't come again"
+        assert began.items() == [1, 1], "an event that was accepted after an outage is not delivered again"
         queue = kit.queue(listener=listener)
         assert kit.read(queue) == [], "an event that was accepted after an outage has left the queue"
-        assert kit.read(dead_letters_of(queue)) == [], "what ended in an outage counts as no attempt"
+        assert kit.read(dead_letters_of(queue)) == [], "what ended in an outage does not count as an attempt"
 
     @needs("network")
     def test_a_cut_loses_no_event_that_is_not_durable(self, kit: Kit, network: Network) -> None:
@@ -210,7 +212,7 @@ class OutageTests:
         manager = kit.manager(kit.listener(kind, on, prefetch=2), **network.config)
         manager.send_events(kind(number) for number in range(10))
         self._cut(network, manager)
-        network.mend()
+        network.restore()
         proceed.set()
         got.until(lambda numbers: {*numbers} == {*range(10)}, "a cut loses no event")
 
@@ -227,13 +229,13 @@ class OutageTests:
         ends_in_time(lambda: provider.close(A_WHILE), "closing in an outage ends in time")
         provider.close(A_WHILE)
         for _, error in done.wait(2):
-            assert isinstance(error, ConnectionLostError), f"closing tells of each send what became of it: {error!r}"
-        assert len(done.results.items()) == 2, "closing tells of each send once"
-        network.mend()
+            assert isinstance(error, ConnectionLostError), f"closing reports the outcome of each send: {error!r}"
+        assert len(done.results.items()) == 2, "closing reports each send once"
+        network.restore()
         other = kit.listen(kit.provider(), queue, window=100)
         other.deliveries.until(
             lambda deliveries: {text_of(delivery) for delivery in deliveries} >= {*"abc"},
-            "what was out in an outage goes to another consumer",
+            "what was unsettled in an outage goes to another consumer",
         )
 
     @needs("network")
@@ -254,7 +256,7 @@ class OutageTests:
         began.wait(1, "a listener runs")
         getattr(network, way)()
         ends_in_time(lambda: manager.stop(A_WHILE), "stopping in an outage ends in time")
-        network.mend()
+        network.restore()
         finished: Log[int] = Log()
         kit.manager(kit.listener(kind, lambda event: finished.add(event.number), name=name))
         finished.wait(1, "the event of a process that stopped in an outage goes to another one")
@@ -266,8 +268,8 @@ class OutageTests:
 
 
 def wait_lost(observed: Log[tuple[bool, Exception | None]]) -> None:
-    """Wait until a provider tells that its connection is lost."""
-    observed.until(lambda told: not told[-1][0], "a provider tells that its connection is lost")
+    """Wait until a provider reports that its connection is lost."""
+    observed.until(lambda told: not told[-1][0], "a provider reports that its connection is lost")
 
 
 def ends_in_time(work: Callable[[], None], behaviour: str) -> None:
@@ -288,7 +290,7 @@ def check_counts(kit: Kit, give_out_and_lose: Callable[[], int], losses: int) ->
     counts = [give_out_and_lose() for _ in range(3)]
     while counts[-1] < enough and len(counts) <= losses:
         counts.append(give_out_and_lose())
-    told = f"a message that comes again is flagged, as delivery_count = {capability} says: {counts}"
+    told = f"a redelivered message is flagged, as delivery_count = {capability} says: {counts}"
     assert all(count <= min(lost, most) for lost, count in enumerate(counts)), told
     assert counts == sorted(counts), told
     if kit.claims("delivery_count"):

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class Log(Generic[T]):
-    """A list that threads add to, and that a test waits on. Thread-safe."""
+    """A list to which threads append, and on which a test waits. Thread-safe."""
 
     def __init__(self) -> None:
         self._items: list[T] = []
@@ -36,20 +36,20 @@ class Log(Generic[T]):
             self._changed.notify_all()
 
     def items(self) -> list[T]:
-        """What is there now."""
+        """The items so far."""
         with self._changed:
             return list(self._items)
 
     def until(self, condition: Callable[[list[T]], bool], behaviour: str, limit: float | None = None) -> list[T]:
-        """Wait until the condition holds; after ``limit`` (30) seconds, an AssertionError that names the behaviour."""
+        """Wait until the condition holds; after ``limit`` (30) seconds, raise an AssertionError with the behaviour."""
         limit = LIMIT if limit is None else limit
         with self._changed:
             held = self._changed.wait_for(lambda: condition(self._items), limit)
-            assert held, f"{behaviour}: not so within {limit} s; there is {_shortened(self._items)}"
+            assert held, f"{behaviour}: not within {limit} s; there is {_shortened(self._items)}"
             return list(self._items)
 
     def wait(self, count: int, behaviour: str, limit: float | None = None) -> list[T]:
-        """Wait for so many items."""
+        """Wait for a number of items."""
         return self.until(lambda items: len(items) >= count, f"{behaviour} ({count} wanted)", limit)
 
 
@@ -59,15 +59,15 @@ def until(condition: Callable[[], bool], behaviour: str, limit: float | None = N
     deadline = deadline_in(limit)
     pause = threading.Event()
     while not condition():
-        assert time.monotonic() < deadline, f"{behaviour}: not so within {limit} s"
+        assert time.monotonic() < deadline, f"{behaviour}: not within {limit} s"
         pause.wait(0.005)
 
 
 class Recorder:
-    """A `Subscriber` that keeps what it is told. It settles nothing by itself.
+    """A `Subscriber` that records deliveries and states. It settles nothing by itself.
 
     Args:
-        window: given in every generation, as soon as it is active.
+        window: the window to set in every generation, as soon as it is active.
     """
 
     def __init__(self, window: int = 0) -> None:
@@ -84,35 +84,36 @@ class Recorder:
         return self._handle
 
     def attach(self, handle: Handle) -> None:
-        """Take the handle; the window is given now if it is active already."""
+        """Take the handle, and set the window if the subscription is already active."""
         self._handle = handle
         states = self.states.items()
         if self.size and states and states[-1][0] is SubscriptionState.ACTIVE:
             handle.window(self.size)
 
     def deliver(self, batch: Sequence[Delivery]) -> None:
-        """Keep deliveries, then call `react`."""
+        """Record deliveries, then call `react`."""
         self.deliveries.extend(batch)
         if self.react is not None:
             self.react(batch)
 
     def state(self, state: SubscriptionState, generation: int, error: Exception | None) -> None:
-        """Keep a state."""
+        """Record a state."""
         self.states.add((state, generation, error))
         if state is SubscriptionState.ACTIVE and self._handle is not None and self.size:
             self._handle.window(self.size)
 
     def wait_active(self) -> None:
-        """Wait until the subscription is active, or has failed for good."""
+        """Wait until the subscription is active or has failed."""
         settled = (SubscriptionState.ACTIVE, SubscriptionState.FAILED)
         states = self.states.until(
-            lambda states: any(state in settled for state, _, _ in states), "a subscription is told in bounded time"
+            lambda states: any(state in settled for state, _, _ in states),
+            "a subscription reports its state in bounded time",
         )
         failures = [error for state, _, error in states if state is SubscriptionState.FAILED]
         assert not failures, f"the subscription failed: {failures[0]!r}"
 
     def wait(self, count: int, behaviour: str = "messages are delivered") -> list[Delivery]:
-        """Wait for so many deliveries in all."""
+        """Wait for a total number of deliveries."""
         return self.deliveries.wait(count, behaviour)
 
     def bodies(self) -> list[str]:
@@ -125,7 +126,7 @@ class Recorder:
 
 
 class Confirmations:
-    """A ``done`` that keeps what it is told: (index, error)."""
+    """A ``done`` callback that records its arguments: (index, error)."""
 
     def __init__(self) -> None:
         self.results: Log[tuple[int, Exception | None]] = Log()
@@ -134,12 +135,12 @@ class Confirmations:
         self.results.add((index, error))
 
     def wait(self, count: int) -> list[tuple[int, Exception | None]]:
-        """Wait for so many results."""
-        return self.results.wait(count, "every send is told what became of it")
+        """Wait for a number of results."""
+        return self.results.wait(count, "the outcome of every send is reported")
 
     @property
     def errors(self) -> list[Exception | None]:
-        """The errors so far, in the order of their coming."""
+        """The errors so far, in order of arrival."""
         return [error for _, error in self.results.items()]
 
 

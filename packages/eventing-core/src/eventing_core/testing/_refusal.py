@@ -38,7 +38,7 @@ class RefusalTests:
                 manager.send_events([kind(2), kind(3)])
             failures = [(index, type(error)) for index, error in raised.value.failures]
             assert failures == [(index, SendRejectedError) for index in range(raised.value.taken)], (
-                "each send that is refused is told"
+                "each refused send is reported"
             )
             assert isinstance(manager.submit_event(kind(4)).exception(LIMIT), SendRejectedError)
             with pytest.raises(SendRejectedError):
@@ -46,7 +46,7 @@ class RefusalTests:
             manager.send_event(other(5))
         manager.send_event(kind(6))
         bodies = [message.body for message in kit.read(queue)]
-        assert bodies == [b'{"number":6,"text":""}'], "what the broker refuses isn't there, and what it takes is"
+        assert bodies == [b'{"number":6,"text":""}'], "what the broker refuses is not stored, and what it accepts is"
         assert len(kit.read(kit.queue(listener=echo))) == 1, "a refusal concerns no other event"
 
     @needs("refuse_sends")
@@ -69,5 +69,5 @@ class RefusalTests:
             "an event stays where it is until its copy is confirmed"
         )
         # A refusal can end the connection before the send itself is confirmed: it is sent again.
-        assert len(kept) == 1 or not kit.claims("dedup"), "and it is there once, where the broker drops duplicates"
+        assert len(kept) == 1 or not kit.claims("dedup"), "and it is stored once, if the broker drops duplicates"
         assert kit.read(dead_letters_of(queue)) == []

@@ -71,7 +71,7 @@ class RestartTests:
         manager.send_event(kind(2))
         got.wait(len(listeners) - 1, "listeners really consume again after a restart of the broker")
         if kit.claims("durable"):
-            began.wait(2, "an event that was being handled when the broker restarted comes again")
+            began.wait(2, "an event that was being handled when the broker restarted is delivered again")
 
     @needs("restart_broker")
     def test_no_confirmed_send_is_lost_by_a_restart_of_the_broker(self, kit: Kit, restart_broker: Restart) -> None:

@@ -27,7 +27,7 @@ from eventing_core.testing._probe import LIMIT, Confirmations, Log, Recorder, de
 class TransportTests:
     """See the module."""
 
-    def test_nothing_comes_before_the_window_is_given(self, kit: Kit) -> None:
+    def test_nothing_is_delivered_before_the_window_is_set(self, kit: Kit) -> None:
         """A subscription begins with a window of 0; its first delivery comes with the window, in its generation."""
         provider, queue = kit.filled("ab")
         recorder = kit.listen(provider, queue)
@@ -88,11 +88,13 @@ class TransportTests:
         first = recorder.wait(3)
         recorder.settle(first, Outcome.RELEASE)
         again = recorder.wait(6, "a release is delivered again at once")[3:]
-        assert recorder.bodies()[3:] == ["a", "b", "c"], "what is given back comes again first, in its order"
+        assert recorder.bodies()[3:] == ["a", "b", "c"], "what is returned is delivered again first, in its order"
         if kit.claims("uncounted_release"):
-            assert [delivery.delivery_count for delivery in again] == [0, 0, 0], "a release counts as no delivery"
+            assert [delivery.delivery_count for delivery in again] == [0, 0, 0], (
+                "a release does not count as a delivery"
+            )
 
-    def test_a_flag_comes_on_top_of_what_copies_counted(self, kit: Kit) -> None:
+    def test_a_redelivery_flag_is_added_to_the_count_of_copies(self, kit: Kit) -> None:
         """Where the broker only flags what comes again, the header that the core's copies have is counted."""
         provider, queue = kit.filled("")
         messages = [
@@ -120,7 +122,7 @@ class TransportTests:
         expected = [b"b", b"e"] if any_order else [b"d", b"e"]
         assert left == expected, "accepted is gone, and nothing else"
 
-    def test_closing_gives_back_in_order_and_uncounted(self, kit: Kit) -> None:
+    def test_closing_returns_deliveries_in_order_and_uncounted(self, kit: Kit) -> None:
         """Settlements made before are carried out first."""
         provider, queue = kit.filled("abcd")
         recorder = kit.listen(provider, queue, window=3)
@@ -128,11 +130,11 @@ class TransportTests:
         recorder.handle.close().result(LIMIT)
         recorder.handle.close().result(LIMIT)
         left = kit.read_counted(queue)
-        assert [message.body for message, _ in left] == [b"b", b"c", b"d"], "closing gives back what is unsettled"
+        assert [message.body for message, _ in left] == [b"b", b"c", b"d"], "closing returns what is unsettled"
         if kit.claims("uncounted_release"):
-            assert {count for _, count in left} == {0}, "closing counts as no delivery"
+            assert {count for _, count in left} == {0}, "closing does not count as a delivery"
 
-    def test_closing_the_provider_gives_back(self, kit: Kit) -> None:
+    def test_closing_the_provider_returns_deliveries(self, kit: Kit) -> None:
         """As closing each handle does; idempotent; nothing is taken any more."""
         provider, queue = kit.filled("abc")
         producer = provider.producer(queue)
@@ -145,7 +147,7 @@ class TransportTests:
             producer.send(kit.messages("d"), Confirmations(), deadline=deadline_in(LIMIT))
         assert [message.body for message in kit.read(queue)] == [b"b", b"c"]
 
-    def test_what_is_out_goes_to_nobody_else(self, kit: Kit) -> None:
+    def test_an_unsettled_delivery_goes_to_nobody_else(self, kit: Kit) -> None:
         """Delivered and unsettled belongs to its consumer."""
         provider, queue = kit.filled("abc")
         recorder = kit.listen(provider, queue, window=2)
@@ -157,7 +159,7 @@ class TransportTests:
         recorder.handle.close().result(LIMIT)
         other.wait(3, "what a closed consumer had goes to another one")
         expected = ["c", "a", "b"] if exact else ["a", "b", "c"]
-        assert other.bodies() == expected, "what is out goes to nobody else until it is given back"
+        assert other.bodies() == expected, "an unsettled delivery goes to nobody else until it is returned"
 
     def test_every_send_is_confirmed_exactly_once(self, kit: Kit) -> None:
         """One ``done`` for each index, when the message is in every queue that exists."""
@@ -177,7 +179,7 @@ class TransportTests:
         for destination in (queue, other):
             assert len(kit.read(destination)) == 58, "confirmed means: in every queue that exists"
 
-    def test_closing_while_sends_are_under_way_tells_of_each(self, kit: Kit) -> None:
+    def test_closing_reports_each_send_that_is_in_flight(self, kit: Kit) -> None:
         """Each is confirmed, and then it is there; or fails; or was refused when it was made."""
         provider, queue = kit.filled("")
         producer = provider.producer(topic_of(queue))
@@ -203,11 +205,11 @@ class TransportTests:
             taken = sending.result(LIMIT)
         until(
             lambda: len(confirmed.items()) + len(failed.items()) >= taken,
-            "closing tells of each send what became of it",
+            "closing reports the outcome of each send",
         )
         there = {message.body for message in kit.read(queue)}
-        assert there >= {*confirmed.items()}, "what was confirmed while closing is there"
-        assert len(confirmed.items()) + len(failed.items()) == taken, "closing tells of each send once"
+        assert there >= {*confirmed.items()}, "what was confirmed while closing is stored"
+        assert len(confirmed.items()) + len(failed.items()) == taken, "closing reports each send once"
 
     def test_a_send_fails_at_its_deadline(self, kit: Kit) -> None:
         """A deadline that has passed: nothing is sent, and that is no doubt."""
@@ -215,7 +217,7 @@ class TransportTests:
         done = kit.send(provider, topic_of(queue), kit.messages("bc"), seconds=-1.0)
         for _, error in done.wait(2):
             assert isinstance(error, SendTimeoutError), "a send whose deadline has passed fails"
-            assert not error.in_doubt, "what was never written is in no doubt"
+            assert not error.in_doubt, "what was never written is not in doubt"
         assert [message.body for message in kit.read(queue)] == [b"a"], (
             "a send that failed at its deadline is withdrawn"
         )
@@ -325,7 +327,7 @@ class TransportTests:
             kit.send(provider, queue, [*kit.messages("a"), large])
         assert kit.read(queue) == [], "where send raises, nothing of the batch was taken"
 
-    def test_a_producer_is_the_same_for_equal_destinations(self, kit: Kit) -> None:
+    def test_equal_destinations_have_the_same_producer(self, kit: Kit) -> None:
         """So that asking for one costs nothing."""
         provider, queue = kit.filled("")
         assert provider.producer(queue) is provider.producer(replace(queue))

@@ -87,9 +87,11 @@ class RabbitConsumer(FrameConsumer[RabbitSession]):
         """It can't be had."""
         fix = ""
         if "inequivalent arg 'x-expires'" in error:
-            fix = "; it was made with another member_expiry: set that one, or delete it, so that it is made anew"
+            fix = (
+                "; it was created with another member_expiry: set that value, or delete it, so that it is created again"
+            )
         elif "inequivalent arg" in error:
-            fix = "; it is there with other settings: give it these, or delete it, so that it is made anew"
+            fix = "; it exists with other settings: delete it, so that it is created again"
         elif "ACCESS_REFUSED" in error:
             fix = ": give the user that permission (rabbitmqctl set_permissions)"
         self.refused(SubscriptionError(f"queue {self.queue.name!r}: refused ({error}){fix}"))

@@ -10,7 +10,7 @@ from eventing_core.provider.sockets import QUEUE_NAME, queue_name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queue:
-    """A queue, and how it has to be.
+    """A queue, with its required properties.
 
     Attributes:
         name: unique on the broker.
@@ -38,7 +38,7 @@ class Queue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """What is sent to, or consumed from.
+    """A target of sends, or a source of messages.
 
     Attributes:
         address: its address; that of a listener's queue is fully qualified, ``<address>::<queue>``.
@@ -66,7 +66,7 @@ class Artemis:
         self._member_expiry = member_expiry
 
     def node(self, destination: Destination) -> Node:
-        """Where a destination is."""
+        """The address of a destination."""
         if destination.kind == "topic":
             return Node(address=destination.topic, topic=destination.topic)
         name = queue_name(self._template, destination)

@@ -92,7 +92,7 @@ def _expiry_bound(key: str) -> Callable[[Settings, Use], object]:
 
 
 def _expires(settings: Settings, key: str) -> str:
-    return f"what nobody has taken after {_number(settings, key)} ms {_goes_to(settings, 'expiryAddress')}"
+    return f"a message that is not consumed within {_number(settings, key)} ms {_goes_to(settings, 'expiryAddress')}"
 
 
 def _goes_to(settings: Settings, key: str) -> str:
@@ -178,8 +178,8 @@ _RULES = (
         element="max-delivery-attempts",
         value=_attempts,
         effect=lambda settings: (
-            f"what was delivered {_number(settings, 'maxDeliveryAttempts')} times and not settled, also by connections "
-            f"that broke, {_goes_to(settings, 'deadLetterAddress')} by the broker"
+            f"a message that was delivered {_number(settings, 'maxDeliveryAttempts')} times and not settled, "
+            f"including by connections that broke, {_goes_to(settings, 'deadLetterAddress')} by the broker"
         ),
         right=str(CRASH_LIMIT + 2),
     ),
@@ -187,8 +187,8 @@ _RULES = (
         element="redelivery-delay",
         value=_redelivery,
         effect=lambda settings: (
-            f"what a broken connection had comes again only after {_number(settings, 'redeliveryDelay')} ms, and later "
-            "events overtake it: the order is lost"
+            f"messages of a broken connection are redelivered only after {_number(settings, 'redeliveryDelay')} ms, "
+            "and later events overtake them: the order is lost"
         ),
         right="0",
     ),
@@ -199,7 +199,7 @@ _RULES = (
             "the broker closes the connection of a listener that handles fewer than "
             f"{_number(settings, 'slowConsumerThreshold')} "
             f"({settings.get('slowConsumerThresholdMeasurementUnit', 'MESSAGES_PER_SECOND')}), or that pauses, and "
-            "counts a delivery attempt for all that it had"
+            "counts a delivery attempt for all its unsettled messages"
         ),
         right="NOTIFY",
     ),
@@ -207,8 +207,8 @@ _RULES = (
         element="config-delete-addresses",
         value=_deletes,
         effect=lambda _: (
-            "this address was made by hand, and unless broker.xml has it, the broker deletes it with all its queues "
-            "and their messages whenever it reads that file anew"
+            "this address was created manually, and unless broker.xml contains it, the broker deletes it with all its "
+            "queues and their messages whenever it reloads that file"
         ),
         right="OFF",
     ),

@@ -30,7 +30,7 @@ _RIGHTS = {
 
 
 def missing_right(description: str) -> str:
-    """What the broker says of a right that the user lacks, and how to give it; empty where it is about none."""
+    """The missing permission that the broker's text names, with how to grant it; empty if it names none."""
     found = _LACKING.search(description)
     if found is None:
         return ""
@@ -39,11 +39,11 @@ def missing_right(description: str) -> str:
 
 
 def of_right(user: str, right: str, address: str, queue: str = "") -> str:
-    """That a user lacks a right, and how to give it."""
+    """The text for a missing permission, with how to grant it."""
     on = f"{address!r}, for the queue {queue!r}" if queue and queue != address else repr(address)
     return (
-        f"the user {user!r} lacks the right {right!r} on {on}: give it to one of the user's roles in the broker's "
-        "security-settings"
+        f"the user {user!r} lacks the permission {right!r} on {on}: grant it to one of the user's roles in the "
+        "broker's security-settings"
     )
 
 
@@ -69,8 +69,8 @@ def of_lossy(queue: Queue, difference: Difference) -> SubscriptionError:
     setting = difference.attribute.setting
     source = f", which may come from the address setting {setting}" if setting else ""
     return SubscriptionError(
-        f"the queue {queue.name!r} of {queue.address!r} is there, and {difference.effect}: events, or their order, "
-        f"would be lost. It has {difference}{source}. Empty and delete it, so that it is made anew, or give the "
+        f"the queue {queue.name!r} of {queue.address!r} exists, but {difference.effect}: events or their order would "
+        f"be lost. It has {difference}{source}. Empty and delete it, so that it is created again, or give the "
         "listener another name."
     )
 
@@ -78,7 +78,7 @@ def of_lossy(queue: Queue, difference: Difference) -> SubscriptionError:
 def of_unmanaged_order(queue: Queue) -> SubscriptionError:
     """For an ordered listener whose queue can't be made exclusive."""
     return SubscriptionError(
-        f"the queue {queue.name!r} of an ordered listener has to be exclusive, which takes the broker's management: "
+        f"the queue {queue.name!r} of an ordered listener must be exclusive, which requires the broker's management: "
         "give the user the permissions 'manage' and 'send' on activemq.management."
     )
 
@@ -90,38 +90,39 @@ def of_unmanaged(names: Collection[str]) -> str:
     listed = ", ".join(map(repr, known[:_NAMED])) + more
     return (
         "the broker's management is closed to this user (it needs the permissions 'manage' and 'send' on "
-        f"activemq.management): the queues of this process, {listed}, are used as the broker makes or has them, and "
-        "none of their attributes can be checked or set: AMQP and STOMP have no place for that. Where address settings "
-        "say so (purge-on-no-consumers, ring-size, last-value, non-destructive, auto-delete-queues, "
-        "consumers-before-dispatch, max-consumers, expiry-delay, address-full-policy DROP, max-delivery-attempts), "
-        "events are lost or held up. Two processes of one server name share events unnoticed, and names that belong to "
-        "another event are noticed late. Give the user these permissions, or have the settings checked by who may"
+        f"activemq.management): the attributes of this process's queues, {listed}, can't be checked or set, because "
+        "AMQP and STOMP can't carry them. Depending on the broker's address settings (purge-on-no-consumers, "
+        "ring-size, last-value, non-destructive, auto-delete-queues, consumers-before-dispatch, max-consumers, "
+        "expiry-delay, address-full-policy DROP, max-delivery-attempts), events may be lost or delayed. Two processes "
+        "with one server name would share events unnoticed, and a queue name that belongs to another event is noticed "
+        "late. Give the user these permissions, or have an administrator "
+        "check the settings"
     )
 
 
 def of_unmanaged_sending(queue: Queue) -> SubscriptionError:
     """For a send to a listener's queue that nobody here consumes from."""
     return SubscriptionError(
-        f"whether the queue {queue.name!r} belongs to {queue.address!r} can't be seen without the broker's management, "
-        "and where it doesn't, the broker would drop what is sent: give the user the permissions 'manage' and 'send' "
-        "on activemq.management."
+        f"without the broker's management it can't be checked whether the queue {queue.name!r} belongs to "
+        f"{queue.address!r}. If it doesn't, the broker would drop what is sent. Give the user the permissions "
+        "'manage' and 'send' on activemq.management."
     )
 
 
 def of_unseen(queue: Queue, why: str) -> SubscriptionError:
     """For an existing queue that the broker tells nothing of."""
     return SubscriptionError(
-        f"the queue {queue.name!r} is there, and whether it is as {queue.address!r} needs it can't be seen: {why}"
+        f"the queue {queue.name!r} of {queue.address!r} exists, but its attributes can't be checked: {why}"
     )
 
 
 def of_refusal(queue: Queue, name: str, description: str, *, why: str = "") -> SubscriptionError:
-    """For a consumer that the broker refused, or took away; ``why``: where more is known than it says."""
+    """For a consumer that the broker refused or removed; ``why``: the reason, if more is known."""
     if "does not exist for address" in description:
         return of_conflict(queue, "another address")
     text = ": ".join(part for part in (name, description) if part)
     what = why or missing_right(description) or f"refused ({text or 'no reason given'}): see the broker's log"
-    return SubscriptionError(f"the queue {queue.name!r} of {queue.address!r} can't be had: {what}")
+    return SubscriptionError(f"the queue {queue.name!r} of {queue.address!r} is not available: {what}")
 
 
 def is_permanent(description: str) -> bool:
@@ -130,5 +131,5 @@ def is_permanent(description: str) -> bool:
 
 
 def is_consumer_limit(description: str) -> bool:
-    """Whether a queue has its one consumer already."""
+    """Whether the queue already has its only consumer."""
     return "AMQ229200" in description or "Maximum Consumer Limit" in description

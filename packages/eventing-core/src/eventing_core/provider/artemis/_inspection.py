@@ -30,7 +30,7 @@ Ready = Callable[[SubscriptionError | None], None]
 
 
 class Warned:
-    """What is kept over all generations: warnings that were given, each once, and queues that were accepted."""
+    """State that outlives generations: the warnings that were logged, each once, and the queues that were accepted."""
 
     def __init__(self) -> None:
         self._known: set[str] = set()
@@ -38,7 +38,7 @@ class Warned:
         self._accepted: dict[Queue, dict[str, str] | None] = {}
 
     def once(self, text: str, *arguments: object, about: str = "") -> None:
-        """Log a warning, unless it was, or another one about the same."""
+        """Log a warning, unless it, or another one about the same subject, was logged before."""
         message = text % arguments
         key = about or message
         if key not in self._known:
@@ -72,7 +72,7 @@ class Inspector:
         self._warned = warned
 
     def consumers(self, queue: Queue, answer: Callable[[int], None]) -> None:
-        """How many consumers a queue has; 0 where that can't be told."""
+        """The number of consumers of a queue; 0 if it is not known."""
         self._look(queue, lambda row, _: answer(_count(row)))
 
     def inspect(self, queue: Queue, made: dict[str, Any], ready: Ready, gone: Callable[[], None] | None = None) -> None:
@@ -146,7 +146,7 @@ class Inspector:
             for name, difference in before.items():
                 if name not in left:
                     self._warned.once(
-                        "the queue %r of %r had %s: %s. That could lose or delay events, and was changed%s",
+                        "the queue %r of %r had %s: %s. This could lose or delay events, so it was changed%s",
                         *(queue.name, queue.address, difference, difference.effect, _source(difference)),
                     )
             unseen = [] if done else [name for name in change if name not in found]
@@ -173,7 +173,7 @@ class Inspector:
             return
         for each in left:
             self._warned.once(
-                "the queue %r of %r has %s: %s. That can't be changed, and stays so until the queue is deleted%s",
+                "the queue %r of %r has %s: %s. This can't be changed, and remains until the queue is deleted%s",
                 *(queue.name, queue.address, each, each.effect, _source(each)),
             )
         self._warned.accept(queue, found)

@@ -41,7 +41,7 @@ _SILENT = (
 
 
 def equals(key: str, value: str) -> str:
-    """A filter, in the broker's own language, for the messages with that property."""
+    """A filter, in the broker's own syntax, for messages with that property."""
     quoted = value.replace("'", "''")
     return f"{key}='{quoted}'"
 
@@ -55,7 +55,7 @@ class Reply(NamedTuple):
     """An answer.
 
     Attributes:
-        kind: ``done``; ``failed``: the broker says why in ``value``; ``denied``: the user lacks the right, or there
+        kind: ``done``; ``failed``: the broker says why in ``value``; ``denied``: the user has no permission, or there
             is no management; ``silent``: no answer in time.
         value: what the operation returned.
     """
@@ -64,13 +64,13 @@ class Reply(NamedTuple):
     value: Any = None
 
     def why(self) -> str:
-        """Why nothing was done; empty where it was."""
+        """Why the operation failed; empty if it succeeded."""
         if self.kind == "failed":
             return str(self.value)
-        return {"done": "", "denied": "no right to ask", "silent": _SILENT}[self.kind]
+        return {"done": "", "denied": "no permission to ask", "silent": _SILENT}[self.kind]
 
     def object(self) -> dict[str, Any]:
-        """The JSON text of an object, as operations return it; empty where it is none."""
+        """The JSON text of an object, as operations return it; empty if it is something else."""
         value = self.value
         if isinstance(value, str):
             try:
@@ -81,7 +81,7 @@ class Reply(NamedTuple):
 
 
 class Call:
-    """A question on its way.
+    """A request to the broker's management.
 
     Attributes:
         number: names it, and its answer.
@@ -100,13 +100,13 @@ class Call:
 
 
 class Follower(Protocol):
-    """Who is told of the broker's notifications."""
+    """Receives the broker's notifications."""
 
     def notified(self, properties: Mapping[str, Any]) -> None:
-        """A notification came."""
+        """A notification has arrived."""
 
     def unfollowed(self, reason: object) -> None:
-        """There are none, or no more. Called once at most, and not where the connection is lost."""
+        """Notifications are not available, or no longer. Called at most once, and not if the connection is lost."""
 
 
 class Management(ABC):
@@ -163,7 +163,7 @@ class Management(ABC):
         self.flush()
 
     def answered(self, number: str, body: str | bytes, *, succeeded: bool) -> None:
-        """An answer came. One that can't be read is passed over, and ends as ``silent``."""
+        """An answer has arrived. One that can't be read is ignored, and ends as ``silent``."""
         try:
             answer: Any = json.loads(body) if body else None
         except ValueError:
@@ -191,7 +191,7 @@ class Management(ABC):
             _log.debug("no access to the broker's management: %s", reason)
 
     def lost(self) -> None:
-        """The connection is gone: nobody is answered any more."""
+        """The connection is lost: no callbacks from now on."""
         for call in self._asked.values():
             if call.timer is not None:
                 call.timer.cancel()

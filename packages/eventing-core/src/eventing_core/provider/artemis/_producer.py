@@ -20,11 +20,11 @@ G = TypeVar("G", bound=Generation)
 #: a filter, or that its address now drops what it confirms.
 _HOLDS = 4.0
 
-_DROPS = "the address has the policy DROP for when it is full: the broker confirms what it drops"
+_DROPS = "the address has the address-full-policy DROP: the broker confirms messages that it drops"
 
 
 class ArtemisProducer(SocketProducer[G, ArtemisSession]):
-    """Makes the queue that is sent to, and asks whether a topic has any, before it writes."""
+    """Before it writes, it creates the destination queue, or checks that a topic has queues."""
 
     _node: Node
     _prepared = False
@@ -39,25 +39,25 @@ class ArtemisProducer(SocketProducer[G, ArtemisSession]):
 
     @abstractmethod
     def can_write(self, generation: G) -> bool:
-        """Whether the broker takes messages now; `flush` is called again when that changes."""
+        """Whether the broker accepts messages now; `flush` is called again when that changes."""
 
     @abstractmethod
     def write(self, generation: G, *, unrouted: bool) -> None:
-        """Write what the broker takes."""
+        """Write what the broker accepts."""
 
     @abstractmethod
     def filter_of(self, data: bytes) -> str:
-        """What finds an encoded message in its queue, as a filter of Artemis's."""
+        """An Artemis filter that selects an encoded message in its queue."""
 
     def reset(self) -> None:
-        """Prepare anew."""
+        """Prepare again."""
         self._prepared = self._preparing = self._drops = False
         self._unrouted = False
         if self._session is not None:
             self._node = self._session.node(self.destination)
 
     def flush(self) -> None:
-        """Write what the broker takes, once everything is there for it."""
+        """Write what the broker accepts, once the destination is prepared."""
         generation, session = self._generation, self._session
         if not self._waiting or generation is None or session is None or self.must_wait():
             return
@@ -139,10 +139,10 @@ class ArtemisProducer(SocketProducer[G, ArtemisSession]):
             if reply.kind == "done" and found_any(reply.value):
                 super(ArtemisProducer, self).confirmed(send)
             elif reply.kind == "done":
-                text = f"{self.destination}: {_DROPS}; it is full, and the message is not there"
+                text = f"{self.destination}: {_DROPS}; it is full, and the message was not stored"
                 send.tell(SendRejectedError(text, in_doubt=send.in_doubt))
             else:
-                text = f"{self.destination}: {_DROPS}, and whether it has the message can't be seen"
+                text = f"{self.destination}: {_DROPS}, and it can't be verified that the message was stored"
                 send.tell(SendRejectedError(text, in_doubt=True))
 
         # Unlike the count, browsing sees the whole queue.
@@ -153,19 +153,19 @@ class ArtemisProducer(SocketProducer[G, ArtemisSession]):
         self._connection.dirty.add(self)
 
     def prepare_again(self) -> None:
-        """What is written to may be there no more: see to it before the next message."""
+        """The destination may no longer exist: prepare it again before the next message."""
         if self._node.queue is not None and self._session is not None:
             self._session.forget_queue(self._node.queue)
         self._prepared = False
 
     def begin_again(self) -> None:
-        """The broker took away what was written to: prepare it anew, after a moment."""
+        """The broker removed the destination: prepare it again, after a short wait."""
         self.prepare_again()
         self.wait_before_retry()
         self._connection.dirty.add(self)
 
     def confirmed(self, send: Send) -> None:
-        """The broker has taken a message."""
+        """The broker has confirmed a message."""
         if self._drops:
             self._look_for(send)
         elif send.unrouted:

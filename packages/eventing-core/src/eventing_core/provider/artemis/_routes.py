@@ -214,7 +214,7 @@ class Routes:
             self._management.follow(selector_of(self._management.name), self)
 
     def notified(self, properties: Mapping[str, Any]) -> None:
-        """A notification came."""
+        """A notification has arrived."""
         if not self._following:
             self._following = True
             # What was asked before may have changed before this subscription was there.
@@ -232,7 +232,7 @@ class Routes:
         self._following = False
         self._known.forget()
         with contextlib.suppress(Exception):
-            _log.debug("no notifications of the broker's; it is asked again and again: %s", reason)
+            _log.debug("the broker's notifications are not available, so it is polled: %s", reason)
 
 
 def selector_of(name: str) -> str:
@@ -258,21 +258,21 @@ def flaw_of(address: str, rows: Sequence[Mapping[str, Any]]) -> str | None:
     anycast = [row for row in rows if row.get("routingType") == "ANYCAST"]
     unread = [str(row.get("name")) for row in anycast if str(row.get("consumerCount")) in {"0", "None"}]
     change = (
-        "Such a sender has to name multicast instead: the capability 'topic' over AMQP, a Topic in JMS, "
+        "Such a sender must use multicast instead: the capability 'topic' over AMQP, a Topic in JMS, "
         "'destination-type:MULTICAST' over STOMP"
     )
     if unread:
         names = ", ".join(repr(name) for name in sorted(unread))
         return (
             f"listeners of {address!r} don't get what is sent to the anycast queue {names}, which nobody reads: it was "
-            f"made for a sender that names anycast (the capability 'queue' over AMQP). {change}. Then move what is in "
-            "the queue, and delete it"
+            f"created for a sender that uses anycast (the capability 'queue' over AMQP). {change}. Then move what is "
+            "in the queue, and delete it"
         )
     if not anycast and len(rows) < _PAGE:
         return (
             f"the address {address!r} also takes what is sent as anycast, and has no anycast queue: the broker drops "
-            "that, and listeners don't get it. A sender that names anycast (the capability 'queue' over AMQP) makes an "
-            f"address so. {change}. Then update the address to multicast alone"
+            "that, and listeners don't get it. A sender that uses anycast (the capability 'queue' over AMQP) creates "
+            f"such an address. {change}. Then update the address to multicast alone"
         )
     return None
 

@@ -43,15 +43,15 @@ class ArtemisSession(ABC):
 
     @abstractmethod
     def make_by_attaching(self, queue: Queue, ready: Ready) -> None:
-        """Make an anycast queue without management, and keep it from being removed."""
+        """Create an anycast queue without management, and prevent its removal."""
 
     def attached(self, queue: Queue) -> None:
-        """A consumer of this connection has the queue: it is there, and belongs to its address."""
+        """A consumer of this connection is attached, so the queue exists and belongs to its address."""
         self._attached.add(queue.name)
         self._warned.accept(queue, None)
 
     def lost(self) -> None:
-        """The connection is gone: nobody is called any more."""
+        """The connection is lost: no callbacks from now on."""
         self.management.lost()
         self.routes.lost()
         self._queues.clear()
@@ -59,7 +59,7 @@ class ArtemisSession(ABC):
     # -- where things are ---------------------------------------------------------------------------------------------
 
     def node(self, destination: Destination) -> Node:
-        """Where a destination is."""
+        """The address of a destination."""
         return self._model.node(destination)
 
     def source(self, subscription: Subscription) -> tuple[Node, Queue]:
@@ -72,7 +72,7 @@ class ArtemisSession(ABC):
     # -- queues -------------------------------------------------------------------------------------------------------
 
     def prepare(self, subscription: Subscription, ready: Ready) -> None:
-        """Make the queues of a subscription, the dead letters' first."""
+        """Create the queues of a subscription, first the one for dead letters."""
         _, queue = self.source(subscription)
         self._wanted[queue.name] = queue
         if not queue.anycast:
@@ -84,7 +84,7 @@ class ArtemisSession(ABC):
             self.ensure(dead, lambda error: ready(error) if error else self._ensure(queue, ready, attaching=True))
 
     def warn_of_settings(self, address: str, use: Use) -> None:
-        """Warn of the broker's settings for an address that break a promise, once for each of its uses."""
+        """Warn about the broker's settings for an address that break a guarantee, once for each of its uses."""
         if (address, use) in self._looked_at:
             return
         self._looked_at.add((address, use))
@@ -114,7 +114,7 @@ class ArtemisSession(ABC):
         self.management.call("broker", "getAddressSettingsAsJSON", (address,), answered)
 
     def forget(self, subscription: Subscription) -> None:
-        """Make them again when they are needed next: one may have been deleted."""
+        """Create the queues again when they are needed next: one may have been deleted."""
         for destination in (subscription.destination, subscription.dead_letter):
             queue = self.node(destination).queue if destination else None
             if queue is not None:
@@ -122,7 +122,7 @@ class ArtemisSession(ABC):
                 self._attached.discard(queue.name)
 
     def ensure(self, queue: Queue, ready: Ready) -> None:
-        """Make a queue, unless it was made in this generation."""
+        """Create a queue, unless it was created in this generation."""
         self._ensure(queue, ready, attaching=False)
 
     def _ensure(self, queue: Queue, ready: Ready, *, attaching: bool) -> None:
@@ -144,7 +144,7 @@ class ArtemisSession(ABC):
         self.management.call("broker", "createQueue", arguments, lambda reply: self._made(queue, reply, again=again))
 
     def forget_queue(self, queue: Queue) -> None:
-        """Make a queue again when it is needed next."""
+        """Create a queue again when it is needed next."""
         self.look_again(queue)
         self.routes.removed(queue.address)
 
@@ -159,7 +159,7 @@ class ArtemisSession(ABC):
             self._attach_instead(queue)
             return
         if reply.kind != "done":
-            self._settle(queue, SubscriptionError(f"queue {queue.name!r} could not be made: {reply.why()}"))
+            self._settle(queue, SubscriptionError(f"queue {queue.name!r} could not be created: {reply.why()}"))
             return
         # Where the name is taken, the broker says so by leaving the id out, and by nothing else.
         answer = reply.object()
@@ -172,7 +172,7 @@ class ArtemisSession(ABC):
         )
 
     def consumers(self, queue: Queue, answer: Callable[[int], None]) -> None:
-        """How many consumers a queue has; 0 where that can't be told."""
+        """The number of consumers of a queue; 0 if it is not known."""
         self._inspector.consumers(queue, answer)
 
     def _attach_instead(self, queue: Queue) -> None:

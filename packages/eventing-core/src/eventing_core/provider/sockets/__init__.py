@@ -1,8 +1,8 @@
 """Building blocks for transports that reach a broker over a socket.
 
-One I/O thread a connection; a new generation after every loss; sends in doubt sent again; subscriptions attached
-again. A transport derives from `Connection`, `Generation`, `SocketProducer`, `SocketConsumer` and `SocketProvider`, and
-adds its protocol. Nobody has to use them.
+They provide one I/O thread for each connection, start a new generation after every loss, send again what is in doubt,
+and attach subscriptions again. A transport derives from `Connection`, `Generation`, `SocketProducer`, `SocketConsumer`
+and `SocketProvider`, and adds its protocol. Using them is optional.
 """
 
 from eventing_core.provider._timer import Alarm

@@ -145,7 +145,7 @@ class Attempt:
     def _late(self) -> None:
         """The resolver hangs, or who is asked for the password; nothing can interrupt it."""
         config = self._config
-        what = "neither resolved nor was the password had" if config.asks_for_password else "not resolved"
+        what = "not resolved, or the password not obtained," if config.asks_for_password else "not resolved"
         self.fail(ConnectTimeoutError(f"{config.place}: the host name is {what} within the connect time limit"))
 
     def _came(self, result: tuple[Connector, socket.socket | None, BrokerConnectionError | None]) -> None:

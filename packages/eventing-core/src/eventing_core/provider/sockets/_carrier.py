@@ -53,5 +53,5 @@ class Carrier(Protocol):
         """A consumer has closed."""
 
     def health(self) -> Health:
-        """How the connection is."""
+        """Return the state of the connection."""
         ...

@@ -26,31 +26,32 @@ class SocketConfig(ProviderConfig):
         port: of its protocol; the provider sets the default.
         failover: further brokers that have the same queues, as ``host`` or ``host:port`` (an IPv6 address in brackets;
             without a port it is ``port``), with the same credentials and TLS. They are tried in that order.
-        user: empty: the broker has to let guests in, or a client certificate says who it is.
-        password: of the user. It is sent as it is: use TLS outside of trusted networks. In Python it may be a function
-            that returns it: it is called for each connection anew, on a thread that does nothing else meanwhile, and
-            has ``connect_timeout``, together with the rest of connecting.
-        password_file: holds the password instead, and is read anew for each connection; a line break at its end is no
-            part of it.
+        user: the name of the user. If empty, a client certificate identifies the process, or it connects anonymously.
+        password: the user's password. It is sent unencrypted without TLS: use TLS outside of trusted networks. In
+            Python it may be a function that returns the password. The function is called for each connection, on a
+            separate thread; ``connect_timeout`` includes its run time.
+        password_file: file that contains the password instead. It is read again for each connection; a line break at
+            its end is ignored.
         tls: encrypt the connection, and verify the broker's certificate.
-        ca_file: PEM file with the authorities to trust; by default the system's.
-        cert_file: PEM file with the client's certificate, where the broker asks for one.
+        ca_file: PEM file with the certificate authorities to trust; by default the system's.
+        cert_file: PEM file with the client's certificate, if the broker requires one.
         key_file: PEM file with its key; by default it is in ``cert_file``.
-        verify_host_name: refuse a certificate for another host. Turn it off only where names can't be right.
-        connect_timeout: for the whole way from resolving the host name to an open connection.
-        heartbeat: a peer that is silent for two of them is considered dead. The peer hears from us twice as often as it
-            asks, whatever is set here.
-        backoff_initial: wait before the first attempt to connect again; it doubles, with jitter.
+        verify_host_name: refuse a certificate for another host. Set it to false only if the names in certificates can't
+            be correct.
+        connect_timeout: time limit of each attempt to connect, including name resolution.
+        heartbeat: interval of heartbeats. A broker that is silent for two intervals is considered dead. If the broker
+            requests heartbeats too, the process sends them twice as often as requested.
+        backoff_initial: wait before the first attempt to reconnect; it doubles each time, with jitter.
         backoff_max: the longest such wait.
-        queue_name: a queue's name; ``{listener}`` by default, ``{event}.{listener}`` where events have equally named
-            listeners, since queue names are unique on a broker. A per-process queue gets ``-<server>`` appended.
-        member_expiry: how long a per-process queue outlives its process, at least; 0: for ever.
-        max_message_bytes: a received message that is larger, headers included, ends the connection instead of filling
-            the memory. It stays on the broker. Keep it well above the manager's ``max_body_bytes``, beyond which
+        queue_name: name of a listener's queue; by default ``{listener}``. Use ``{event}.{listener}`` if listeners of
+            different events have the same name, because queue names are unique on a broker. The name of a
+            ``per_process`` queue ends with ``-<server>``.
+        member_expiry: how long a ``per_process`` queue outlives its process, at least; 0: forever.
+        max_message_bytes: a larger received message, in bytes with its headers, ends the connection instead of filling
+            the memory. It stays on the broker. Keep the limit well above the manager's ``max_body_bytes``, beyond which
             messages are dead-lettered.
-        server_name_timeout: how long to wait for the queue of a predecessor of the same server name that
-            the broker has not yet taken for dead.
-        protocol: what the provider speaks, for messages. Not a setting.
+        server_name_timeout: how long to wait until a previous process with the same server name is considered dead.
+        protocol: the name of the protocol, used in messages. Not a setting.
     """
 
     protocol: ClassVar[str] = "the provider's protocol"
@@ -117,7 +118,7 @@ class SocketConfig(ProviderConfig):
         text = value.get_secret_value() if isinstance(value, SecretStr) else value
         if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
             # Without the value, and without its traceback: it may be the password.
-            msg = "holds NUL or a lone surrogate, which no protocol can carry: choose another one"
+            msg = "contains NUL or a lone surrogate, which no protocol can carry: choose another one"
             raise ValueError(msg)
         return value
 
@@ -136,7 +137,7 @@ class SocketConfig(ProviderConfig):
         if self.password_file and (self.password.get_secret_value() or self._password_source):
             return "password and password_file are both set: remove one of them"
         if self.has_password and not self.user:
-            return f"{key} is set, and user is not: set user as well"
+            return f"{key} is set, but user is not: set user as well"
         return ""
 
     @property
@@ -146,12 +147,12 @@ class SocketConfig(ProviderConfig):
 
     @property
     def soon(self) -> float:
-        """When a peer that answers at all has answered, mostly: then it is asked whether it speaks something else."""
+        """The time after which a silent peer is probed for another protocol."""
         return min(_SOON, self.connect_timeout / 4)
 
     @property
     def has_password(self) -> bool:
-        """Whether a password is sent, wherever it comes from."""
+        """Whether a password is sent, from any source."""
         return bool(self.password.get_secret_value() or self.password_file or self._password_source)
 
     @property
@@ -160,17 +161,18 @@ class SocketConfig(ProviderConfig):
         return self._password_source is not None
 
     def of_each_broker(self) -> tuple[Self, ...]:
-        """The settings for one broker each: that of ``host``, then those of ``failover``; none of them twice."""
+        """The settings for each broker: first ``host``, then those of ``failover``, without duplicates."""
         places = [(self.host, self.port), *(read_place(entry, self.port) for entry in self.failover)]
         return tuple(
             self.model_copy(update={"host": host, "port": port, "failover": ()}) for host, port in dict.fromkeys(places)
         )
 
     def with_password(self) -> Self:
-        """The settings for one connection: with the password that holds now. May block.
+        """The settings for one connection, with the current password. May block.
 
         Raises:
-            AuthenticationError: it can't be had, or is none that the protocol can carry. Shows nothing of it.
+            AuthenticationError: the password is not available, or the protocol can't carry it. The message doesn't show
+                it.
         """
         if self.password_file:
             where = f"password_file {str(self.password_file)!r}"

@@ -108,7 +108,7 @@ class Connection(Driver[G], Generic[G, S]):
         """Start the thread and wait for the first connection.
 
         Raises:
-            BrokerConnectionError: there is none, from any broker; the thread has ended.
+            BrokerConnectionError: no broker could be reached; the thread has ended.
         """
         self._observer = observer
         self._log.begins(self.config)
@@ -173,7 +173,7 @@ class Connection(Driver[G], Generic[G, S]):
         )
 
     def close(self, timeout: float) -> None:
-        """Close in order; returns when the thread has ended, or after ``timeout`` seconds."""
+        """Close the connection properly; return when the thread has ended, or after ``timeout`` seconds."""
         if not self._thread.is_alive():
             with self._starting:
                 is_over = not self._thread.is_alive()  # still: it may have been about to start
@@ -189,7 +189,7 @@ class Connection(Driver[G], Generic[G, S]):
             self._thread.join(timeout + GRACE)
 
     def abandon(self) -> None:
-        """In a forked child: close the descriptors. The engine's memory is left: the parent may have been inside."""
+        """In a forked child: close the descriptors. The engine's memory is not freed: it may have been in use."""
         self._advance(ConnectionInput.FORKED)
         # It may be held by a thread that isn't there any more.
         self._starting = threading.Lock()

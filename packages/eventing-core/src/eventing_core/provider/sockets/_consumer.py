@@ -39,7 +39,7 @@ next_number = itertools.count(1).__next__
 
 
 class SocketConsumer(Handle, Generic[G, S]):
-    """Makes its queues and attaches to them, in each generation anew, and tells its subscriber.
+    """Creates its queues and attaches to them, again in each generation, and notifies its subscriber.
 
     `settle`, `window` and `close` may be called on any thread; the rest runs on the I/O thread. A transport derives
     from it and says how to attach, settle and give credit.
@@ -75,7 +75,7 @@ class SocketConsumer(Handle, Generic[G, S]):
 
     @abstractmethod
     def detach_now(self, generation: G) -> bool:
-        """Detach in order, what is unsettled goes back; `detached` follows. False: there is nothing to detach from."""
+        """Detach properly and return unsettled deliveries; `detached` follows. False: there is nothing to detach."""
 
     @abstractmethod
     def settle_now(self, batch: Sequence[Delivery], outcome: Outcome) -> None:
@@ -87,7 +87,7 @@ class SocketConsumer(Handle, Generic[G, S]):
 
     @abstractmethod
     def forget(self) -> None:
-        """What was attached is gone: all that was out is void."""
+        """The attachment is lost: its unsettled deliveries are invalid."""
 
     # -- any thread ---------------------------------------------------------------------------------------------------
 
@@ -100,7 +100,7 @@ class SocketConsumer(Handle, Generic[G, S]):
         self._connection.loop.post(self._set_window, size)
 
     def close(self) -> Future[None]:
-        """Detach in order; what is unsettled goes back, uncounted."""
+        """Detach properly; unsettled deliveries are returned, uncounted."""
         future: Future[None] = Future()
         self._connection.hand_over_or(self._close, future, lambda: _resolve(future))
         return future
@@ -139,7 +139,7 @@ class SocketConsumer(Handle, Generic[G, S]):
             self._begin()
 
     def lost(self, error: Exception) -> None:
-        """The connection is gone, and all that was out is void."""
+        """The connection is lost, and its unsettled deliveries are invalid."""
         self._detach()
         self._generation = self._session = None
         if self._closing is not None:
@@ -174,7 +174,7 @@ class SocketConsumer(Handle, Generic[G, S]):
         session.prepare(self.subscription, ready)
 
     def attached(self) -> None:
-        """The queue is ours to consume from."""
+        """The subscription is attached to its queue."""
         if self._closing is not None or self._active:
             return
         self._active = self._was_active = True
@@ -186,7 +186,7 @@ class SocketConsumer(Handle, Generic[G, S]):
         self._said.consumes()
 
     def refused(self, error: SubscriptionError) -> None:
-        """It can't be had: final before it was first active, tried again afterwards."""
+        """Attaching failed: final before it was first active, tried again afterwards."""
         self._detach()
         if not self._was_active:
             self._failed = True
@@ -218,7 +218,7 @@ class SocketConsumer(Handle, Generic[G, S]):
             self._again(self._retry.next())
 
     def in_use(self, queue: str) -> None:
-        """Someone has the queue: a second process of that name, or what the broker takes for a living predecessor."""
+        """The queue is in use: by a second process of that name, or by a predecessor that is considered alive."""
         self._detach()
         now = time.monotonic()
         self._in_use_since = self._in_use_since or now
@@ -232,8 +232,8 @@ class SocketConsumer(Handle, Generic[G, S]):
             self._failed = True
             text = (
                 f"another process consumes from the queue {queue!r} under the server_name {member!r} (waited "
-                f"{limit:g} s). Give each process its own server_name (EVENTING_SERVER_NAME); it is the host's name "
-                "where none is set."
+                f"{limit:g} s). Give each process its own server_name (EVENTING_SERVER_NAME); the default is the "
+                "host's name."
             )
             error = ServerNameInUseError(text)
             self._tell(SubscriptionState.FAILED, error)

@@ -25,7 +25,7 @@ _BARRED = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACC
 
 
 def of_socket(error: Exception, place: str) -> BrokerConnectionError:
-    """For what went wrong beneath the protocol: resolving, connecting, the TLS handshake, reading, writing."""
+    """For errors below the protocol: name resolution, connecting, TLS handshake, reading, writing."""
     if isinstance(error, BrokerConnectionError):
         return error
     if isinstance(error, socket.gaierror | UnicodeError):
@@ -43,13 +43,13 @@ def of_socket(error: Exception, place: str) -> BrokerConnectionError:
 
 
 def of_all(errors: Sequence[Exception]) -> Exception:
-    """For several brokers of which none could be had: what each says, of their type where all have the same."""
+    """For several brokers, none of which could be reached: what each says, of their type where all have the same."""
     if len(errors) == 1:
         return errors[0]
     kinds = {type(error) for error in errors}
     kind = kinds.pop() if len(kinds) == 1 else BrokerConnectionError
     together = kind("; ".join(map(str, errors)))
-    together.__cause__ = ExceptionGroup("no broker could be had", errors)
+    together.__cause__ = ExceptionGroup("no broker could be reached", errors)
     return together
 
 
@@ -93,14 +93,14 @@ def of_mismatch(place: str, protocol: str, heard: bytes, *, tls: bool = True, wh
     found = protocol_of(heard)
     if found is not None and not protocol.startswith(found.name):
         return of_protocol(place, protocol, found, heard)
-    came = f"{heard[:16]!r} came" if heard else f"nothing came{when}"
+    came = f"received {heard[:16]!r}" if heard else f"received nothing{when}"
     fix = "check host and port" if heard or tls else "check host and port, and set tls = true if the port is for TLS"
     return ProtocolMismatchError(f"{place}: the port does not speak {protocol}: {came}; {fix}")
 
 
 def of_protocol(place: str, wanted: str, found: WireProtocol, heard: bytes = b"") -> ProtocolMismatchError:
     """For a port that speaks another protocol."""
-    came = f" ({heard[:16]!r} came)" if heard else ""
+    came = f" (received {heard[:16]!r})" if heard else ""
     return ProtocolMismatchError(
         f"{place}: the port speaks {found.name}, not {wanted}{came}: {found.fix.format(wanted=wanted)}"
     )
@@ -114,11 +114,11 @@ def of_no_tls(place: str, reason: str, found: WireProtocol | None) -> TlsError:
 
 def of_size(place: str, limit: int) -> BrokerConnectionError:
     """For a message that would be too large."""
-    return BrokerConnectionError(f"{place}: a message came that has more than {limit} bytes (max_message_bytes)")
+    return BrokerConnectionError(f"{place}: received a message with more than {limit} bytes (max_message_bytes)")
 
 
 def of_encoding(destination: Destination, message: Message, error: UnicodeEncodeError) -> HeaderError:
-    """For a message that can't be written as UTF-8: it names the header, where it is one."""
+    """For a message that can't be encoded as UTF-8. The error names the header, if a header is the cause."""
     bad = next((key for key, value in message.headers.items() if not (is_encodable(key) and is_encodable(value))), None)
     what = "an id, or the content type," if bad is None else f"the header {bad[:60]!r}"
     return HeaderError(f"{destination}: {what} can't be encoded ({error.reason}); nothing was sent")
@@ -134,5 +134,5 @@ def is_encodable(text: str) -> bool:
 
 
 def is_hangup(error: Exception) -> bool:
-    """Whether the peer has ended the connection; one that doesn't read what came ends it by a reset."""
+    """Whether the peer has ended the connection, also by a reset."""
     return isinstance(error, ConnectionResetError | BrokenPipeError) and not isinstance(error, ssl.SSLError)

@@ -26,7 +26,8 @@ class Generation(ABC):
         product: what the peer calls itself.
         heard: the first bytes that came, before it was open.
         failure: why it is over; None while it isn't.
-        refused: it is over since the broker refused something, which is told: the next one may be had at once.
+        refused: it is over because the broker refused something, which was reported; the next one may start
+            immediately.
         closed: it ended as we wanted.
         has_more: it was not read to the end, though a selector may see nothing.
         next_tick: when `tick` has something to do, of `time.monotonic`.
@@ -64,15 +65,15 @@ class Generation(ABC):
 
     @abstractmethod
     def tick(self) -> None:
-        """Send a heartbeat where one is due, and notice the peer's silence."""
+        """Send a heartbeat if one is due, and detect a silent peer."""
 
     @abstractmethod
     def close(self) -> None:
-        """Begin to close in order; what is unsettled goes back. `closed` is set when the peer has agreed."""
+        """Begin a proper close: unsettled deliveries are returned. `closed` is set when the peer has agreed."""
 
     @abstractmethod
     def free(self) -> None:
-        """Give everything back, and close the socket."""
+        """Free all resources, and close the socket."""
 
     @abstractmethod
     def silent(self) -> None:

@@ -78,7 +78,7 @@ class Loop:
         return alarm
 
     def call_in(self, delay: float, call: Callable[[], None]) -> Alarm:
-        """Call after so many seconds."""
+        """Call after a number of seconds."""
         return self.call_at(time.monotonic() + delay, call)
 
     def watch(self, sock: socket.socket | None, *, writing: bool = False) -> None:
@@ -96,7 +96,7 @@ class Loop:
         self._mask = mask
 
     def sleep(self, limit: float | None) -> bool:
-        """Sleep until something is to be done, at most ``limit`` seconds. True: the watched socket is ready."""
+        """Sleep until there is something to do, at most ``limit`` seconds. True: the watched socket is ready."""
         timers = self._timers
         while timers and timers[0][2].is_cancelled:  # no reason to wake up
             heapq.heappop(timers)

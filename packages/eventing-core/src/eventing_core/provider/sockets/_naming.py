@@ -26,10 +26,10 @@ def check_queue_name(template: str) -> str:
         raise ValueError(msg) from None
     fields = {field for _, field, _, _ in parts if field is not None}
     if any(spec or conversion for _, _, spec, conversion in parts) or not fields <= _FIELDS or "listener" not in fields:
-        msg = f"{template!r} has to hold {{listener}}, and may hold {{event}}; the default is {QUEUE_NAME!r}"
+        msg = f"{template!r} must contain {{listener}} and may contain {{event}}; the default is {QUEUE_NAME!r}"
         raise ValueError(msg)
     if re.search(r"::|[?#*,\s]", template):
-        msg = f"{template!r} holds characters that addresses can't have"
+        msg = f"{template!r} contains characters that addresses can't have"
         raise ValueError(msg)
     return template
 

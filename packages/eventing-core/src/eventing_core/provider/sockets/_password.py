@@ -41,10 +41,10 @@ def ask_for_password(source: Callable[[], str], place: str) -> str:
         password = source()
     except BaseException as error:
         # Its text may hold anything, and goes into logs.
-        msg = f"{place}: asking for the password failed: {type(error).__name__}"
+        msg = f"{place}: the password function raised {type(error).__name__}"
         raise AuthenticationError(msg) from error
     if isinstance(password, str) and password:
         return password
-    what = "an empty one" if isinstance(password, str) else type(password).__name__
-    msg = f"{place}: asking for the password gave no password: {what}"
+    what = "an empty string" if isinstance(password, str) else type(password).__name__
+    msg = f"{place}: the password function returned {what} instead of a password"
     raise AuthenticationError(msg)

@@ -72,7 +72,7 @@ def _flaw_in_entry(entry: str, *, is_place: bool) -> str:
     if _is_ipv6(entry):
         return f"{entry!r} is an IPv6 address without brackets: write [{entry}] or [{entry}]:{_LONGEST_PORT}"
     if "," in entry:
-        return "an entry holds more than one host: write each as an entry of its own"
+        return "an entry contains more than one host: write each as an entry of its own"
     return f"{_harmless(entry)} is not a host: write host or host:port"
 
 
@@ -93,7 +93,7 @@ def flaw_in_host(host: str) -> str:
             "this is a path, and only TCP is supported: write the broker's name or address",
         ),
         (stripped != host, "this has white space around it: remove it"),
-        (stripped[0:1] in "\"'", "this holds quotes: remove them"),
+        (stripped[0:1] in "\"'", "this contains quotes: remove them"),
     ):
         if is_so:
             return flaw
@@ -102,14 +102,14 @@ def flaw_in_host(host: str) -> str:
         return f"this has brackets, which an address here is written without: write {address.settings}"
     if ":" in stripped and address.host:
         rest = address.settings if address.port else f'host = "{address.host}", and port as a setting of its own'
-        return f"this holds a port: write {rest}"
+        return f"this contains a port: write {rest}"
     if "/" in stripped and address.host:
-        return f"this holds a path: write {address.settings}"
-    return "this holds characters that a host can't have: write the broker's name or address alone"
+        return f"this contains a path: write {address.settings}"
+    return "this contains characters that a host can't have: write the broker's name or address alone"
 
 
 def _flaw_in_url(url: str) -> str:
-    what = "this is a URL" if "://" in url else "this holds a user"
+    what = "this is a URL" if "://" in url else "this contains a user"
     others = "; user and password are settings of their own" if "@" in url else ""
     more = "; further brokers go to failover" if url.count("://") > 1 else ""
     return f"{what}: write {address_in(url).settings}{others}{more}"

@@ -29,7 +29,7 @@ _REFUSALS = 2
 
 
 class SocketProducer(Producer, Generic[G, S]):
-    """Keeps what waits to be written, and what an old generation left unanswered.
+    """Holds sends that wait to be written, and those that were not answered in an earlier generation.
 
     Only `send` may be called on other threads than the I/O thread. A transport derives from it and says how a message
     is encoded and written.
@@ -99,13 +99,13 @@ class SocketProducer(Producer, Generic[G, S]):
             self._connection.dirty.add(self)
 
     def lost(self) -> None:
-        """The connection is gone: what has no answer is sent again, first."""
+        """The connection is lost: sends without an answer are sent again, first."""
         self.take_back()
         self._generation = self._session = None
         self.reset()
 
     def take_back(self) -> None:
-        """Have what has no answer in this generation sent again, before what is newer."""
+        """Send everything without an answer in this generation again, before newer sends."""
         generation = self._generation
         if generation is None:
             return
@@ -128,23 +128,23 @@ class SocketProducer(Producer, Generic[G, S]):
         return True
 
     def wait_before_retry(self) -> None:
-        """Don't try again at once."""
+        """Wait before the next attempt."""
         now = time.monotonic()
         if now > self._not_before + _STABLE:
             self._retry.reset()
         self._not_before = now + self._retry.next()
 
     def give_up(self, reason: str) -> None:
-        """The broker takes nothing for this destination: fail what waits for it."""
+        """The broker accepts nothing for this destination: fail all waiting sends."""
         self.wait_before_retry()
         failed, self._waiting = self._waiting, deque()
         for send in failed:
             send.tell(SendRejectedError(f"{self.destination}: {reason}", in_doubt=send.sent))
 
     def hold_back(self, reason: str) -> None:
-        """The broker refused a send, and ends the connection for it: all others on it suffer, so not again at once.
+        """The broker refused a send and closes the connection, which affects all other sends, so wait before a retry.
 
-        The next one may be another matter. If that is refused as well, all that waits would be, one connection each.
+        The next send may succeed. If it is refused as well, all waiting sends would be, with one connection each.
         """
         self._refusals += 1
         if self._refusals < _REFUSALS:
@@ -154,7 +154,7 @@ class SocketProducer(Producer, Generic[G, S]):
             self.give_up(reason)
 
     def confirmed(self, send: Send) -> None:
-        """The broker has taken a message."""
+        """The broker has confirmed a message."""
         self._refusals = 0
         send.tell(None)
 
@@ -166,7 +166,7 @@ class SocketProducer(Producer, Generic[G, S]):
         return bool(self._waiting)
 
     def expire(self, now: float) -> float:
-        """Fail what waits longer than it may; return the earliest deadline of the rest."""
+        """Fail sends whose deadline has passed; return the earliest deadline of the others."""
         if any(send.deadline <= now for send in self._waiting):
             rest: deque[Send] = deque()
             late: list[Send] = []
@@ -182,7 +182,7 @@ class SocketProducer(Producer, Generic[G, S]):
         return min((send.deadline for send in self._waiting), default=float("inf"))
 
     def fail(self, error_text: str) -> None:
-        """Fail all that waits: the provider is closed."""
+        """Fail all waiting sends: the provider is closed."""
         failed, self._waiting = self._waiting, deque()
         for send in failed:
             send.tell(ConnectionLostError(f"{self.destination}: {error_text}", in_doubt=send.sent))

@@ -67,7 +67,7 @@ class SocketProvider(Provider, Generic[C]):
         """Connect."""
         with self._lock:
             if self._connection is not None:
-                msg = "the provider was opened before"
+                msg = "the provider has been opened before"
                 raise BrokerConnectionError(msg)
             self._connection = connection = self.make_connection()
         try:
@@ -87,7 +87,7 @@ class SocketProvider(Provider, Generic[C]):
             return producer
 
     def subscribe(self, subscription: Subscription, subscriber: Subscriber) -> Handle:
-        """Make the queue, and attach to it."""
+        """Create the queue, and attach to it."""
         return self._connected().subscribe(subscription, subscriber)
 
     def queue_name(self, destination: Destination) -> str:
@@ -95,7 +95,7 @@ class SocketProvider(Provider, Generic[C]):
         return queue_name(self.config.queue_name, destination)
 
     def health(self) -> Health:
-        """How the connection is."""
+        """Return the state of the connection."""
         connection = self._connection
         return connection.health() if connection else Health(connected=False, generation=0, error="not open")
 
@@ -106,7 +106,7 @@ class SocketProvider(Provider, Generic[C]):
             connection.close(timeout)
 
     def abandon(self) -> None:
-        """In a forked child: be as new."""
+        """In a forked child: reset the provider to its initial state."""
         connection, self._connection = self._connection, None
         # It may be held by a thread that isn't there any more.
         self._lock = threading.Lock()

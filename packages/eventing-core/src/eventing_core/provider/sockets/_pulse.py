@@ -12,9 +12,9 @@ class Pulse:
     Bytes of any kind count as a heartbeat. Before `agree` nothing is due.
 
     Attributes:
-        heard_at: when bytes last came. Whoever reads them sets it.
-        wrote_at: when bytes last left. Whoever writes them sets it.
-        limit: a peer that is silent for so long is dead; infinite where none is agreed on.
+        heard_at: when bytes last arrived; set by the code that reads them.
+        wrote_at: when bytes were last sent; set by the code that writes them.
+        limit: seconds of silence after which a peer is considered dead; infinite if no heartbeats were agreed on.
     """
 
     __slots__ = ("_beat", "heard_at", "limit", "wrote_at")
@@ -33,14 +33,14 @@ class Pulse:
         self.limit = 2 * hears if hears > 0 else float("inf")
 
     def must_beat(self, now: float) -> bool:
-        """Whether nothing has left for too long. Yes is said once: the heartbeat is taken to leave now."""
+        """Whether a heartbeat is due. Returns True once: the heartbeat is assumed to be sent now."""
         if now < self.wrote_at + self._beat:
             return False
         self.wrote_at = now
         return True
 
     def is_silent(self, now: float) -> bool:
-        """Whether the peer counts as dead."""
+        """Whether the peer is considered dead."""
         return now >= self.heard_at + self.limit
 
     @property

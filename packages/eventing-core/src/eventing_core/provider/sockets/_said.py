@@ -47,9 +47,9 @@ class Said:
             self._last = _Last.INTERRUPTED
             with quietly:
                 _log.warning(
-                    "%s: waits up to %g s for the queue %r: another process with the server_name %r has it, or the "
-                    "broker has not noticed yet that this server's last connection is gone. If both processes are to "
-                    "run, give each its own server_name (EVENTING_SERVER_NAME).",
+                    "%s: waits up to %g s for the queue %r: another process with the server_name %r uses it, or the "
+                    "broker has not noticed yet that this server's last connection is gone. To run both processes, "
+                    "give each its own server_name (EVENTING_SERVER_NAME).",
                     *(self._destination, limit, queue, server_name),
                 )
 

@@ -28,8 +28,8 @@ class Send:
     Attributes:
         producer: whose it is.
         data: encoded.
-        done: whom to tell, once.
-        index: what to tell it by.
+        done: the callback, called once.
+        index: the index to pass to it.
         deadline: of `time.monotonic`.
         sent: it was written, in this generation or an earlier one, and may have arrived.
         in_doubt: it was written in an earlier generation, whose answer never came.
@@ -49,9 +49,9 @@ class Send:
         self.unrouted = False
 
     def tell(self, error: SendError | None) -> None:
-        """Tell what became of it; whatever that raises must not end the I/O thread."""
+        """Report the outcome. An exception of the callback must not end the I/O thread."""
         try:
             self.done(self.index, error)
         except Exception:  # noqa: BLE001 (see above)
             with quietly:
-                _log.exception("what became of a send could not be handed over")
+                _log.exception("the outcome of a send could not be delivered to its sender")

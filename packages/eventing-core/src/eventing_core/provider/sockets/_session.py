@@ -15,7 +15,7 @@ class Session(Protocol):
         """Make the queues of a subscription, the dead letters' first; ``ready(error)`` is called once."""
 
     def forget(self, subscription: Subscription) -> None:
-        """Make them again when they are needed next: one may have been deleted."""
+        """Create the queues again when they are needed next: one may have been deleted."""
 
     def lost(self) -> None:
         """The generation is over: call nobody any more."""

@@ -16,7 +16,7 @@ class ConnectionState(Enum):
 
     #: Made, and not opened.
     NEW = "new"
-    #: Tries to connect for the first time. Once no broker could be had, it ends.
+    #: Tries to connect for the first time. Once no broker could be reached, it ends.
     CONNECTING = "connecting"
     #: A broker has agreed: messages come and go.
     CONNECTED = "connected"

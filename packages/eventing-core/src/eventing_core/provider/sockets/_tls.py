@@ -24,8 +24,8 @@ def tls_context(config: SocketConfig) -> ssl.SSLContext:
         files = ", ".join(str(file) for file in (config.ca_file, config.cert_file, config.key_file) if file)
         reason = getattr(error, "strerror", None) or getattr(error, "reason", None) or type(error).__name__
         msg = (
-            f"{config.place}: ca_file, cert_file or key_file can't be used ({files}): {reason}. Each has to be a "
-            "readable PEM file, a key without a password."
+            f"{config.place}: ca_file, cert_file or key_file can't be used ({files}): {reason}. Each must be a "
+            "readable PEM file, and the key must not have a password."
         )
         raise TlsError(msg) from None
     return context

@@ -16,9 +16,9 @@ class Buffer:
     """Memory of a fixed size.
 
     Attributes:
-        address: where it is.
-        size: in bytes.
-        view: the same for Python.
+        address: its address.
+        size: its size in bytes.
+        view: a view of it for Python code.
     """
 
     def __init__(self, size: int) -> None:

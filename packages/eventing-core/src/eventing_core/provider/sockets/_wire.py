@@ -43,7 +43,7 @@ class WireGeneration(Generation):
 
     @abstractmethod
     def take(self, count: int) -> bool:
-        """Take in so many bytes of the input's buffer. False: there is no use in more."""
+        """Take in a number of bytes of the input's buffer. False: there is no use in more."""
 
     @abstractmethod
     def hung_up(self, problem: OSError | None) -> None:
@@ -78,7 +78,7 @@ class WireGeneration(Generation):
         return self.failure is None and self.has_pending()
 
     def write_out(self, count: int) -> int:
-        """Write so many bytes of the output's buffer; how many it were. 0: the socket takes none now, or any more."""
+        """Write bytes of the output's buffer and return how many. 0: the socket takes none now, or any more."""
         try:
             count = self._write(count)
         except (*_NOT_NOW, ssl.SSLWantWriteError):
