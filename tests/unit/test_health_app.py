@@ -142,5 +142,5 @@ async def later() -> None: ...
 
 @pytest.mark.parametrize("wrong", [None, "manager", EventManager, {}, 1, later])
 def test_what_is_no_manager(wrong: Any):
-    with pytest.raises(ConfigError, match=r"health_app: manager has to be an EventManager.*Pass the manager\.$"):
+    with pytest.raises(ConfigError, match=r"health_app: manager must be an EventManager.*Pass the manager\.$"):
         health_app(wrong)
