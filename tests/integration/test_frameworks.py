@@ -15,7 +15,6 @@ from urllib.request import urlopen
 
 import httpx
 import pytest
-from django.core.management import execute_from_command_line
 
 from examples.artemis import Artemis
 from tests.support.commands import check, module
@@ -170,7 +169,7 @@ def test_the_tests_of_a_fastapi_service(tmp_path: Path):
 @pytest.fixture
 def project(tmp_path: Path, unique: Any) -> Path:
     """A Django project, as its own command makes it, with the files of the page."""
-    execute_from_command_line(["django-admin", "startproject", "shop", str(tmp_path)])
+    check(*module("django"), "startproject", "shop", tmp_path)
     files = write_files("how-to/use-django.md", tmp_path)
     assert "orders/management/commands/listen.py" in files
     (tmp_path / "orders" / "__init__.py").touch()

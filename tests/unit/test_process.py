@@ -64,6 +64,7 @@ def test_managers_are_called_while_other_threads_make_more(what: str, monkeypatc
 
 
 def test_a_manager_that_is_gone_is_forgotten() -> None:
+    gc.collect()  # managers of other tests
     manager = Managed()
     _process.remember(manager)
     count = len(_process._managers)
