@@ -28,6 +28,7 @@ def peer() -> Iterator[Peer]:
 def line(peer: Peer) -> Iterator[Line]:
     made = Line(peer.config, "line")
     made.open(lambda *_: None)
+    until(lambda: bool(peer.taken), "it is accepted", 5)
     yield made
     made.close(1)
     assert not made._thread.is_alive()
