@@ -44,6 +44,9 @@ SCOPES: dict[str, tuple[Scope | PairScope, int]] = {
     "refused forever": (Scope(rules=rules(prefetch=1), counts=(0, 0, 0, 0), undecodable=(0, 1, 2), refused=(0, 1, 2), stops=False), 8),
     "refused forever, ordered": (Scope(rules=rules(ordered=True), undecodable=(1,), refused=(1,)), 8),
     "refused and paused": (Scope(rules=rules(), counts=(0,) * 4, undecodable=(0,), refused=(0,), refusals=0, losses=1), 8),
+    "one refused forever, another once": (
+        Scope(rules=rules(), counts=(0, 0), undecodable=(0, 1), refused=(0,), losses=0, stops=False), 8,
+    ),
     "leases": (Scope(rules=rules(pause_after=3), counts=(0,) * 4, refusals=0, wide=True), 7),
     "leases and a suspect": (
         Scope(rules=rules(concurrency=2, flush_count=4, prefetch=6), counts=(0, 0, 0, 0, 0, 3), losses=0, refusals=0, wide=True), 6,
@@ -90,6 +93,12 @@ SCOPES: dict[str, tuple[Scope | PairScope, int]] = {
             Scope(rules=rules(flags=True), counts=(0, 0), flagged=(0,), losses=0, refusals=0),
             Scope(rules=rules(), counts=(0,), **_GOOD),
         ), 7,
+    ),
+    "two queues, a copy refused": (
+        PairScope(
+            Scope(rules=rules(ordered=True), counts=(0,), undecodable=(0,), losses=2, stops=False),
+            Scope(rules=rules(), counts=(0,), **_GOOD),
+        ), 12,
     ),
 }  # fmt: skip
 
