@@ -44,6 +44,9 @@ SCOPES: dict[str, tuple[Scope | PairScope, int]] = {
     "refused forever": (Scope(rules=rules(prefetch=1), counts=(0, 0, 0, 0), undecodable=(0, 1, 2), refused=(0, 1, 2), stops=False), 8),
     "refused forever, ordered": (Scope(rules=rules(ordered=True), undecodable=(1,), refused=(1,)), 8),
     "refused and paused": (Scope(rules=rules(), counts=(0,) * 4, undecodable=(0,), refused=(0,), refusals=0, losses=1), 8),
+    "one refused forever, another once": (
+        Scope(rules=rules(), counts=(0, 0), undecodable=(0, 1), refused=(0,), losses=0, stops=False), 8,
+    ),
     "leases": (Scope(rules=rules(pause_after=3), counts=(0,) * 4, refusals=0, wide=True), 7),
     "leases and a suspect": (
         Scope(rules=rules(concurrency=2, flush_count=4, prefetch=6), counts=(0, 0, 0, 0, 0, 3), losses=0, refusals=0, wide=True), 6,
@@ -91,28 +94,34 @@ SCOPES: dict[str, tuple[Scope | PairScope, int]] = {
             Scope(rules=rules(), counts=(0,), **_GOOD),
         ), 7,
     ),
+    "two queues, a copy refused": (
+        PairScope(
+            Scope(rules=rules(ordered=True), counts=(0,), undecodable=(0,), losses=2, stops=False),
+            Scope(rules=rules(), counts=(0,), **_GOOD),
+        ), 12,
+    ),
 }  # fmt: skip
 
 #: So many states each of them has, up to its depth.
 STATES: dict[str, int] = {
     "one slot": 2049,
     "two slots": 4648,
-    "copies only": 2040,
+    "copies only": 2067,
     "no delay": 966,
-    "ordered": 3169,
-    "ordered, undecodable": 877,
-    "ordered, crash loop": 1154,
+    "ordered": 3183,
+    "ordered, undecodable": 917,
+    "ordered, crash loop": 1165,
     "ordered, internal errors": 294,
     "internal errors": 2619,
     "suspects": 4734,
     "a suspect and a crash loop": 1639,
     "a suspect among failures": 3429,
     "flags": 2380,
-    "flags and a suspect": 2251,
+    "flags and a suspect": 2253,
     "undecodable": 596,
-    "refused forever": 247,
-    "refused forever, ordered": 1039,
-    "refused and paused": 837,
+    "refused forever": 262,
+    "refused forever, ordered": 1041,
+    "refused and paused": 858,
     "leases": 9985,
     "leases and a suspect": 1813,
     "leases and flags": 2193,
@@ -128,8 +137,10 @@ STATES: dict[str, int] = {
     "two queues, two slots": 2928,
     "two queues, one paused": 319,
     "two queues, a suspect": 2377,
-    "two queues, one ordered": 1354,
+    "two queues, one ordered": 1372,
     "two queues, one with flags": 264,
+    "one refused forever, another once": 31,
+    "two queues, a copy refused": 2423,
 }
 
 

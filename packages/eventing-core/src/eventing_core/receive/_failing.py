@@ -101,8 +101,6 @@ class Failing(Generic[D]):
 
     def lost(self, cases: Cases[D], now: float) -> None:
         """The generation ended: remember the copies that are not stored, so that their backoff and reason survive."""
-        self.own.lost()
-        self.dead.lost()
         for case in cases:
             # One that is queued has a copy of a generation before, and waits for its turn in order.
             unstored = case.state in {DeliveryState.COPYING, DeliveryState.REFUSED, DeliveryState.QUEUED}

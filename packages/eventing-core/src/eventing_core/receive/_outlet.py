@@ -30,7 +30,7 @@ class Outlet:
         error: why the last copy was refused.
         until: no copy is tried before.
         limit: so many copies are tried at a time; 0 for any number.
-        under_way: what is tried, where there is a limit.
+        under_way: what is tried, where there is a limit; each has an answer, if late.
     """
 
     __slots__ = ("error", "limit", "refusals", "under_way", "until")
@@ -74,7 +74,3 @@ class Outlet:
             self.refusals += 1
             self.until, self.limit = now + backoff(self.refusals), 1
         return max(now + wait, self.until + _LAST)
-
-    def lost(self) -> None:
-        """The generation ended: whatever was under way has no answer, or a late one."""
-        self.under_way.clear()
