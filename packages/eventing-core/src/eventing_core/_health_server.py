@@ -174,8 +174,8 @@ def _why(host: str, port: int, error: OSError) -> str:
     start = f"the health server can't listen on {host}:{port}"
     if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
         return (
-            f"{start}: this machine does not have that address. Set [health] host to one, to 127.0.0.1, or to 0.0.0.0 for "
-            "all (EVENTING_HEALTH__HOST)."
+            f"{start}: this machine does not have that address. Set [health] host to one, to 127.0.0.1, or to 0.0.0.0 "
+            "for all (EVENTING_HEALTH__HOST)."
         )
     if error.errno == errno.EADDRINUSE:
         return (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -15,6 +14,7 @@ from eventing_core import _async_life, _envelope, _event, _listener
 from eventing_core import provider as spi
 from eventing_core._checks import check_arguments
 from eventing_core._closing import Step
+from eventing_core._closing_steps import closing_steps
 from eventing_core._consuming import Consumers
 from eventing_core._event import EventLike
 from eventing_core._finding import Listeners, find_listeners
@@ -366,21 +366,7 @@ class EventManager:
             self._consumers.pause()
 
     def _closing_steps(self, deadline: Callable[[], float]) -> Sequence[Step]:
-        def left(at_least: float) -> float:
-            return max(at_least, deadline() - time.monotonic())
-
-        sender, consumers = self._sender, self._consumers
-        steps: list[Step] = [
-            sender.refuse,
-            lambda: sender.flush(left(0.0)),
-            lambda: self._connection.close(left(1.0)),
-            lambda: sender.close(1.0),
-            lambda: self._health_server.stop(1.0),
-        ]
-        if consumers is not None:
-            steps.insert(0, lambda: consumers.drain(sender, deadline()))
-            steps.insert(3, lambda: consumers.close(max(deadline(), time.monotonic() + 1.0)))
-        return steps
+        return closing_steps(self._sender, self._consumers, self._connection, self._health_server, deadline)
 
     def at_exit(self) -> None:
         """Stop at the interpreter's exit. Not for users."""
