@@ -300,6 +300,9 @@ class World:
             self.ready.remove(message)
             self.numbers += 1
             batch.append(Delivery(self.numbers, message, self.generation))
+            # Of an event that is there twice, as its copy was stored and it came again all the same, either may wait.
+            if self.unstored.get(_known_by(message.facts), message.number) != message.number:
+                del self.unstored[_known_by(message.facts)]
         self.out += batch
         self.late = 0
         wants = self.machine.wants_facts(self.now)
@@ -520,9 +523,7 @@ class World:
             if earlier:
                 raise BrokenError(f"{delivery} overtakes {earlier}")
         known = _known_by(delivery.message.facts)
-        # Of an event that is there twice, since its copy was stored and it came again all the same, either may wait.
-        same = [each for each in [*self.ready, *(one.message for one in self.out)] if _known_by(each.facts) == known]
-        if not self.scope.anonymous and len(same) == 1 and self.unstored.get(known) == delivery.message.number:
+        if not self.scope.anonymous and self.unstored.get(known) == delivery.message.number:
             raise BrokenError(f"{delivery} runs, and its copy was not stored before the connection was lost")
         if run.round:
             self.probes[run.round] += 1
