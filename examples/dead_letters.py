@@ -32,6 +32,9 @@ _WINDOW = 100
 #: Names the headers that the broker could not store with a dead letter.
 _TRUNCATED = "eventing_truncated"
 
+#: Names the queue where an event is that the transport could not hand over: its dead letter has no body.
+_ELSEWHERE = "eventing_undeliverable_queue"
+
 #: How the headers begin that the dead letter has and the event had not.
 _OWN = ("eventing-", "eventing_")
 
@@ -41,6 +44,10 @@ _QUIET = 2.0
 
 class TruncatedError(ValueError):
     """A dead letter lacks headers of its event, and is replayed only by force."""
+
+
+class ElsewhereError(ValueError):
+    """The event itself is in another queue, since the transport could not hand it over: there is nothing to replay."""
 
 
 class DeadLetters:
@@ -85,10 +92,19 @@ class DeadLetters:
             force: also where headers of the event are missing.
 
         Raises:
+            ElsewhereError: the event is not in the dead letter, which stays.
             TruncatedError: headers of the event are missing, and there is no force; the dead letter stays.
             SendError: the broker has not confirmed; the dead letter stays.
         """
         message = letter.message()
+        elsewhere = message.headers.get(_ELSEWHERE)
+        if elsewhere:
+            text = (
+                f"event {message.message_id} is in the queue {elsewhere!r}, as its sender wrote it: inspect it over "
+                "AMQP, and move it to its listener's queue once that listener consumes over AMQP. Then remove this "
+                "dead letter"
+            )
+            raise ElsewhereError(text)
         missing = message.headers.get(_TRUNCATED)
         if missing and not force:
             text = (
@@ -158,7 +174,7 @@ def _open(options: argparse.Namespace) -> Provider:
 
 
 def main() -> int:
-    """List dead letters, or replay them; 1 where some were left for want of force."""
+    """List dead letters, or replay them; 1 where some were left."""
     parser = argparse.ArgumentParser(prog="python -m examples.dead_letters", description=__doc__)
     parser.add_argument("--provider", choices=("amqp", "stomp"), default="amqp")
     parser.add_argument("--host", default="localhost")
@@ -189,11 +205,16 @@ def _go_through(letters: DeadLetters, *, replay: bool, force: bool) -> int:
             continue  # it was replayed, and has failed again
         seen.add(message.message_id)
         reason, truncated = (message.headers.get(key, "") for key in ("eventing-reason", _TRUNCATED))
-        print(f"{message.message_id} {reason}" + (f", without these headers: {truncated}" if truncated else ""))
+        elsewhere = message.headers.get(_ELSEWHERE)
+        print(
+            f"{message.message_id} {reason}"
+            + (f", without these headers: {truncated}" if truncated else "")
+            + (f", in the queue {elsewhere}" if elsewhere else "")
+        )
         if replay:
             try:
                 letters.replay(letter, force=force)
-            except TruncatedError as error:
+            except (TruncatedError, ElsewhereError) as error:
                 print(error, file=sys.stderr)
                 left += 1
     return 1 if left else 0

@@ -18,6 +18,7 @@ from tests.faults import (
     refused_copies,
     routing,
     soak,
+    unwritable,
 )
 from tests.faults.terms import Figures, Terms
 
@@ -77,6 +78,7 @@ PARTS: dict[str, Part] = {
     "routing": Part(routing.TITLE, routing.run),
     "hostile": Part(hostile.TITLE, hostile.run),
     "refused-copies": Part(refused_copies.TITLE, refused_copies.run),
+    "unwritable": Part(unwritable.TITLE, unwritable.run),
     "fuzz": Part(fuzz.TITLE, fuzz.run, over=("both",)),
     **SHORTENED,
 }

@@ -32,7 +32,8 @@ class Slow:
     def __init__(self, recorder: Recorder) -> None:
         self.settled = len(recorder.deliveries.items())
         self._recorder = recorder
-        self._consumer: Any = recorder.handle
+        handle: Any = recorder.handle
+        self._consumer = handle.consumer
 
     @property
     def out(self) -> int:
@@ -128,13 +129,13 @@ def test_order_is_kept_while_the_subscription_is_made_anew(
     artemis: Artemis, unique: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ):
     sizes: list[int] = []
-    inherited = StompConsumer._subscribe
+    inherited = StompConsumer.subscribe
 
     def subscribe(self: StompConsumer, generation: Any, size: int) -> None:
         sizes.append(size)
         inherited(self, generation, size)
 
-    monkeypatch.setattr(StompConsumer, "_subscribe", subscribe)
+    monkeypatch.setattr(StompConsumer, "subscribe", subscribe)
     handled: list[int] = []
     count = 2_000
     with listening(artemis, unique("order"), lambda event: handled.append(event.number)) as (manager, text):

@@ -8,6 +8,7 @@ from enum import Enum
 import pytest
 
 from eventing_core._manager_states import MANAGER_TRANSITIONS, ManagerState
+from eventing_core.provider.sockets._quarantine import STANDING_TRANSITIONS, Standing
 from eventing_core.provider.sockets._states import (
     ATTEMPT_TRANSITIONS,
     CONNECTION_TRANSITIONS,
@@ -24,6 +25,7 @@ EACH = pytest.mark.parametrize(
     [
         ("manager", ManagerState, MANAGER_TRANSITIONS, {"forked"}),
         ("connection", ConnectionState, CONNECTION_TRANSITIONS, {"crashed", "forked"}),
+        ("quarantine", Standing, STANDING_TRANSITIONS, set[str]()),
         ("connect attempt", AttemptState, ATTEMPT_TRANSITIONS, {"cancelled"}),
     ],
 )

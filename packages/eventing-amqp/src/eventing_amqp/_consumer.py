@@ -61,12 +61,19 @@ class AmqpConsumer(SocketConsumer[AmqpGeneration, ArtemisSession]):
             # The specification (part 2, section 2.6.7) lets receivers lower the credit.
             link.flow(-min(-free, credit))
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it would take a message, and has none."""
+        link = self._link
+        return self._active and self._size > 0 and link is not None and not link.out
+
     # -- the link's handler -------------------------------------------------------------------------------------------
 
     def opened(self) -> None:
         """The subscription is attached to its queue."""
         if self._session is not None:
             self._session.attached(self._queue)
+            self._session.stalls.watch(self._queue, self)
         self.attached()
 
     def flowed(self) -> None:

@@ -48,6 +48,7 @@ from eventing_core.errors import (
     ServerNameInUseError,
     SubscriptionError,
     TlsError,
+    UndeliverableError,
     UnroutedError,
     UnsupportedBrokerError,
 )
@@ -108,6 +109,7 @@ __all__ = [
     "StuckRun",
     "SubscriptionError",
     "TlsError",
+    "UndeliverableError",
     "UnroutedError",
     "UnsupportedBrokerError",
     "declared_listeners",

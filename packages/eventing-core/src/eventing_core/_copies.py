@@ -38,6 +38,7 @@ NEXT_STEPS = {
     "failed": "fix the cause, then replay it from there",
     "fatal": "not tried again, since Retry.fatal names its error; fix the cause, then replay it from there",
     "undecodable": "correct its sender or the event class, then replay it from there or remove it",
+    "undeliverable": "the transport can't carry it; its error says where it is and what to do",
     "crash-loop": "find out what ends the process, such as its memory limit, before you replay it",
 }
 

@@ -17,6 +17,7 @@ The tree::
     ├── HeaderNotFoundError           (also a KeyError)
     ├── SerializationError            an event that can't be serialised, or would arrive different
     ├── DecodeError                   a body that isn't the event; never succeeds by retrying
+    │   └── UndeliverableError        a message that the transport can't hand over
     ├── HandlerTimeoutError           (also a TimeoutError)
     ├── CrashLoopError                a delivery that killed its process again and again
     ├── BrokerConnectionError         no usable connection
@@ -108,6 +109,10 @@ class SerializationError(EventingError, ValueError):
 
 class DecodeError(EventingError, ValueError):
     """A body is not a valid event of the listener's type. Another attempt can't help."""
+
+
+class UndeliverableError(DecodeError):
+    """A transport can't hand a message over to a listener, though the broker has it. Another attempt can't help."""
 
 
 class HandlerTimeoutError(EventingError, TimeoutError):

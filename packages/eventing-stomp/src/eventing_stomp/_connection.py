@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from eventing_core.provider import Destination, Subscriber, Subscription
+from eventing_core.provider import Destination, Handle, Subscriber, Subscription
 from eventing_core.provider.artemis import Artemis, ArtemisSession, Warned
+from eventing_core.provider.sockets import Apart, ApartHandle
 from eventing_stomp._config import StompConfig
 from eventing_stomp._consumer import StompConsumer
 from eventing_stomp._generation import StompGeneration
@@ -29,6 +30,7 @@ class StompConnection(StompLink[ArtemisSession]):
         self._warned = Warned()
         self._access = Access()
         self.rights = Rights(config.user)
+        self._apart = Apart()
 
     def make_known_session(self, generation: StompGeneration) -> ArtemisSession:
         """Queues and addresses of the broker."""
@@ -58,3 +60,41 @@ class StompConnection(StompLink[ArtemisSession]):
         """A new consumer."""
         limit = self.settings.prefetch_bytes
         return StompConsumer(self, subscription, subscriber, limit=limit, rights=self.rights)
+
+    # -- listeners on connections of their own ------------------------------------------------------------------------
+
+    def subscribe(self, subscription: Subscription, subscriber: Subscriber) -> Handle:
+        """A new consumer, which can move to a connection of its own.
+
+        Raises:
+            ConnectionLostError: the provider is closed.
+        """
+        self.refuse_when_closing()
+        consumer = self.make_consumer(subscription, subscriber)
+        backoff = (self.config.backoff_initial, self.config.backoff_max)
+        handle = ApartHandle(consumer, self._make_home, backoff)
+        consumer.move = handle.move
+        self._apart.add(handle)
+        self.welcome(consumer)
+        return handle
+
+    def _make_home(self) -> StompConnection:
+        home = StompConnection(self.settings)
+        home._warned, home._access = self._warned.copy(), self._access.copy()
+        return home
+
+    def adopt(self, consumer: StompConsumer) -> StompConsumer:
+        """Carry on a consumer of another connection, by one of its own; it isn't attached yet."""
+        successor = self.make_consumer(consumer.subscription, consumer.subscriber)
+        successor.succeed(consumer)
+        return successor
+
+    def close(self, timeout: float) -> None:
+        """Close in order, the other listeners' connections too."""
+        self._apart.end(timeout)
+        super().close(timeout)
+
+    def abandon(self) -> None:
+        """In a forked child: drop everything."""
+        self._apart.abandon()
+        super().abandon()

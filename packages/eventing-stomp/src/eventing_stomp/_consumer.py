@@ -17,10 +17,11 @@ from collections.abc import Collection, Sequence
 
 from eventing_core.errors import SubscriptionError
 from eventing_core.provider import Subscriber, Subscription
-from eventing_core.provider.artemis import ArtemisSession, Node, Queue, of_refusal
-from eventing_core.provider.sockets import Carrier
+from eventing_core.provider.artemis import ArtemisSession, Node, of_refusal
+from eventing_core.provider.sockets import Carrier, Standing
+from eventing_stomp._careful_consumer import CarefulConsumer
 from eventing_stomp._errors import subscription_of
-from eventing_stomp._frame_consumer import Arrived, FrameConsumer
+from eventing_stomp._frame_consumer import Arrived
 from eventing_stomp._frames import Incoming
 from eventing_stomp._generation import StompGeneration
 from eventing_stomp._message import StompDelivery, routing
@@ -39,7 +40,7 @@ _GUESS = 8192
 _REMEMBERED = 64
 
 
-class StompConsumer(FrameConsumer[ArtemisSession]):
+class StompConsumer(CarefulConsumer):
     """A STOMP subscription to one queue, made again in each generation.
 
     Args:
@@ -62,12 +63,9 @@ class StompConsumer(FrameConsumer[ArtemisSession]):
         #: Of bytes, for a window of more than one.
         self._most = max(_LEAST, self._limit)
         #: Nobody else may have what waits here; given back, an exclusive queue's would go to another consumer.
-        self._alone = subscription.exclusive or bool(subscription.destination.member)
+        self._is_sole = self._alone = subscription.exclusive or bool(subscription.destination.member)
         self._node: Node | None = None
-        self._queue: Queue | None = None
         self._keeping: dict[str, str] = {}
-        #: The id of the STOMP subscription; empty where there is none.
-        self._live = ""
         #: Those before it, of which something is still out.
         self._earlier: set[str] = set()
         self._bytes = 0
@@ -101,9 +99,10 @@ class StompConsumer(FrameConsumer[ArtemisSession]):
         # in it. Where the queue exists, asking for the other type reaches it as well, and leaves it alone.
         managed = not session.management.denied
         self._keeping = {"subscription-type": "ANYCAST"} if managed and not queue.durable else {}
+        self._alone = self._is_sole and not self.isolation.quarantine.is_isolated
         first = self._limit if self._alone else 0
         if not queue.single:
-            self._subscribe(generation, first)
+            self.subscribe_safely(generation, session, first)
             return
 
         def counted(consumers: int) -> None:
@@ -113,7 +112,7 @@ class StompConsumer(FrameConsumer[ArtemisSession]):
                     self._raced = False
                     self.in_use(queue.name)
                 else:
-                    self._subscribe(generation, first)
+                    self.subscribe_safely(generation, session, first)
 
         session.consumers(queue, counted)
 
@@ -123,6 +122,7 @@ class StompConsumer(FrameConsumer[ArtemisSession]):
         if not self._active:
             if self._session is not None and self._queue is not None:
                 self._session.attached(self._queue)
+                self._session.stalls.watch(self._queue, self)
             self.attached()
 
     def denied(self, error: str) -> None:
@@ -138,7 +138,7 @@ class StompConsumer(FrameConsumer[ArtemisSession]):
             why = self._rights.why("consume", queue.address, error) if subscription_of(error) else ""
             self.refused(of_refusal(queue, "", error, why=why))
 
-    def _subscribe(self, generation: StompGeneration, size: int) -> None:
+    def subscribe(self, generation: StompGeneration, size: int) -> None:
         """Subscribe, with that many bytes on their way; 0: one message at a time."""
         if self._node is None:
             return
@@ -151,6 +151,7 @@ class StompConsumer(FrameConsumer[ArtemisSession]):
             "ack": "client-individual",
             # Artemis user manual, "STOMP", flow control.
             "consumer-window-size": str(size),
+            **self.selection(),
         }
         self._live = generation.subscribe(self, headers)
 
@@ -194,6 +195,7 @@ class StompConsumer(FrameConsumer[ArtemisSession]):
         self._earlier.clear()
         self._draining = False
         self.void()
+        super().forget()
 
     # -- messages -----------------------------------------------------------------------------------------------------
 
@@ -205,12 +207,20 @@ class StompConsumer(FrameConsumer[ArtemisSession]):
                 self._came_bytes //= 2
             self._came += 1
             self._came_bytes += _size_of(incoming)
+            if not incoming.body and self.keeps_back(incoming):
+                return
             super().arrived(subscription, incoming)
+            if self._careful and not self._picks:
+                self.hold()
 
     def acknowledge(self, settled: Sequence[Arrived]) -> None:
         """ACK frames."""
         if self._generation is not None:
             self._generation.put(b"".join([b"ACK\nid:" + _raw_ack(incoming) + b"\n\n\0" for _, incoming in settled]))
+            if settled:
+                self._last = settled[-1][1]
+            if self.isolation.quarantine.standing is not Standing.NORMAL:
+                self.remember(settled)
 
     def flush(self) -> None:
         """Subscribe as the window wants it, and hand over what it allows."""
@@ -219,13 +229,18 @@ class StompConsumer(FrameConsumer[ArtemisSession]):
             return
         if self._earlier:
             self._end_earlier(generation, but={subscription for subscription, _ in self._out.values()})
+        if self._wants_anew and not self._out:
+            self.attach_anew()
+            return
         if not (self._alone or self._out):
             self._fit(generation)
         self.hand_over_arrived()
 
     def hand_over_arrived(self) -> bool:
         """Hand over what the window allows, and see whether that is all it could have."""
-        if self._draining:
+        if self.isolation.asides and self._size:
+            self.hand_over_asides()
+        if self._draining or self._held or self._wants_anew:
             return False
         has_room = super().hand_over_arrived()
         if not self._alone and self._starves():
@@ -242,7 +257,7 @@ class StompConsumer(FrameConsumer[ArtemisSession]):
         self._draining = False
         if needed is not None:
             self._earlier.add(live)
-            self._subscribe(generation, min(max(needed, self._bytes) * 2, self._most))
+            self.subscribe(generation, min(max(needed, self._bytes) * 2, self._most))
         self._connection.dirty.add(self)
 
     def _fit(self, generation: StompGeneration) -> None:
@@ -256,10 +271,10 @@ class StompConsumer(FrameConsumer[ArtemisSession]):
             if self._live:
                 self._unsubscribe(generation)
         elif not self._live:
-            self._subscribe(generation, min(needed * 2, self._most))
+            self.subscribe(generation, min(needed * 2, self._most))
         elif not needed <= self._bytes <= needed * 4:
             self._unsubscribe(generation)
-            self._subscribe(generation, min(needed * 2, self._most))
+            self.subscribe(generation, min(needed * 2, self._most))
 
     def _starves(self) -> bool:
         """Whether the window could take more, and only the bytes keep the broker from sending it.

@@ -24,6 +24,14 @@ _RESOURCE = re.compile(
     r"(?:(?P<topic>topic) '(?P<key>.+)' in exchange '|(?P<kind>queue|exchange) '(?P<name>.+)' in vhost)"
 )
 
+#: How Artemis names the queue of a consumer that it ends: it failed at a message, or the queue was deleted.
+_CONSUMER = re.compile(
+    r"ServerConsumerImpl \[.*?queue=QueueImpl\[name=(?P<queue>.+?), postOffice=.*disconnected by server"
+)
+
+#: How it names a message that could not be acknowledged (AMQ339018): its consumer has ended just now.
+_ACKNOWLEDGED = re.compile(r"AMQ339018 Error acknowledging message (?P<consumer>\d+),")
+
 #: "Connection is not valid": the answer of Artemis to whatever comes after the end of the connection.
 _NOT_VALID = "AMQ339010"
 
@@ -78,7 +86,20 @@ def of_version(place: str, versions: str) -> ProtocolMismatchError | None:
 
 def of_loss(place: str, text: str) -> BrokerConnectionError:
     """For a connection that ended; ``text``: of the ERROR frame, if one came."""
+    queue = consumer_of(text)
+    if queue:
+        return BrokerConnectionError(
+            f"{place}: the broker ended the connection while it handed over a message of the queue {queue!r}: probably "
+            "one whose properties or body STOMP can't carry; see the broker's log (AMQ222151)"
+        )
     return BrokerConnectionError(f"{place}: the connection ended" + (f": {text}" if text else ""))
+
+
+def of_large(place: str, limit: int) -> BrokerConnectionError:
+    """For a frame that is larger than it may be."""
+    return BrokerConnectionError(
+        f"{place}: a message came that has more than {limit} bytes (max_message_bytes), or more than 1 MiB of headers"
+    )
 
 
 def is_loss(text: str) -> bool:
@@ -118,6 +139,18 @@ def is_of_sending(text: str) -> bool | None:
 def is_of_rights(text: str) -> bool:
     """Whether the user lacks a right on Artemis."""
     return _ADDRESS.search(text) is not None
+
+
+def consumer_of(text: str) -> str:
+    """The queue whose consumer the broker has ended, and the connection with it; empty where it doesn't say so."""
+    found = _CONSUMER.search(text)
+    return found["queue"] if found else ""
+
+
+def acknowledging_of(text: str) -> str:
+    """The consumer, as message ids name it, that ended before what it had was acknowledged; empty for another error."""
+    found = _ACKNOWLEDGED.search(text)
+    return found["consumer"] if found else ""
 
 
 def subscription_of(text: str) -> str:

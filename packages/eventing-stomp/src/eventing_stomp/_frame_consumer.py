@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Collection, Sequence
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from eventing_core.provider import Delivery, Outcome, Subscriber, Subscription
 from eventing_core.provider.sockets import Carrier, Session, SocketConsumer, next_number
@@ -34,6 +34,8 @@ class FrameConsumer(SocketConsumer[StompGeneration, S]):
         self._out: dict[int, Arrived] = {}
         #: Came, and is not handed over yet.
         self._arrived: deque[Arrived] = deque()
+        #: What stands for messages that can't be handed over, delivered and not settled, by our numbers.
+        self._stand_ins: dict[int, Any] = {}
 
     # -- what a broker is ---------------------------------------------------------------------------------------------
 
@@ -58,6 +60,9 @@ class FrameConsumer(SocketConsumer[StompGeneration, S]):
     @abstractmethod
     def acknowledge(self, settled: Sequence[Arrived]) -> None:
         """Tell the broker that they are done with."""
+
+    def stood_in(self, settled: Sequence[Any], outcome: Outcome) -> None:
+        """What stands for messages that can't be handed over is settled. Where nothing does, it isn't called."""
 
     # -- a subscription's handler -------------------------------------------------------------------------------------
 
@@ -103,6 +108,9 @@ class FrameConsumer(SocketConsumer[StompGeneration, S]):
             self.acknowledge(mine)
         else:
             self._arrived.extendleft(reversed(mine))
+        if self._stand_ins:
+            stood = [self._stand_ins.pop(getattr(delivery, "number", -1), None) for delivery in batch]
+            self.stood_in([each for each in stood if each is not None], outcome)
 
     def void(self) -> None:
         """All that came is the broker's again."""

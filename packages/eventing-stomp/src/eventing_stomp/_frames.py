@@ -25,6 +25,12 @@ _MESSAGE = re.compile(rb"\n*(MESSAGE\nsubscription:[^\n]*\ncontent-length:([0-9]
 #: How Artemis's texts begin; their length comes further on.
 _TEXT = re.compile(rb"MESSAGE\nsubscription:[^\n]*\nmessage-id:")
 
+#: How a message begins, of which there may be no more yet.
+_BEGIN = re.compile(
+    rb"[\r\n]*MESSAGE\r?\nsubscription:(?P<subscription>[^\r\n]*)\r?\n(?:content-length:[0-9]+\r?\n)?"
+    rb"message-id:(?P<id>[^\r\n]*)\r?\n"
+)
+
 #: Headers of one frame may take this much, in bytes; more is no STOMP, or an attack.
 _HEAD_LIMIT = 1 << 20
 
@@ -34,7 +40,18 @@ class BrokenFrameError(Exception):
 
 
 class LargeFrameError(Exception):
-    """A body is larger than it may be."""
+    """A frame is larger than it may be.
+
+    Attributes:
+        subscription: whose it is, where it is a message; else empty.
+        message_id: the broker's; else empty.
+    """
+
+    def __init__(self, begin: bytes) -> None:
+        super().__init__()
+        found = _BEGIN.match(begin)
+        self.subscription = found["subscription"].decode("latin-1") if found else ""
+        self.message_id = found["id"].decode("latin-1") if found else ""
 
 
 @dataclass(slots=True)
@@ -134,7 +151,7 @@ class Splitter:
             LargeFrameError: it is beyond the limit.
         """
         if self._size > self._limit:
-            raise LargeFrameError
+            raise LargeFrameError(b"".join(self._rest[:8]))
         self._rest.append(data)
         self._size += len(data)
         if self._size < self._wanted or (self._endless and b"\0" not in data):
@@ -186,12 +203,15 @@ class Splitter:
         elif end >= 0:
             head, start = buffer[at : end + 1], end + 2
         elif len(buffer) - at > _HEAD_LIMIT:
+            large = LargeFrameError(buffer[at : at + _HEAD_LIMIT])
+            if large.subscription:
+                raise large
             raise BrokenFrameError
         else:
             return None
         length = _content_length(head)
         if length is not None and start - at + length > self._limit:
-            raise LargeFrameError
+            raise LargeFrameError(head)
         stop = buffer.find(b"\0", start) if length is None else start + length
         if stop < 0 or stop >= len(buffer):
             self._endless = length is None

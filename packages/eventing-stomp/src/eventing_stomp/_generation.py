@@ -20,7 +20,6 @@ from eventing_core.provider.sockets import (
     WireGeneration,
     is_hangup,
     next_number,
-    of_size,
     of_socket,
 )
 from eventing_stomp import _driver, _errors
@@ -53,6 +52,9 @@ class StompGeneration(WireGeneration):
     Attributes:
         subscriptions: by their ids.
         arrivals: who has something to hand over once all that was read is taken in.
+        blamed: the queue whose message has ended the connection, as the broker says; else empty.
+        ended: the broker's consumer that has ended with it, in the same way; else empty.
+        too_large: a frame that has ended it.
     """
 
     def __init__(self, sock: socket.socket, number: int, *, config: StompConfig, opened: Callable[[], None]) -> None:
@@ -63,6 +65,8 @@ class StompGeneration(WireGeneration):
         self._asked: dict[str, Asked] = {}
         self._requests: dict[str, Callable[[str | None], None]] = {}
         self.arrivals: set[Any] = set()
+        self.blamed = self.ended = ""
+        self.too_large: LargeFrameError | None = None
         self._config = config
         self._closing = False
         self._error = ""
@@ -105,8 +109,9 @@ class StompGeneration(WireGeneration):
             self._frames += self._splitter.feed(data)
         except BrokenFrameError:
             self.fail(BrokerConnectionError(f"{self._place}: the peer sent something that is not a STOMP frame"))
-        except LargeFrameError:
-            self.fail(of_size(self._place, self._config.max_message_bytes))
+        except LargeFrameError as error:
+            self.too_large = error
+            self.fail(_errors.of_large(self._place, self._config.max_message_bytes))
         return True
 
     def hung_up(self, problem: OSError | None) -> None:
@@ -259,6 +264,8 @@ class StompGeneration(WireGeneration):
         told = error.headers.get("message", "")
         detail = error.body.decode("utf-8", "replace") if isinstance(error.body, bytes) else str(error.body or "")
         self._error = text = _errors.text_of(told, detail)
+        self.blamed = self.blamed or _errors.consumer_of(text)
+        self.ended = self.ended or _errors.acknowledging_of(text)
         if not self.is_open and self._loss is None:
             # Where a broker names versions here, it names all that it speaks.
             mismatch = _errors.of_version(self._place, error.headers.get("version", _errors.VERSION))

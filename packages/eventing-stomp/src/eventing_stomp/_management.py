@@ -30,6 +30,12 @@ class Right:
     def __init__(self) -> None:
         self._refusals = 0
 
+    def copy(self) -> Right:
+        """The same for another connection."""
+        other = Right()
+        other._refusals = self._refusals
+        return other
+
     @property
     def given(self) -> bool:
         """It is worth while to try."""
@@ -57,6 +63,13 @@ class Access:
         self.following = True
         self.asking = Right()
         self.temporary = Right()
+
+    def copy(self) -> Access:
+        """The same for another connection."""
+        other = Access()
+        other.following = self.following
+        other.asking, other.temporary = self.asking.copy(), self.temporary.copy()
+        return other
 
 
 class StompManagement(Management):

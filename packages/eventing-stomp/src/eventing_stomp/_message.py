@@ -10,6 +10,7 @@ import functools
 import re
 from dataclasses import replace
 
+from eventing_core.errors import DecodeError, UndeliverableError
 from eventing_core.provider import Message
 from eventing_core.provider.artemis import ARTEMIS_PREFIXES, Node, equals
 from eventing_stomp._delivery import PROTOCOLS_OWN, FrameDelivery
@@ -23,6 +24,13 @@ _MESSAGE_ID = "NATIVE_MESSAGE_ID"
 _ID_PREFIX = "ID:AMQP_NO_PREFIX:"
 _ID_KIND = re.compile(r"\AID:AMQP_[A-Z_]+:")
 _AMQP_CONTENT_TYPE = "JMS_AMQP_ContentType"
+
+#: How Artemis tells what the body of a message is that was sent over AMQP.
+_ENCODING = b"\nJMS_AMQP_ORIGINAL_ENCODING:"
+_DATA, _MAP = b"2", b"7"
+
+#: How a whole AMQP message begins, which Artemis writes where it knows nothing better of a value.
+_SECTION = b"\x00S"
 
 #: In milliseconds.
 _DELAY = "AMQ_SCHEDULED_DELAY"
@@ -124,3 +132,20 @@ class StompDelivery(FrameDelivery):
     def message(self) -> Message:
         """Decode the message."""
         return decode(self.frame)
+
+    def explain(self, error: DecodeError) -> DecodeError:
+        """What Artemis makes of bodies that are sent over AMQP, and that STOMP has no place for."""
+        body = self.frame.body
+        if body.startswith(_SECTION) or is_map(self.frame):
+            return UndeliverableError(
+                "its body is an AMQP map, or a value that is neither text nor binary, which STOMP can't carry: have it "
+                'sent as JSON in a data section, or let the listener consume with provider = "amqp"'
+            )
+        if body and self.frame.raw(_ENCODING) == _DATA:
+            return DecodeError(f"{error}. Of several data sections of an AMQP message only the first comes over STOMP")
+        return error
+
+
+def is_map(frame: Incoming) -> bool:
+    """Whether the body is a map, of which nothing comes over STOMP."""
+    return frame.raw(_ENCODING) == _MAP

@@ -85,6 +85,11 @@ class Subscriber(Protocol):
 class Handle(ABC):
     """The core's control of a subscription."""
 
+    @property
+    def flaw(self) -> str:
+        """What is wrong with it, for health and logs, also while it is attached; empty for nothing. Never blocks."""
+        return ""
+
     @abstractmethod
     def settle(self, batch: Sequence[Delivery], outcome: Outcome) -> None:
         """Settle deliveries; those of an older generation are ignored."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
+from eventing_core.errors import DecodeError
+
 #: What a queue's name ends in that holds another one's dead letters.
 DEAD_SUFFIX = ".dead"
 
@@ -109,6 +111,14 @@ class Delivery(ABC):
         unnoticed.
         """
         return self.message().body
+
+    def explain(self, error: DecodeError) -> DecodeError:
+        """What to say of a body that isn't a valid event, in place of the codec's own words.
+
+        To be overridden where the transport knows why: an `UndeliverableError` says that it can't hand over what the
+        broker has, and gives the dead letter the reason ``undeliverable``. Called on the thread that ran the attempt.
+        """
+        return error
 
 
 class Outcome(Enum):

@@ -77,6 +77,8 @@ class FaultKind(Enum):
     REJECTED = "rejected"
     #: Never succeeds: the body can't be decoded.
     UNDECODABLE = "undecodable"
+    #: Never succeeds: the transport can't hand the event over.
+    UNDELIVERABLE = "undeliverable"
     #: Because this process stops.
     STOPPED = "stopped"
     #: An internal error: nothing is known of the event.
@@ -109,6 +111,7 @@ class Reason(Enum):
     FAILED = "failed"
     REJECTED = "fatal"
     UNDECODABLE = "undecodable"
+    UNDELIVERABLE = "undeliverable"
     CRASH_LOOP = "crash-loop"
 
 

@@ -69,7 +69,7 @@ class Driver(ABC):
         """A run raised; what runs next."""
         facts: Facts | None = None
         try:
-            fault = fault_of(error, self._retry)
+            fault = fault_of(error, self._retry, run.delivery)
             facts = facts_of(run.delivery) if run.case is None else None
         except BaseException as problem:  # noqa: BLE001 (an error of our own, or of the provider's)
             fault = Fault(FaultKind.INTERNAL, problem)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from eventing_core._copies import Failures, redeliveries_of
 from eventing_core._listener import EventListenerDescriptor
 from eventing_core._retry import Retry
-from eventing_core.errors import DecodeError, ManagerStoppedError
+from eventing_core.errors import DecodeError, ManagerStoppedError, UndeliverableError
 from eventing_core.provider import Capabilities, Delivery
 from eventing_core.receive._actions import Facts, Fault, FaultKind, Rules
 
@@ -24,12 +26,13 @@ def name_of(event: object) -> str:
     return str(event[0]) if isinstance(event, tuple) else "without an id"
 
 
-def fault_of(error: BaseException, retry: Retry) -> Fault:
+def fault_of(error: BaseException, retry: Retry, delivery: Delivery) -> Fault:
     """What kind of failure an exception is."""
     # Not by isinstance, which asks the error itself for its class: that may raise.
     kind = type(error)
     if issubclass(kind, DecodeError):
-        return Fault(FaultKind.UNDECODABLE, error)
+        why = delivery.explain(cast("DecodeError", error))
+        return Fault(FaultKind.UNDELIVERABLE if isinstance(why, UndeliverableError) else FaultKind.UNDECODABLE, why)
     if issubclass(kind, retry.fatal):
         return Fault(FaultKind.REJECTED, error)
     if issubclass(kind, ManagerStoppedError):

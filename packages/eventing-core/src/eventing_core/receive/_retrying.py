@@ -10,7 +10,11 @@ from eventing_core.receive._probing import Probing
 from eventing_core.receive._runs import Run
 from eventing_core.receive._states import STOPPING, DeliveryState, ListenerState
 
-_NEVER_SUCCEEDS = {FaultKind.REJECTED: Reason.REJECTED, FaultKind.UNDECODABLE: Reason.UNDECODABLE}
+_NEVER_SUCCEEDS = {
+    FaultKind.REJECTED: Reason.REJECTED,
+    FaultKind.UNDECODABLE: Reason.UNDECODABLE,
+    FaultKind.UNDELIVERABLE: Reason.UNDELIVERABLE,
+}
 
 
 class Retrying(Probing[D]):

@@ -101,7 +101,10 @@ class Shell(Driver):
         stuck = self.stuck(since)
         is_stuck = sum(len(each.stuck(since)) for each in self._sharers) >= self.descriptor.concurrency
         active = self._state is SubscriptionState.ACTIVE
-        lost = "" if active or self._error is None else str(self._error)
+        handle = self._outbox.handle
+        lost = handle.flaw if handle is not None else ""
+        if not (lost or active or self._error is None):
+            lost = str(self._error)
         running = self._at_work()
         return health_of(
             self.descriptor, self._machine, self._flaws, lost=lost, running=running, stuck=stuck, is_stuck=is_stuck

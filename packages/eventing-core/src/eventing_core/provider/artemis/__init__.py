@@ -23,6 +23,7 @@ from eventing_core.provider.artemis._management import (
 )
 from eventing_core.provider.artemis._producer import ArtemisProducer
 from eventing_core.provider.artemis._session import ArtemisSession
+from eventing_core.provider.artemis._setting_aside import Aside, Listing, Offender, list_queue, set_aside
 
 __all__ = [
     "ADDRESS",
@@ -33,10 +34,13 @@ __all__ = [
     "Artemis",
     "ArtemisProducer",
     "ArtemisSession",
+    "Aside",
     "Call",
     "Follower",
+    "Listing",
     "Management",
     "Node",
+    "Offender",
     "Queue",
     "Ready",
     "Reply",
@@ -44,7 +48,9 @@ __all__ = [
     "equals",
     "is_consumer_limit",
     "is_permanent",
+    "list_queue",
     "missing_right",
     "of_refusal",
     "of_right",
+    "set_aside",
 ]

@@ -37,6 +37,13 @@ class Warned:
         #: As they were, by what they had to be; None where that couldn't be seen.
         self._accepted: dict[Queue, dict[str, str] | None] = {}
 
+    def copy(self) -> Warned:
+        """The same for another connection."""
+        other = Warned()
+        other._known |= self._known
+        other._accepted |= self._accepted
+        return other
+
     def once(self, text: str, *arguments: object, about: str = "") -> None:
         """Log a warning, unless it, or another one about the same subject, was logged before."""
         message = text % arguments

@@ -15,6 +15,7 @@ from eventing_core.provider.artemis._attributes import configuration
 from eventing_core.provider.artemis._inspection import Inspector, Ready, Warned
 from eventing_core.provider.artemis._management import Management, Reply
 from eventing_core.provider.artemis._routes import Routes
+from eventing_core.provider.artemis._stalls import StallWatch
 
 
 class ArtemisSession(ABC):
@@ -23,6 +24,7 @@ class ArtemisSession(ABC):
     Attributes:
         management: the broker's.
         routes: which addresses have queues.
+        stalls: watches consumers that wait.
         delays_redelivery: the address setting ``redelivery-delay`` holds for what a broken connection had.
     """
 
@@ -40,6 +42,7 @@ class ArtemisSession(ABC):
         self.routes = Routes(management, warned)
         self._looked_at: set[tuple[str, Use]] = set()
         self._inspector = Inspector(management, warned)
+        self.stalls = StallWatch(management)
 
     @abstractmethod
     def make_by_attaching(self, queue: Queue, ready: Ready) -> None:
@@ -54,6 +57,7 @@ class ArtemisSession(ABC):
         """The connection is lost: no callbacks from now on."""
         self.management.lost()
         self.routes.lost()
+        self.stalls.lost()
         self._queues.clear()
 
     # -- where things are ---------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ and `SocketProvider`, and adds its protocol. Using them is optional.
 """
 
 from eventing_core.provider._timer import Alarm
+from eventing_core.provider.sockets._apart import Apart, ApartHandle
 from eventing_core.provider.sockets._backoff import Backoff
 from eventing_core.provider.sockets._carrier import Carrier
 from eventing_core.provider.sockets._config import SocketConfig
@@ -13,20 +14,24 @@ from eventing_core.provider.sockets._connection import Connection
 from eventing_core.provider.sockets._consumer import SocketConsumer, next_number
 from eventing_core.provider.sockets._errors import is_hangup, of_encoding, of_mismatch, of_silence, of_size, of_socket
 from eventing_core.provider.sockets._generation import Generation
-from eventing_core.provider.sockets._loop import Loop
+from eventing_core.provider.sockets._loop import Loop, quietly
 from eventing_core.provider.sockets._naming import QUEUE_NAME, check_queue_name, queue_name
 from eventing_core.provider.sockets._producer import SocketProducer
 from eventing_core.provider.sockets._provider import SocketProvider
 from eventing_core.provider.sockets._pulse import Pulse
+from eventing_core.provider.sockets._quarantine import Quarantine, Standing, quoted_list
 from eventing_core.provider.sockets._send import Send, SendOwner
 from eventing_core.provider.sockets._session import Session
 from eventing_core.provider.sockets._transfer import Buffer, Transfer, reader, writer
+from eventing_core.provider.sockets._undeliverable import Undeliverable
 from eventing_core.provider.sockets._wire import CHUNK, WireGeneration
 
 __all__ = [
     "CHUNK",
     "QUEUE_NAME",
     "Alarm",
+    "Apart",
+    "ApartHandle",
     "Backoff",
     "Buffer",
     "Carrier",
@@ -34,6 +39,7 @@ __all__ = [
     "Generation",
     "Loop",
     "Pulse",
+    "Quarantine",
     "Send",
     "SendOwner",
     "Session",
@@ -41,7 +47,9 @@ __all__ = [
     "SocketConsumer",
     "SocketProducer",
     "SocketProvider",
+    "Standing",
     "Transfer",
+    "Undeliverable",
     "WireGeneration",
     "check_queue_name",
     "is_hangup",
@@ -52,6 +60,8 @@ __all__ = [
     "of_size",
     "of_socket",
     "queue_name",
+    "quietly",
+    "quoted_list",
     "reader",
     "writer",
 ]

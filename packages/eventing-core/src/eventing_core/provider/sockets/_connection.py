@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
 from eventing_core.errors import BrokerConnectionError, ConnectionLostError
-from eventing_core.provider._interface import Destination, Health, Observer, Subscriber, Subscription
+from eventing_core.provider._interface import Destination, Handle, Health, Observer, Subscriber, Subscription
 from eventing_core.provider.sockets._attempt import GRACE, Attempt
 from eventing_core.provider.sockets._backoff import Backoff
 from eventing_core.provider.sockets._brokers import Brokers
@@ -149,17 +149,29 @@ class Connection(Driver[G], Generic[G, S]):
         self.loop.post(self._endpoints.add_producer, producer)
         return producer
 
-    def subscribe(self, subscription: Subscription, subscriber: Subscriber) -> SocketConsumer[G, S]:
+    def subscribe(self, subscription: Subscription, subscriber: Subscriber) -> Handle:
         """A new consumer.
+
+        Raises:
+            ConnectionLostError: the provider is closed.
+        """
+        self.refuse_when_closing()
+        consumer = self.make_consumer(subscription, subscriber)
+        self.welcome(consumer)
+        return consumer
+
+    def refuse_when_closing(self) -> None:
+        """See whether it takes anything new.
 
         Raises:
             ConnectionLostError: the provider is closed.
         """
         if self.closing:
             raise ConnectionLostError(_CLOSED)
-        consumer = self.make_consumer(subscription, subscriber)
+
+    def welcome(self, consumer: SocketConsumer[G, S]) -> None:
+        """Attach a consumer, soon."""
         self.loop.hand_over(self._add_consumer, consumer)
-        return consumer
 
     def health(self) -> Health:
         """How it is."""

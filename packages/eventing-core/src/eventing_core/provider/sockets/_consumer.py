@@ -6,7 +6,7 @@ import itertools
 import logging
 import time
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
@@ -46,6 +46,8 @@ class SocketConsumer(Handle, Generic[G, S]):
 
     Attributes:
         subscription: what it consumes.
+        move: has it go on over a connection of its own; on the I/O thread, with its connection lost. None: it can't.
+        batches: how often deliveries were handed over.
     """
 
     def __init__(self, connection: Carrier, subscription: Subscription, subscriber: Subscriber) -> None:
@@ -66,6 +68,9 @@ class SocketConsumer(Handle, Generic[G, S]):
         self._size = 0
         self._closing: Future[None] | None = None
         self._said = Said(subscription.destination)
+        self._flaw = ""
+        self.move: Callable[[], None] | None = None
+        self.batches = 0
 
     # -- what a transport is -------------------------------------------------------------------------------------------
 
@@ -90,6 +95,16 @@ class SocketConsumer(Handle, Generic[G, S]):
         """The attachment is lost: its unsettled deliveries are invalid."""
 
     # -- any thread ---------------------------------------------------------------------------------------------------
+
+    @property
+    def subscriber(self) -> Subscriber:
+        """Who gets it."""
+        return self._subscriber
+
+    @property
+    def flaw(self) -> str:
+        """What is wrong while it is attached."""
+        return self._flaw
 
     def settle(self, batch: Sequence[Delivery], outcome: Outcome) -> None:
         """Settle, on the I/O thread, soon."""
@@ -119,11 +134,36 @@ class SocketConsumer(Handle, Generic[G, S]):
 
     def hand_over(self, batch: Sequence[Delivery]) -> None:
         """Give deliveries to the subscriber."""
+        self.batches += 1
+        if self._flaw:
+            self._flaw = ""
         try:
             self._subscriber.deliver(batch)
         except Exception:  # noqa: BLE001 (must not end the I/O thread)
             with quietly:
                 _log.exception("%s: deliveries could not be handed over", self.subscription.destination)
+
+    # -- a queue that gives nothing -----------------------------------------------------------------------------------
+
+    @property
+    def place(self) -> str:
+        """Address and port of its end of the connection."""
+        try:
+            host, port = self._generation.sock.getsockname()[:2] if self._generation is not None else ("", 0)
+        except OSError:
+            return ""
+        return f"{host}:{port}"
+
+    def stalls(self, text: str) -> None:
+        """Its queue has messages that it doesn't get."""
+        if text != self._flaw:
+            self._flaw = text
+            with quietly:
+                _log.warning("%s: %s", self.subscription.destination, text)
+
+    def hoards(self, numbers: Sequence[int]) -> None:
+        """The broker counts messages as delivered to it, and it has none."""
+        self.stalls(f"the broker counts {len(numbers)} messages as delivered to this listener, and none came")
 
     # -- attaching ----------------------------------------------------------------------------------------------------
 
@@ -245,6 +285,22 @@ class SocketConsumer(Handle, Generic[G, S]):
         attempt = self._attempt
         self._not_before = time.monotonic() + delay
         self._connection.loop.call_in(delay, lambda: self._begin() if attempt == self._attempt else None)
+
+    # -- moving -------------------------------------------------------------------------------------------------------
+
+    def retire(self) -> None:
+        """A successor takes over, on another connection: tell nobody anything any more."""
+        self._detach()
+        self._generation = self._session = None
+        self._connection.forget(self)
+
+    def succeed(self, other: SocketConsumer[G, S]) -> None:
+        """Go on where one that has retired was: its subscriber sees one subscription."""
+        self._attachment = other._attachment
+        self._was_active = other._was_active
+        self._failed = other._failed
+        self._flaw = other._flaw
+        self._said = other._said
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
