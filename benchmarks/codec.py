@@ -19,8 +19,8 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, Field, TypeAdapter
 
 from eventing_core import event
-from eventing_core._codec import Codec
-from eventing_core._event import describe_event
+from eventing_core.codec._codec import Codec
+from eventing_core.declare._event import describe_event
 
 ROUNDS, CALLS = 40, 1000
 

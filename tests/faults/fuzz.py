@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from eventing_amqp import _message as amqp_message
 from eventing_core import event
-from eventing_core._codec import Codec
-from eventing_core._event import describe_event
-from eventing_core._names import flaw_in_name
+from eventing_core.codec._codec import Codec
+from eventing_core.declare._event import describe_event
+from eventing_core.declare._names import flaw_in_name
 from eventing_core.errors import DecodeError, SerializationError
 from eventing_core.provider import Destination, Message, Subscription
 from eventing_core.provider.artemis import Artemis

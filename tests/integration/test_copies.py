@@ -15,7 +15,7 @@ import pytest
 from eventing_core import EventListener, EventManager, Retry, SendRejectedError, event, event_listener
 from eventing_core.provider import Message
 from eventing_core.provider.artemis import _producer
-from eventing_core.receive import _failing
+from eventing_core.receive.machine import _failing
 from eventing_core.testing import Confirmations
 from examples.artemis import Artemis, User
 from tests.support.bench import Bench, opened

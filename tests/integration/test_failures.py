@@ -24,7 +24,7 @@ from eventing_core import (
     event_listener,
 )
 from eventing_core.provider import Provider
-from eventing_core.receive import _failing
+from eventing_core.receive.machine import _failing
 from examples.artemis import Artemis
 from tests.support.plain import PlainClient
 from tests.support.proxy import Proxy

@@ -27,7 +27,7 @@ from eventing_core import (
     event_listener,
 )
 from eventing_core.provider import Destination, Message
-from eventing_core.receive import _failing
+from eventing_core.receive.machine import _failing
 from eventing_core.testing import Confirmations, Recorder
 from examples.artemis import Artemis
 from examples.dead_letters import DeadLetters

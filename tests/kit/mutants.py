@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from eventing_core import _copies
 from eventing_core.memory._connection import Consumer
 from eventing_core.memory._producer import MemoryProducer
 from eventing_core.memory._provider import MemoryProvider
 from eventing_core.memory._queue import MemoryDelivery, Queue
 from eventing_core.memory._store import Store
 from eventing_core.provider import Done, Message, Outcome, Subscriber, Subscription, SubscriptionState
+from eventing_core.receive import _copies
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tomllib
 from collections.abc import Iterator
 
 import pytest
@@ -65,15 +66,15 @@ def test_a_provider_imports_nothing_else_of_the_core(provider: str):
 @pytest.mark.parametrize(
     "source",
     [
-        "from eventing_core._workers import Timer",
+        "from eventing_core.runtime._workers import Timer",
         "from eventing_core import _workers",
         "from eventing_core import EventManager",
         "import eventing_core",
-        "import eventing_core._dispatch as d",
-        "if TYPE_CHECKING:\n    from eventing_core._dispatch import Dispatcher",
+        "import eventing_core.receive._shell as d",
+        "if TYPE_CHECKING:\n    from eventing_core.receive._shell import Shell",
         "def late():\n    from eventing_core.testing import ProviderConformance",
         "from .._retry import Retry",
-        "importlib.import_module('eventing_core._retry')",
+        "importlib.import_module('eventing_core.declare._retry')",
         "from eventing_core.providers import x",
     ],
 )
@@ -99,3 +100,14 @@ def test_every_distribution_with_a_provider_is_looked_at():
     }
     assert {folder for folder in folders if any(folder in each.parents for each in PROVIDERS.values())} == folders
     assert len(folders) == len(PROVIDERS)
+
+
+def test_the_contracts_forbid_every_other_room():
+    """What import-linter forbids providers is a list, which a new room has to be on."""
+    core = ROOT / "packages/eventing-core/src/eventing_core"
+    rooms = {f"eventing_core.{path.parent.name}" for path in core.glob("*/__init__.py")}
+    rooms |= {f"eventing_core.{path.stem}" for path in core.glob("[a-z]*.py")}
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]
+    [contract] = [one for one in settings["contracts"] if one["id"] == "providers"]
+    assert set(contract["source_modules"]) == set(PROVIDERS)
+    assert set(contract["forbidden_modules"]) == rooms - {*ALLOWED, "eventing_core.memory"}

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
-_ROOM = "eventing_core.receive"
+_ROOM = "eventing_core.receive.machine"
 _MODULES = (
     f"{_ROOM}._",
     "tests.machine.world",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from eventing_core.receive._limit import Limit, Share
+from eventing_core.receive.machine._limit import Limit, Share
 from tests.machine.world import BrokenError, Choice, Scope, Seen, World
 
 

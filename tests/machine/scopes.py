@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from eventing_core.receive._actions import FaultKind, Rules
+from eventing_core.receive.machine._actions import FaultKind, Rules
 from tests.machine.pair import PairScope
 from tests.machine.world import Scope
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from eventing_core.provider import Outcome
-from eventing_core.receive._actions import CopyKind, Facts, Fault, Report, Rules, Settle, Store, Turn, Window
-from eventing_core.receive._machine import Machine
-from eventing_core.receive._runs import Action, Run
+from eventing_core.receive.machine._actions import CopyKind, Facts, Fault, Report, Rules, Settle, Store, Turn, Window
+from eventing_core.receive.machine._machine import Machine
+from eventing_core.receive.machine._runs import Action, Run
 
 
 @dataclass(eq=False)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from eventing_core import Retry
-from eventing_core.receive._actions import CopyKind, Fault, FaultKind, Notice, Rules
-from eventing_core.receive._states import DeliveryState, ListenerState
+from eventing_core.receive.machine._actions import CopyKind, Fault, FaultKind, Notice, Rules
+from eventing_core.receive.machine._states import DeliveryState, ListenerState
 from tests.machine.simulation import Simulation
 
 FAILED, UNDECODABLE, REJECTED = (Fault(kind) for kind in (FaultKind.FAILED, FaultKind.UNDECODABLE, FaultKind.REJECTED))

@@ -8,7 +8,7 @@ from enum import Enum
 
 import pytest
 
-from eventing_core.receive._states import (
+from eventing_core.receive.machine._states import (
     DELIVERY_TRANSITIONS,
     LISTENER_TRANSITIONS,
     DeliveryState,

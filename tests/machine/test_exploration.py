@@ -7,7 +7,7 @@ from enum import Enum
 
 import pytest
 
-from eventing_core.receive._states import DELIVERY_TRANSITIONS, LISTENER_TRANSITIONS, Input
+from eventing_core.receive.machine._states import DELIVERY_TRANSITIONS, LISTENER_TRANSITIONS, Input
 from tests.machine.exploring import explore, walk
 from tests.machine.scopes import SCOPES, STATES, wide, wide_pair
 from tests.machine.world import Seen

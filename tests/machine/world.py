@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from eventing_core.provider import Outcome
-from eventing_core.receive._actions import (
+from eventing_core.receive.machine._actions import (
     CopyKind,
     Facts,
     Fault,
@@ -24,15 +24,15 @@ from eventing_core.receive._actions import (
     Turn,
     Window,
 )
-from eventing_core.receive._agenda import Due
-from eventing_core.receive._cases import Case, Cases
-from eventing_core.receive._core import FLUSH_SECONDS
-from eventing_core.receive._crash_guard import SUSPECT
-from eventing_core.receive._gate import PATIENCE
-from eventing_core.receive._limit import Share
-from eventing_core.receive._machine import Machine
-from eventing_core.receive._runs import Action, Run
-from eventing_core.receive._states import (
+from eventing_core.receive.machine._agenda import Due
+from eventing_core.receive.machine._cases import Case, Cases
+from eventing_core.receive.machine._core import FLUSH_SECONDS
+from eventing_core.receive.machine._crash_guard import SUSPECT
+from eventing_core.receive.machine._gate import PATIENCE
+from eventing_core.receive.machine._limit import Share
+from eventing_core.receive.machine._machine import Machine
+from eventing_core.receive.machine._runs import Action, Run
+from eventing_core.receive.machine._states import (
     DELIVERY_TRANSITIONS,
     LISTENER_TRANSITIONS,
     STOPPING,
@@ -40,7 +40,7 @@ from eventing_core.receive._states import (
     Input,
     ListenerState,
 )
-from eventing_core.receive._window import REFUSED_LIMIT
+from eventing_core.receive.machine._window import REFUSED_LIMIT
 
 D, L = DeliveryState, ListenerState
 

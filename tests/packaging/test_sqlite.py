@@ -231,9 +231,9 @@ def test_it_imports_nothing_private():
 @pytest.mark.parametrize(
     "code",
     [
-        "from eventing_core._codec import Codec",
+        "from eventing_core.codec._codec import Codec",
         "from eventing_core import EventManager",
-        "import eventing_core._codec",
+        "import eventing_core.codec._codec",
         "import eventing_core",
         "from eventing_core.provider import _secret",
         "from concurrent.futures import _base",

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from eventing_core._batches import Batches, Told
-from eventing_core._workers import Task
 from eventing_core.errors import SendTimeoutError
 from eventing_core.provider import Message
 from eventing_core.provider._timer import Timer
+from eventing_core.runtime._workers import Task
+from eventing_core.send._batches import Batches, Told
 
 COUNT = 30_000
 

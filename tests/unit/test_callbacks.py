@@ -9,7 +9,7 @@ from concurrent.futures import Future
 
 import pytest
 
-from eventing_core._callbacks import CallbackThread, SendFuture
+from eventing_core.send._callbacks import CallbackThread, SendFuture
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from contextvars import ContextVar
 import pytest
 
 from eventing_core import DeclarationError, Envelope, EnvelopePipeline, EventDescriptor, PipelineError
-from eventing_core._chain import Chain
+from eventing_core.pipeline._chain import Chain
 
 calls: list[str] = []
 

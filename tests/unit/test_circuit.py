@@ -11,8 +11,8 @@ import pytest
 
 from eventing_core import Retry
 from eventing_core.provider import Outcome, SubscriptionState
-from eventing_core.receive import _circuit_breaker, _probing
-from eventing_core.receive._circuit_breaker import CircuitBreaker
+from eventing_core.receive.machine import _circuit_breaker, _probing
+from eventing_core.receive.machine._circuit_breaker import CircuitBreaker
 from tests.support.dispatching import Bench, Plain, fail
 from tests.support.waiting import until
 

@@ -17,8 +17,8 @@ from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict, Field, Json
 from pydantic.alias_generators import to_camel
 
 from eventing_core import DeclarationError, DecodeError, SerializationError, event
-from eventing_core._codec import Codec
-from eventing_core._event import describe_event
+from eventing_core.codec._codec import Codec
+from eventing_core.declare._event import describe_event
 
 
 class Colour(Enum):

@@ -64,9 +64,9 @@ from eventing_core import (
     event,
     event_listener,
 )
-from eventing_core._codec import Codec
-from eventing_core._event import describe_event
-from eventing_core._schema import is_proven, shape_of
+from eventing_core.codec._codec import Codec
+from eventing_core.codec._schema import is_proven, shape_of
+from eventing_core.declare._event import describe_event
 from eventing_core.memory import MemoryProvider
 
 T = TypeVar("T")

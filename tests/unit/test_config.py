@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from eventing_core._config import Configuration, load_configuration
-from eventing_core._names import flaw_in_name
-from eventing_core._options import Options
-from eventing_core._plugins import Plugins
-from eventing_core._retry import Retry
+from eventing_core.configure._config import Configuration, load_configuration
+from eventing_core.configure._options import Options
+from eventing_core.configure._plugins import Plugins
+from eventing_core.declare._names import flaw_in_name
+from eventing_core.declare._retry import Retry
 from eventing_core.errors import ConfigError, ProviderNotFoundError
 from tests.unit.plugin_site import PROVIDER, Site
 

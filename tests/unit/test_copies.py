@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventing_core import EventListener, HeaderError, Retry, event_listener
-from eventing_core._copies import describe_error
-from eventing_core._envelope import check_header
-from eventing_core._truncation import TRUNCATED, Refused, is_permanent, truncate
+from eventing_core.declare._envelope import check_header
 from eventing_core.errors import MessageTooLargeError, SendEventsError, SendRejectedError, SendTimeoutError
 from eventing_core.provider import Done, Message, SubscriptionState
-from eventing_core.receive import _failing, _outlet
+from eventing_core.receive._truncation import TRUNCATED, Refused, is_permanent, truncate
+from eventing_core.receive.machine import _failing, _outlet
+from eventing_core.runtime._log_words import describe_error
 from tests.support.dispatching import Bench, Plain, Tick, benches, fail
 from tests.support.waiting import until
 

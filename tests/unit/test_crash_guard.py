@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from eventing_core.provider import CRASH_LIMIT
-from eventing_core.receive import _crash_guard
-from eventing_core.receive._actions import Facts, Rules
-from eventing_core.receive._cases import Case
-from eventing_core.receive._crash_guard import CrashGuard, Verdict
+from eventing_core.receive.machine import _crash_guard
+from eventing_core.receive.machine._actions import Facts, Rules
+from eventing_core.receive.machine._cases import Case
+from eventing_core.receive.machine._crash_guard import CrashGuard, Verdict
 
 RUN, ALONE, RECOUNT, LOOP = Verdict.RUN, Verdict.ALONE, Verdict.RECOUNT, Verdict.LOOP
 

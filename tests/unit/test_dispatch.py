@@ -25,7 +25,6 @@ from eventing_core import (
     SendTimeoutError,
     event_listener,
 )
-from eventing_core._copies import Failures
 from eventing_core.provider import (
     CRASH_LIMIT,
     REDELIVERIES,
@@ -34,10 +33,12 @@ from eventing_core.provider import (
     Outcome,
     SubscriptionState,
 )
-from eventing_core.receive import _gate, _outlet, _threads
-from eventing_core.receive._crash_guard import SUSPECT
+from eventing_core.receive import _threads
+from eventing_core.receive._copies import Failures
 from eventing_core.receive._loop import LoopShell
 from eventing_core.receive._shell import Shell
+from eventing_core.receive.machine import _gate, _outlet
+from eventing_core.receive.machine._crash_guard import SUSPECT
 from tests.support.dispatching import Bench, Plain, Tick, fail
 from tests.support.waiting import until
 

@@ -14,8 +14,8 @@ import pytest
 
 from eventing_core import Retry, SendRejectedError
 from eventing_core.provider import CRASH_LIMIT, Delivery, Done, Message, Outcome, SubscriptionState
-from eventing_core.receive import _outlet
-from eventing_core.receive._crash_guard import SUSPECT
+from eventing_core.receive.machine import _outlet
+from eventing_core.receive.machine._crash_guard import SUSPECT
 from tests.support.dispatching import Bench, Plain, fail
 from tests.support.waiting import until
 

@@ -10,8 +10,8 @@ import pytest
 
 from eventing_amqp._config import AmqpConfig
 from eventing_core import EventManager, HealthOptions, Options
-from eventing_core._config import load_configuration
-from eventing_core._plugins import Plugins
+from eventing_core.configure._config import load_configuration
+from eventing_core.configure._plugins import Plugins
 from eventing_core.memory import MemoryConfig
 from eventing_stomp import StompConfig
 from tests.support.commands import ROOT

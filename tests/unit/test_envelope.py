@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from eventing_core import DecodeError, Envelope, HeaderError, HeaderNotFoundError
-from eventing_core._envelope import check_header
+from eventing_core.declare._envelope import check_header
 
 
 def test_body_is_text():

@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
-from eventing_core._event import EventDescriptor, describe_event, event
+from eventing_core.declare._event import EventDescriptor, describe_event, event
 from eventing_core.errors import DeclarationError
 
 T = TypeVar("T")

@@ -19,10 +19,10 @@ from eventing_core import (
     SendTimeoutError,
     event_listener,
 )
-from eventing_core._copies import dead_letters_of
-from eventing_core._health import ListenerHealth, ManagerHealth, SendingHealth, StuckRun
 from eventing_core.memory import MemoryBroker
 from eventing_core.provider import Health
+from eventing_core.receive._queues import dead_letters_of
+from eventing_core.runtime._health import ListenerHealth, ManagerHealth, SendingHealth, StuckRun
 from eventing_core.testing import Log
 from eventing_core.testing._kit import Kit, Sample
 from tests.support.waiting import until

@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from eventing_core import EventManager, Options
-from eventing_core._config import load_configuration
-from eventing_core._plugins import Plugins
-from eventing_core._probes import Probes
 from eventing_core.asgi import HealthReport, ListenerReport, ProbeReport, ProviderReport, SendingReport
+from eventing_core.configure._config import load_configuration
+from eventing_core.configure._plugins import Plugins
+from eventing_core.manager._probes import Probes
 from eventing_core.memory import MemoryProvider
 from tests.support.pages import blocks
 

@@ -28,10 +28,10 @@ from eventing_core import (
     HealthOptions,
     HealthServerError,
     Options,
-    _probes,
     event,
     event_listener,
 )
+from eventing_core.manager import _probes
 from eventing_core.memory import MemoryBroker, MemoryProvider
 from eventing_core.testing import isolated_declarations
 from tests.support.commands import check

@@ -12,10 +12,10 @@ import eventing_core
 PROGRAM = """
 import sys
 from eventing_core import Envelope, EventListener, EventingError, Retry, event, event_listener
-early = sorted({"asyncio", "logging", "pluggy", "eventing_core._manager"} & sys.modules.keys())
+early = sorted({"asyncio", "logging", "pluggy", "eventing_core.manager._manager"} & sys.modules.keys())
 assert not early, early
 from eventing_core import EventManager
-assert EventManager.__module__ == "eventing_core._manager"
+assert EventManager.__module__ == "eventing_core.manager._manager"
 """
 
 

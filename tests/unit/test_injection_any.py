@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from eventing_core._injection import create
 from eventing_core.errors import ListenerCreationError
+from eventing_core.inject._environment import create
 from tests.unit.injection_fixtures import Failing, Greeter, Greeting, Needy, Plain, Session
 
 

@@ -14,8 +14,8 @@ import pytest
 import svcs
 
 from eventing_core import EventListener, EventManager, event_listener
-from eventing_core._injection import create
 from eventing_core.errors import ListenerCreationError
+from eventing_core.inject._environment import create
 from eventing_core.memory import MemoryProvider
 from tests.unit.injection_fixtures import Failing, Greeter, Greeting, Hello, Needy, Plain, Session, Unregistered
 

@@ -24,7 +24,7 @@ from eventing_core import (
     event,
     event_listener,
 )
-from eventing_core.receive import _outlet
+from eventing_core.receive.machine import _outlet
 from tests.support.inline import InlineProvider
 from tests.support.locks import Finds, watched_locks
 from tests.support.waiting import until

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from eventing_core import EventListener, EventManager, Options, event_listener
-from eventing_core._room import Room
 from eventing_core.memory import MemoryProvider
 from eventing_core.provider import Destination, Done, Message, Producer
 from eventing_core.provider.sockets import Loop
+from eventing_core.send._room import Room
 from tests.support.commands import ROOT
 from tests.support.dispatching import Tick
 from tests.support.interrupts import Interruption, at_each_place
@@ -192,7 +192,7 @@ def test_a_place_is_given_back_by_its_name_however_far_its_taking_came() -> None
             sys.settrace(None)
             room.give_back("a")
 
-    assert at_each_place(act, lambda _: None, within="_room.py") >= 3
+    assert at_each_place(act, lambda _: None, within="send/_room.py") >= 3
     assert len(room) == 0
     assert room.take("a", 0)
     assert room.take("b", 0)

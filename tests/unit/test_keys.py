@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from eventing_core._config import load_configuration
-from eventing_core._keys import _WORDS, hint, meant
-from eventing_core._plugins import Plugins
+from eventing_core.configure._config import load_configuration
+from eventing_core.configure._plugins import Plugins
 from eventing_core.errors import ConfigError
+from eventing_core.provider._keys import _WORDS, hint, meant
 from eventing_stomp import StompConfig
 
 SECRET = "tr0ub4dor"

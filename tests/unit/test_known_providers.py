@@ -7,8 +7,8 @@ from importlib.metadata import PackageNotFoundError, metadata
 
 import pytest
 
-from eventing_core._known_providers import PACKAGES, guidance_for, offer
-from eventing_core._plugins import Plugins
+from eventing_core.configure._known_providers import PACKAGES, guidance_for, offer
+from eventing_core.configure._plugins import Plugins
 from eventing_core.errors import ProviderNotFoundError
 
 SECRET = "tr0ub4dor"

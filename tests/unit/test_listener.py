@@ -8,8 +8,8 @@ import pytest
 from pydantic import BaseModel
 
 from eventing_core import DeclarationError, EventListener, Retry, declared_listeners, event, event_listener
-from eventing_core._event import EventDescriptor
-from eventing_core._listener import EventListenerDescriptor, describe_listener
+from eventing_core.declare._event import EventDescriptor
+from eventing_core.declare._listener import EventListenerDescriptor, describe_listener
 
 T = TypeVar("T")
 S = TypeVar("S")

@@ -24,7 +24,7 @@ from eventing_core import (
     event,
     event_listener,
 )
-from eventing_core._listener import describe_listener
+from eventing_core.declare._listener import describe_listener
 from eventing_core.memory import MemoryBroker, MemoryProvider
 from eventing_core.testing import isolated_declarations, wait_idle
 

@@ -10,8 +10,9 @@ from collections.abc import Callable
 
 import pytest
 
-from eventing_core import EventListener, EventManager, _loop_watch, event_listener
+from eventing_core import EventListener, EventManager, event_listener
 from eventing_core.memory import MemoryProvider
+from eventing_core.runtime import _loop_watch
 from tests.support.dispatching import Tick
 from tests.support.waiting import until
 

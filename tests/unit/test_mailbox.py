@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import pytest
 
 from eventing_core import EventManager, Options
-from eventing_core._mailbox import Mailbox
 from eventing_core.memory import MemoryProvider
 from eventing_core.provider import Destination, Done, Message, Producer
+from eventing_core.send._mailbox import Mailbox
 from tests.support.dispatching import Tick
 
 

@@ -39,12 +39,12 @@ from eventing_core import (
     event,
     event_listener,
 )
-from eventing_core._consuming import Consumers
-from eventing_core._signals import SignalWaiter
 from eventing_core.memory import MemoryBroker, MemoryProvider
 from eventing_core.provider import Destination, Message, Observer
-from eventing_core.receive import _failing
+from eventing_core.receive._consumers import Consumers
 from eventing_core.receive._shell import Shell
+from eventing_core.receive.machine import _failing
+from eventing_core.runtime._signals import SignalWaiter
 from tests.support.waiting import until
 
 
@@ -522,7 +522,7 @@ def test_asking_for_the_stop_at_exit_needs_no_thread() -> None:
         manager = EventManager(MemoryProvider("here"), listeners=[Job], pipelines=[])
         manager.start()
         manager.send_event(Ping(1))
-        from eventing_core import _process
+        from eventing_core.runtime import _process
         _process.list = lambda managers: [first, manager]
         """
     )

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from eventing_core import EventManager
-from eventing_core._manager_states import ENDING, TAKEN, ManagerInput, ManagerState, manager_after
+from eventing_core.manager._states import ENDING, TAKEN, ManagerInput, ManagerState, manager_after
 from eventing_core.memory import MemoryProvider
 from eventing_core.provider import Observer
 from eventing_core.provider._transitions import TransitionError

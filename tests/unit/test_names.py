@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from eventing_core._names import check_name, flaw_in_name
+from eventing_core.declare._names import check_name, flaw_in_name
 from eventing_core.errors import DeclarationError
 
 

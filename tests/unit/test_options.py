@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from eventing_core import ConfigError
-from eventing_core._options import Options
+from eventing_core.configure._options import Options
 
 
 def test_defaults() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from eventing_core import DeclarationError, EnvelopePipeline, declared_pipelines, envelope_pipeline
-from eventing_core._pipeline import PipelineDeclaration, describe_pipeline
+from eventing_core.declare._pipeline import PipelineDeclaration, describe_pipeline
 
 
 def test_declares_in_order_of_appearance():

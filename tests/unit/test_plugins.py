@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from eventing_core._plugins import Plugins, installed_providers
+from eventing_core.configure._plugins import Plugins, installed_providers
 from eventing_core.errors import ProviderLoadError, ProviderNotFoundError
 from eventing_core.provider import SPI_VERSION
 from tests.unit.plugin_site import PROVIDER, Site
 
 PIPELINES = """
-    from eventing_core._pipeline import EnvelopePipeline
+    from eventing_core.declare._pipeline import EnvelopePipeline
     from eventing_core.hookspecs import hookimpl
 
     class Tracing(EnvelopePipeline):

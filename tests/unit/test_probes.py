@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from eventing_core import ListenerHealth, ManagerHealth, SendingHealth, StuckRun
-from eventing_core._probes import SETTLING, Answer, Probes
+from eventing_core.manager._probes import SETTLING, Answer, Probes
 from eventing_core.provider import Health
 
 STUCK = StuckRun(seconds=1.23456, thread="w-1", stack="File ...")

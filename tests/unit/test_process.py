@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from eventing_core import _process
+from eventing_core.runtime import _process
 
 
 class Managed:

@@ -14,9 +14,9 @@ import pytest
 from injector import Injector
 
 from eventing_core import EventListener, EventManager, ManagerStateError, Options, event, event_listener
-from eventing_core._running_loops import _warned
 from eventing_core.injector import EventingModule
 from eventing_core.memory import MemoryProvider
+from eventing_core.runtime._running_loops import _warned
 from eventing_core.testing import wait_idle
 
 
@@ -185,6 +185,6 @@ def test_a_logging_handler_that_raises_costs_no_event(manager: EventManager, mon
     def refuse(*_: Any) -> None:
         raise OSError("no log")
 
-    monkeypatch.setattr("eventing_core._running_loops._log.warning", refuse)
+    monkeypatch.setattr("eventing_core.runtime._running_loops._log.warning", refuse)
     in_a_coroutine(lambda: manager.send_event(Ping(1)))
     assert _warned

@@ -21,7 +21,7 @@ from eventing_core import (
     event,
     event_listener,
 )
-from eventing_core._listener import describe_listeners
+from eventing_core.declare._listener import describe_listeners
 from eventing_core.memory import MemoryBroker, MemoryProvider
 from eventing_core.provider import Destination
 from eventing_core.testing import isolated_declarations, wait_idle

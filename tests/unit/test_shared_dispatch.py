@@ -10,21 +10,21 @@ from dataclasses import replace
 import pytest
 
 from eventing_core import EventListener, Retry, event_listener
-from eventing_core._chain import Chain
-from eventing_core._codec import Codec
-from eventing_core._copies import Copies
-from eventing_core._listener import describe_listener
-from eventing_core._loop_watch import LoopWatch
-from eventing_core._workers import LoopThread, Workers
+from eventing_core.codec._codec import Codec
+from eventing_core.declare._listener import describe_listener
 from eventing_core.memory import MemoryProvider
+from eventing_core.pipeline._chain import Chain
 from eventing_core.provider import SubscriptionState
 from eventing_core.provider._timer import Timer
-from eventing_core.receive._crash_guard import SUSPECT
+from eventing_core.receive._copies import Copies
 from eventing_core.receive._incoming import Incoming, Sharing
 from eventing_core.receive._loop import LoopShell
 from eventing_core.receive._shell import Shell
-from eventing_core.receive._states import ListenerState
 from eventing_core.receive._threads import ThreadShell
+from eventing_core.receive.machine._crash_guard import SUSPECT
+from eventing_core.receive.machine._states import ListenerState
+from eventing_core.runtime._loop_watch import LoopWatch
+from eventing_core.runtime._workers import LoopThread, Workers
 from tests.support.dispatching import Plain, Recorder, Tick
 from tests.support.waiting import until
 

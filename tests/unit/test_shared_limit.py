@@ -7,7 +7,7 @@ from collections import deque
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventing_core.receive._limit import Limit, Share
+from eventing_core.receive.machine._limit import Limit, Share
 
 
 class Queue:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from eventing_core._signals import SignalWaiter
+from eventing_core.runtime._signals import SignalWaiter
 from tests.support.waiting import until
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from eventing_amqp import AMQProvider
 from eventing_core import EventListener, EventManager, Options, event, event_listener
-from eventing_core._listener import EventListenerDescriptor, describe_listeners
-from eventing_core._start_log import events_that_are_not_kept, log_start
+from eventing_core.declare._listener import EventListenerDescriptor, describe_listeners
+from eventing_core.manager._start_log import events_that_are_not_kept, log_start
 from eventing_core.memory import MemoryBroker, MemoryProvider
 from eventing_core.provider import Destination, Provider
 from eventing_core.testing import isolated_declarations

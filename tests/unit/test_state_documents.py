@@ -7,7 +7,7 @@ from enum import Enum
 
 import pytest
 
-from eventing_core._manager_states import MANAGER_TRANSITIONS, ManagerState
+from eventing_core.manager._states import MANAGER_TRANSITIONS, ManagerState
 from eventing_core.provider.sockets._quarantine import STANDING_TRANSITIONS, Standing
 from eventing_core.provider.sockets._states import (
     ATTEMPT_TRANSITIONS,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from eventing_core._manager_states import MANAGER_TRANSITIONS, ManagerInput, ManagerState, manager_after
+from eventing_core.manager._states import MANAGER_TRANSITIONS, ManagerInput, ManagerState, manager_after
 from eventing_core.provider._transitions import TransitionError
 from eventing_core.provider.sockets._states import (
     ATTEMPT_TRANSITIONS,

@@ -9,8 +9,7 @@ from functools import partial
 
 from eventing_core.errors import ServerNameInUseError
 from eventing_core.provider import Delivery, Handle, Message, Outcome, Subscriber, Subscription, SubscriptionState
-from eventing_sqlite._io import Io
-from eventing_sqlite._producer import name_of
+from eventing_sqlite._producer import Call, Transactions, name_of
 
 _FIRST = "SELECT min(id), max(id = ?) FROM consumer WHERE queue = ?"
 _NEXT = "SELECT min(due) FROM message WHERE queue = ? AND consumer IS NULL AND due > 0"
@@ -38,8 +37,8 @@ class SqliteDelivery(Delivery):
 class SqliteConsumer(Handle):
     """`settle`, `window` and `close` may be called on any thread; the rest runs on the I/O thread."""
 
-    def __init__(self, io: Io, subscription: Subscription, subscriber: Subscriber) -> None:
-        self._io, self._subscription, self._subscriber = io, subscription, subscriber
+    def __init__(self, provider: Transactions, subscription: Subscription, to: Subscriber, leave: Call) -> None:
+        self._provider, self._subscription, self._subscriber, self._leave = provider, subscription, to, leave
         self._closed, self._closing = Future[None](), False
         #: Rows of the queue and of this consumer, now; generations of that and of the window; a predecessor is dead by.
         self._queue, self.id, self._generation, self._window, self._give_up_at = 0, 0, 0, (0, 0), 0.0
@@ -48,17 +47,17 @@ class SqliteConsumer(Handle):
         """Settle, soon."""
         own, current = self.id, self._generation  # in this order: they change in the other one
         mine = [one.position for one in batch if isinstance(one, SqliteDelivery) and one.generation == current]
-        self._io.post(lambda db: db.execute(_SETTLE[outcome] + _THESE, (own, json.dumps(mine))))
+        self._provider.post(lambda db: db.execute(_SETTLE[outcome] + _THESE, (own, json.dumps(mine))))
 
     def window(self, size: int) -> None:
         """Set the window of this generation."""
         self._window = self._generation, size
-        self._io.post(id)  # nothing to do but to serve
+        self._provider.post(id)  # nothing to do but to serve
 
     def close(self) -> Future[None]:
         """Unsubscribe, soon."""
         self._closing = True
-        self._io.post(self.release)
+        self._provider.post(self.release)
         return self._closed
 
     def serve(self, db: sqlite3.Connection) -> float:
@@ -72,27 +71,27 @@ class SqliteConsumer(Handle):
         generation, size = self._window
         if generation != self._generation or out >= size or (self._subscription.exclusive and first != self.id):
             return math.inf
-        db.execute(_RIPEN, (self._queue, self._io.now))
+        db.execute(_RIPEN, (self._queue, self._provider.now))
         rows = sorted(db.execute(_TAKE, (self.id, self._queue, size - out)))
         batch = [SqliteDelivery(generation, *row) for row in rows]
-        self._io.after += [partial(self._subscriber.deliver, batch)] if batch else []
+        self._provider.after += [partial(self._subscriber.deliver, batch)] if batch else []
         return float(db.execute(_NEXT, (self._queue,)).fetchone()[0] or math.inf)
 
     def release(self, db: sqlite3.Connection) -> float:
         """Give back what is out, uncounted, and leave."""
         db.execute("UPDATE message SET consumer = NULL WHERE consumer = ?", (self.id,))
         db.execute("DELETE FROM consumer WHERE id = ?", (self.id,))
-        self._io.after.append(self.end)
+        self._provider.after.append(self.end)
         return math.inf
 
     def end(self) -> None:
         """Be done."""
-        self._io.consumers.discard(self)
+        self._leave(self)
         if not self._closed.done():
             self._closed.set_result(None)
 
     def _attach(self, db: sqlite3.Connection) -> float:
-        now, lease, own = self._io.now, self._io.config.lease, self._subscription.destination
+        now, lease, own = self._provider.now, self._provider.config.lease, self._subscription.destination
         for queue in filter(None, (self._subscription.dead_letter, own)):
             values = (name_of(queue), queue.topic if queue.kind == "queue" else None)
             db.execute("INSERT OR IGNORE INTO queue (name, topic) VALUES (?, ?)", values)
@@ -101,10 +100,10 @@ class SqliteConsumer(Handle):
             self._give_up_at = self._give_up_at or now + 1.5 * lease
             if now >= self._give_up_at:
                 error = ServerNameInUseError(f"server_name {own.member!r} is in use: another process listens on {own}")
-                self._io.after.append(partial(self._become, SubscriptionState.FAILED, 0, error))
-            return now + self._io.config.poll
+                self._provider.after.append(partial(self._become, SubscriptionState.FAILED, 0, error))
+            return now + self._provider.config.poll
         new = db.execute("INSERT INTO consumer (queue, until) VALUES (?, ?)", (self._queue, now + lease)).lastrowid or 0
-        self._io.after.append(partial(self._become, SubscriptionState.ACTIVE, new, None))
+        self._provider.after.append(partial(self._become, SubscriptionState.ACTIVE, new, None))
         return math.inf
 
     def _become(self, state: SubscriptionState, new: int, error: ServerNameInUseError | None) -> None:

@@ -2,14 +2,16 @@
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
+from typing import Protocol
 
 from eventing_core.errors import ConnectionLostError, MessageTooLargeError, UnroutedError
 from eventing_core.provider import Destination, Done, Message, Producer
-from eventing_sqlite._io import Io
+from eventing_sqlite._config import SqliteConfig
 
+Call = Callable[..., object]
 #: The largest body: a long transaction holds up every other process.
 MAX_BYTES = 16 * 1024 * 1024
 
@@ -26,11 +28,19 @@ def encode(message: Message, name: str) -> tuple[str, str, bytes]:
     return message.dedup_id and json.dumps((name, message.dedup_id)), json.dumps(properties), message.body
 
 
+class Transactions(Protocol):  # all that producers and consumers see of the provider
+    config: SqliteConfig
+    now: float
+    after: list[Call]
+
+    def post(self, do: Call, deadline: float = ..., done: Call = ..., count: int = ...) -> bool: ...
+
+
 class SqliteProducer(Producer):
     """Thread-safe."""
 
-    def __init__(self, io: Io, to: Destination) -> None:
-        self._io, self._to, self._name = io, to, name_of(to)
+    def __init__(self, provider: Transactions, to: Destination) -> None:
+        self._provider, self._to, self._name = provider, to, name_of(to)
 
     def send(self, batch: Sequence[Message], done: Done, *, deadline: float, delay: float = 0.0) -> None:
         """Have messages stored, each in all queues, in one transaction with whatever else is to be done."""
@@ -42,14 +52,14 @@ class SqliteProducer(Producer):
 
         def store(db: sqlite3.Connection) -> None:
             queues = db.execute("SELECT id FROM queue WHERE name = ? OR topic = ?", (self._name, topic)).fetchall()
-            due = self._io.now + delay if delay > 0 else 0.0
+            due = self._provider.now + delay if delay > 0 else 0.0
             for key, *content in rows if queues else ():
                 if not key or db.execute("INSERT OR IGNORE INTO sent (key) VALUES (?)", (key,)).rowcount:
                     values = [(queue, due, *content) for (queue,) in queues]
                     db.executemany("INSERT INTO message (queue, due, properties, body) VALUES (?, ?, ?, ?)", values)
             error = None if queues else UnroutedError(f"{self._to} has no queue: nobody listens there, or ever has")
-            self._io.after += [partial(done, index, error) for index in range(len(batch))]
+            self._provider.after += [partial(done, index, error) for index in range(len(batch))]
 
-        if not self._io.post(store, deadline, done, len(batch)):
+        if not self._provider.post(store, deadline, done, len(batch)):
             msg = f"can't send to {self._to}: the provider is closed"
             raise ConnectionLostError(msg)

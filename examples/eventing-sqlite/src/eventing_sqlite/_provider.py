@@ -13,8 +13,7 @@ from eventing_core.errors import BrokerConnectionError, ConnectionLostError, Sen
 from eventing_core.provider import Capabilities, Destination, Health, Observer, Provider, Subscriber, Subscription
 from eventing_sqlite._config import SqliteConfig
 from eventing_sqlite._consumer import SqliteConsumer
-from eventing_sqlite._io import Call
-from eventing_sqlite._producer import MAX_BYTES, SqliteProducer
+from eventing_sqlite._producer import MAX_BYTES, Call, SqliteProducer
 
 #: What to do in a transaction; until when, of `time.monotonic`; the `Done` to tell when it isn't, and of how many.
 Task = tuple[Call, float, Call, int]
@@ -66,12 +65,11 @@ class SqliteProvider(Provider):
 
     def abandon(self) -> None:
         """Be as new: a forked child has no I/O thread, and nobody else knows the connection."""
-        #: For tasks: the time, by the clock that processes share; what to call after the transaction; whom to serve.
-        self.now, self.after, self.consumers = 0.0, list[Call](), set[SqliteConsumer]()
-        self._producers: dict[Destination, SqliteProducer] = {}
-        self._inbox, self._tasks, self._version = SimpleQueue[Task | None](), list[Task](), 0
-        self._lock, self._close_by, self._error = threading.Lock(), math.inf, "not open"
-        self._renew_at = self._due = 0.0
+        #: For tasks: the time, by the clock that processes share; what to call after the transaction.
+        self.now, self.after, self._consumers = 0.0, list[Call](), set[SqliteConsumer]()
+        self._producers, self._version = dict[Destination, SqliteProducer](), 0
+        self._inbox, self._tasks, self._renew_at, self._due = SimpleQueue[Task | None](), list[Task](), 0.0, 0.0
+        self._lock, self._close_by, self._error = threading.Lock(), math.inf, "not open"  # guards the time
         self._thread: threading.Thread | None = None
 
     def open(self, observer: Observer) -> None:
@@ -89,8 +87,8 @@ class SqliteProvider(Provider):
 
     def subscribe(self, subscription: Subscription, subscriber: Subscriber) -> SqliteConsumer:
         """Make the queue, and attach to it."""
-        consumer = SqliteConsumer(self, subscription, subscriber)
-        if not self.post(lambda _: self.consumers.add(consumer)):
+        consumer = SqliteConsumer(self, subscription, subscriber, self._consumers.discard)
+        if not self.post(lambda _: self._consumers.add(consumer)):
             msg = f"can't subscribe to {subscription.destination}: the provider is closed"
             raise ConnectionLostError(msg)
         return consumer
@@ -135,7 +133,7 @@ class SqliteProvider(Provider):
             return
         self._withdraw(math.inf, ConnectionLostError)
         self._error = "closed"
-        for consumer in tuple(self.consumers):
+        for consumer in tuple(self._consumers):
             consumer.end()
 
     def _turn(self, db: sqlite3.Connection) -> bool:
@@ -143,7 +141,7 @@ class SqliteProvider(Provider):
         last, closes = time.monotonic() >= self._close_by, self._close_by < math.inf
         pause = 0.1 if self._error else 0.0 if closes else max(0.0, min(self.config.poll, self._due - time.time()))
         with suppress(Empty):
-            task = self._inbox.get(timeout=pause if self.consumers or self._error or closes else None)
+            task = self._inbox.get(timeout=pause if self._consumers or self._error or closes else None)
             while True:
                 self._tasks += [task] if task else []
                 task = self._inbox.get_nowait()
@@ -178,11 +176,11 @@ class SqliteProvider(Provider):
             for do, *_ in self._tasks:
                 do(db)
             if self.now >= self._renew_at:
-                values = [(self.now + self.config.lease, consumer.id) for consumer in self.consumers]
+                values = [(self.now + self.config.lease, consumer.id) for consumer in self._consumers]
                 db.executemany("UPDATE consumer SET until = ? WHERE id = ?", values)
                 db.execute("DELETE FROM consumer WHERE until <= ?", (self.now,))
                 self._renew_at = self.now + self.config.lease / 4
-            times = [consumer.release(db) if closes else consumer.serve(db) for consumer in self.consumers]
+            times = [consumer.release(db) if closes else consumer.serve(db) for consumer in self._consumers]
         self._tasks, self._version, self._due = [], version, min((self._renew_at, *times))
         for call in self.after:
             call()

@@ -3,17 +3,17 @@
 import importlib
 import typing
 
-from eventing_core._envelope import Envelope
-from eventing_core._event import EventDescriptor, EventLike, event
-from eventing_core._listener import (
+from eventing_core.declare._envelope import Envelope
+from eventing_core.declare._event import EventDescriptor, EventLike, event
+from eventing_core.declare._listener import (
     EventListener,
     EventListenerDescriptor,
     ListenerFunction,
     declared_listeners,
     event_listener,
 )
-from eventing_core._pipeline import EnvelopePipeline, declared_pipelines, envelope_pipeline
-from eventing_core._retry import Retry
+from eventing_core.declare._pipeline import EnvelopePipeline, declared_pipelines, envelope_pipeline
+from eventing_core.declare._retry import Retry
 from eventing_core.errors import (
     AuthenticationError,
     BrokerConnectionError,
@@ -54,10 +54,10 @@ from eventing_core.errors import (
 )
 
 if typing.TYPE_CHECKING:
-    from eventing_core._health import ListenerHealth, ManagerHealth, SendingHealth, StuckRun
-    from eventing_core._injection import Environment
-    from eventing_core._manager import EventManager
-    from eventing_core._options import HealthOptions, Options
+    from eventing_core.configure._options import HealthOptions, Options
+    from eventing_core.inject._environment import Environment
+    from eventing_core.manager._manager import EventManager
+    from eventing_core.runtime._health import ListenerHealth, ManagerHealth, SendingHealth, StuckRun
 
 __all__ = [
     "AuthenticationError",
@@ -121,14 +121,14 @@ __all__ = [
 
 #: What a manager needs is imported when it is first asked for: modules that only declare events are there sooner.
 _LATER = {
-    "Environment": "_injection",
-    "EventManager": "_manager",
-    "HealthOptions": "_options",
-    "ListenerHealth": "_health",
-    "ManagerHealth": "_health",
-    "Options": "_options",
-    "SendingHealth": "_health",
-    "StuckRun": "_health",
+    "Environment": "inject._environment",
+    "EventManager": "manager._manager",
+    "HealthOptions": "configure._options",
+    "ListenerHealth": "runtime._health",
+    "ManagerHealth": "runtime._health",
+    "Options": "configure._options",
+    "SendingHealth": "runtime._health",
+    "StuckRun": "runtime._health",
 }
 
 if not typing.TYPE_CHECKING:

@@ -6,10 +6,10 @@ import inspect
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 
-from eventing_core._checks import shown
-from eventing_core._health import ManagerHealth
-from eventing_core._manager import EventManager
-from eventing_core._probes import (
+from eventing_core.configure._checks import shown
+from eventing_core.errors import ConfigError
+from eventing_core.manager._manager import EventManager
+from eventing_core.manager._probes import (
     HealthReport,
     ListenerReport,
     ProbeReport,
@@ -18,7 +18,7 @@ from eventing_core._probes import (
     SendingReport,
     StuckReport,
 )
-from eventing_core.errors import ConfigError
+from eventing_core.runtime._health import ManagerHealth
 
 __all__ = [
     "ASGIApp",

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import pluggy
 
-from eventing_core._pipeline import EnvelopePipeline
+from eventing_core.declare._pipeline import EnvelopePipeline
 from eventing_core.provider import ProviderSpec
 
 __all__ = ["PROJECT", "eventing_pipelines", "eventing_provider", "hookimpl", "hookspec"]

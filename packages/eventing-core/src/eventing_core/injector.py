@@ -12,11 +12,11 @@ except ImportError as error:
     _msg = "eventing_core.injector needs the package injector: pip install 'eventing-core[injector]'"
     raise ImportError(_msg) from error
 
-from eventing_core._checks import shown
-from eventing_core._finding import Listeners
-from eventing_core._manager import EventManager
-from eventing_core._pipeline import EnvelopePipeline
+from eventing_core.configure._checks import shown
+from eventing_core.declare._pipeline import EnvelopePipeline
 from eventing_core.errors import ConfigError
+from eventing_core.manager._finding import Listeners
+from eventing_core.manager._manager import EventManager
 from eventing_core.provider import Provider
 
 __all__ = ["EventingModule"]

@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 from string import Template
 from tempfile import TemporaryDirectory
 
-from eventing_core._config import core_keys
-from eventing_core._plugins import installed_providers, is_provider_name
+from eventing_core.configure._config import core_keys
+from eventing_core.configure._plugins import installed_providers, is_provider_name
 from eventing_core.provider import SPI_VERSION
 
 #: Stands for the provider's name in the templates' paths.

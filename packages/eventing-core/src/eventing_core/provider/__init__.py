@@ -4,7 +4,7 @@ The names of this package are the contract. `eventing_core.provider.sockets` and
 optional building blocks for transports that reach a broker over a socket.
 """
 
-from eventing_core._reserved import RESERVED_HEADERS
+from eventing_core.declare._reserved import RESERVED_HEADERS
 from eventing_core.provider._counts import REDELIVERIES, count_in
 from eventing_core.provider._interface import (
     CRASH_LIMIT,

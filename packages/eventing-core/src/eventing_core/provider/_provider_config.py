@@ -8,8 +8,8 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from eventing_core._keys import hint
 from eventing_core.errors import ConfigError
+from eventing_core.provider._keys import hint
 
 
 class ProviderConfig(BaseModel):

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from enum import Enum, auto
 
-from eventing_core._limits import LONGEST_WAIT
+from eventing_core.declare._limits import LONGEST_WAIT
 
 _log = logging.getLogger("eventing")
 

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
-from eventing_core._envelope import Envelope
+from eventing_core.declare._envelope import Envelope
 from eventing_core.errors import HandlerTimeoutError
 from eventing_core.provider import Delivery
 from eventing_core.receive._incoming import Incoming

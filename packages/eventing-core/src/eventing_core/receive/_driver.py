@@ -13,18 +13,18 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 
-from eventing_core._copies import describe_error
 from eventing_core.provider import Delivery
-from eventing_core.receive._actions import Facts, Fault, FaultKind, Store
 from eventing_core.receive._facts import facts_of, fault_of, rules_of
 from eventing_core.receive._incoming import Incoming
-from eventing_core.receive._limit import Share
 from eventing_core.receive._log import Reporter
-from eventing_core.receive._machine import Machine
 from eventing_core.receive._outbox import Outbox
-from eventing_core.receive._runs import Action, Run
 from eventing_core.receive._storing import Storing, is_forever
 from eventing_core.receive._view import Flaws
+from eventing_core.receive.machine._actions import Facts, Fault, FaultKind, Store
+from eventing_core.receive.machine._limit import Share
+from eventing_core.receive.machine._machine import Machine
+from eventing_core.receive.machine._runs import Action, Run
+from eventing_core.runtime._log_words import describe_error
 
 
 class Driver(ABC):
@@ -43,6 +43,8 @@ class Driver(ABC):
         self._storing = Storing(incoming.copies, incoming.descriptor.label, self._copied, self._machine.wants_copy)
         self._flaws = Flaws(incoming.descriptor.label)
         self._outbox = Outbox(Reporter(incoming.descriptor.label, rules, incoming.copies), self._flaws)
+        # Guards the machine, the outbox and what is below. `_changed` is notified when a thread may have waited for
+        # what has changed.
         self._lock = sharing.lock if sharing is not None else threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._waiting = 0  # threads that wait for `_changed`

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import cast
 
-from eventing_core._copies import Failures, redeliveries_of
-from eventing_core._listener import EventListenerDescriptor
-from eventing_core._retry import Retry
+from eventing_core.declare._listener import EventListenerDescriptor
+from eventing_core.declare._retry import Retry
 from eventing_core.errors import DecodeError, ManagerStoppedError, UndeliverableError
 from eventing_core.provider import Capabilities, Delivery
-from eventing_core.receive._actions import Facts, Fault, FaultKind, Rules
+from eventing_core.receive._copies import Failures, redeliveries_of
+from eventing_core.receive.machine._actions import Facts, Fault, FaultKind, Rules
 
 
 def facts_of(delivery: Delivery) -> Facts:

@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Sequence
 
 from eventing_core.provider import Delivery
-from eventing_core.receive._actions import Facts
 from eventing_core.receive._facts import facts_of
+from eventing_core.receive.machine._actions import Facts
 
 
 class Inbox:

@@ -7,15 +7,15 @@ import threading
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from eventing_core._chain import Chain
-from eventing_core._codec import Codec
-from eventing_core._copies import Copies
-from eventing_core._health import StuckRun
-from eventing_core._listener import EventListener, EventListenerDescriptor
-from eventing_core._retry import Retry
+from eventing_core.codec._codec import Codec
+from eventing_core.declare._listener import EventListener, EventListenerDescriptor
+from eventing_core.declare._retry import Retry
+from eventing_core.pipeline._chain import Chain
 from eventing_core.provider import Capabilities
 from eventing_core.provider._timer import Timer
-from eventing_core.receive._limit import Limit
+from eventing_core.receive._copies import Copies
+from eventing_core.receive.machine._limit import Limit
+from eventing_core.runtime._health import StuckRun
 
 
 class Sharer(Protocol):
@@ -37,6 +37,7 @@ class Sharing:
 
     def __init__(self, concurrency: int) -> None:
         self.limit = Limit(concurrency)
+        # The lock of all these shells, which guards the limit as well.
         self.lock = threading.Lock()
         self.shells: list[Sharer] = []
 

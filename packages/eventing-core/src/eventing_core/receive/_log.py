@@ -6,11 +6,12 @@ import contextlib
 import logging
 from types import TracebackType
 
-from eventing_core._copies import NEXT_STEPS, Copies, describe_error, traceback_of
 from eventing_core.errors import DecodeError
 from eventing_core.provider import Delivery
-from eventing_core.receive._actions import Fault, Report, Rules
+from eventing_core.receive._copies import NEXT_STEPS, Copies
 from eventing_core.receive._facts import name_of
+from eventing_core.receive.machine._actions import Fault, Report, Rules
+from eventing_core.runtime._log_words import describe_error, traceback_of
 
 _log = logging.getLogger("eventing")
 

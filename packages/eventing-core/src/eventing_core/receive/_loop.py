@@ -9,15 +9,15 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from eventing_core._health import StuckRun
-from eventing_core._loop_watch import LoopWatch
-from eventing_core._workers import LoopThread
 from eventing_core.provider import Delivery
 from eventing_core.receive._attempts import async_attempt_of
 from eventing_core.receive._incoming import Incoming
-from eventing_core.receive._runs import Run
 from eventing_core.receive._shell import Shell
 from eventing_core.receive._stacks import shown, task_stack
+from eventing_core.receive.machine._runs import Run
+from eventing_core.runtime._health import StuckRun
+from eventing_core.runtime._loop_watch import LoopWatch
+from eventing_core.runtime._workers import LoopThread
 
 
 class LoopShell(Shell):

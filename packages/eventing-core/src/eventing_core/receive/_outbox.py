@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import deque
 
 from eventing_core.provider import Delivery, Handle
-from eventing_core.receive._actions import Report, Settle, Turn, Window
 from eventing_core.receive._log import Reporter
 from eventing_core.receive._view import Flaws
+from eventing_core.receive.machine._actions import Report, Settle, Turn, Window
 
 
 class Outbox:

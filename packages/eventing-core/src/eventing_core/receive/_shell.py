@@ -8,16 +8,16 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import Future
 
-from eventing_core._health import ListenerHealth, StuckRun
 from eventing_core.errors import ManagerStoppedError, SubscriptionError
 from eventing_core.provider import Delivery, Handle, SubscriptionState
-from eventing_core.receive._actions import Store
 from eventing_core.receive._driver import Driver
 from eventing_core.receive._inbox import Inbox, read
 from eventing_core.receive._incoming import Incoming
-from eventing_core.receive._runs import Run
-from eventing_core.receive._states import STOPPING, ListenerState
 from eventing_core.receive._view import health_of
+from eventing_core.receive.machine._actions import Store
+from eventing_core.receive.machine._runs import Run
+from eventing_core.receive.machine._states import STOPPING, ListenerState
+from eventing_core.runtime._health import ListenerHealth, StuckRun
 
 #: How long the end of a listener waits for another thread that hands over settlements, in seconds.
 _HAND_OVER = 1.0

@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from eventing_core._copies import FIRST_FAILED_AT, Copies, Copy, Failures
-from eventing_core._truncation import TRUNCATED, is_permanent
 from eventing_core.errors import CrashLoopError
 from eventing_core.provider import Delivery
-from eventing_core.receive._actions import CopyKind, Reason, Store
+from eventing_core.receive._copies import FIRST_FAILED_AT, Copies, Copy, Failures
 from eventing_core.receive._log import quietly
+from eventing_core.receive._truncation import TRUNCATED, is_permanent
+from eventing_core.receive.machine._actions import CopyKind, Reason, Store
 
 _log = logging.getLogger("eventing")
 

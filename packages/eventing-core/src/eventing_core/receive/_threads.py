@@ -10,14 +10,14 @@ import traceback
 from collections.abc import Iterable
 from functools import partial
 
-from eventing_core._health import StuckRun
-from eventing_core._workers import Workers
 from eventing_core.provider import Delivery
 from eventing_core.receive._attempts import attempt_of
 from eventing_core.receive._incoming import Incoming
-from eventing_core.receive._runs import Run
 from eventing_core.receive._shell import Shell
 from eventing_core.receive._stacks import shown
+from eventing_core.receive.machine._runs import Run
+from eventing_core.runtime._health import StuckRun
+from eventing_core.runtime._workers import Workers
 
 #: A listener leaves its thread to others after so much time, in seconds.
 _SLICE = 0.02

@@ -5,16 +5,16 @@ from __future__ import annotations
 import logging
 import time
 
-from eventing_core._copies import describe_error
-from eventing_core._health import ListenerHealth, StuckRun
-from eventing_core._listener import EventListenerDescriptor
+from eventing_core.declare._listener import EventListenerDescriptor
 from eventing_core.provider import Delivery
-from eventing_core.receive._actions import Notice, Report, Window
 from eventing_core.receive._facts import name_of
 from eventing_core.receive._log import quietly
-from eventing_core.receive._machine import Machine
-from eventing_core.receive._runs import Action
-from eventing_core.receive._states import STOPPING, DeliveryState, ListenerState
+from eventing_core.receive.machine._actions import Notice, Report, Window
+from eventing_core.receive.machine._machine import Machine
+from eventing_core.receive.machine._runs import Action
+from eventing_core.receive.machine._states import STOPPING, DeliveryState, ListenerState
+from eventing_core.runtime._health import ListenerHealth, StuckRun
+from eventing_core.runtime._log_words import describe_error
 
 _log = logging.getLogger("eventing")
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from eventing_core import Envelope, EnvelopePipeline, Retry
-from eventing_core._copies import dead_letters_of
 from eventing_core.provider import Destination, Message
+from eventing_core.receive._queues import dead_letters_of
 from eventing_core.testing._kit import Kit, Listener, Sample
 from eventing_core.testing._probe import Log, until
 
@@ -45,7 +45,7 @@ class FailureTests:
     def way(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, kit: Kit) -> str:
         """How a retry waits: held in the process, or as a delayed copy, which the core makes for long waits."""
         if request.param == "copied" and kit.claims("send_delay"):
-            monkeypatch.setattr("eventing_core.receive._failing.HOLD_LIMIT", 0.0)
+            monkeypatch.setattr("eventing_core.receive.machine._failing.HOLD_LIMIT", 0.0)
         return str(request.param)
 
     def dead_letters(self, kit: Kit, listener: Listener, count: int) -> list[Message]:

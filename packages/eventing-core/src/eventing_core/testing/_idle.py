@@ -7,14 +7,14 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from eventing_core._checks import shown
-from eventing_core._copies import queue_of
-from eventing_core._health import STARTED
-from eventing_core._limits import seconds
-from eventing_core._manager import EventManager
-from eventing_core._running_loops import warn_of_blocking
+from eventing_core.configure._checks import shown
+from eventing_core.declare._limits import seconds
 from eventing_core.errors import ConfigError
+from eventing_core.manager._manager import EventManager
 from eventing_core.memory import MemoryProvider
+from eventing_core.receive._queues import queue_of
+from eventing_core.runtime._health import STARTED
+from eventing_core.runtime._running_loops import warn_of_blocking
 
 #: Between two looks, in seconds.
 _LOOK = 0.002

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Generator
 
-from eventing_core import _listener, _pipeline
+from eventing_core.declare import _listener, _pipeline
 
 
 @contextlib.contextmanager

@@ -17,13 +17,13 @@ from uuid import uuid4
 import pytest
 
 from eventing_core import EventListener, EventManager, Retry, event, event_listener
-from eventing_core._config import Configuration, load_configuration
-from eventing_core._copies import dead_letters_of
-from eventing_core._listener import describe_listener
-from eventing_core._pipeline import EnvelopePipeline
-from eventing_core._plugins import Plugins
+from eventing_core.configure._config import Configuration, load_configuration
+from eventing_core.configure._plugins import Plugins
+from eventing_core.declare._listener import describe_listener
+from eventing_core.declare._pipeline import EnvelopePipeline
 from eventing_core.errors import CapabilityError
 from eventing_core.provider import Capabilities, Destination, Message, Provider, ProviderSpec, Subscription
+from eventing_core.receive._queues import dead_letters_of
 from eventing_core.testing._probe import LIMIT, Confirmations, Log, Recorder, deadline_in, texts
 from eventing_core.testing._verdict import Finding, Verdict
 

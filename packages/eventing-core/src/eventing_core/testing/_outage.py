@@ -9,9 +9,9 @@ from collections.abc import Callable
 import pytest
 
 from eventing_core import EventManager, Retry
-from eventing_core._copies import dead_letters_of
 from eventing_core.errors import ConnectionLostError, SendTimeoutError
 from eventing_core.provider import SubscriptionState
+from eventing_core.receive._queues import dead_letters_of
 from eventing_core.testing._failures import BrokenError
 from eventing_core.testing._kit import Kit, Sample, topic_of
 from eventing_core.testing._network import Network, needs

@@ -9,9 +9,9 @@ from contextlib import AbstractContextManager
 import pytest
 
 from eventing_core import Retry, SendEventsError
-from eventing_core._copies import dead_letters_of
 from eventing_core.errors import SendRejectedError
 from eventing_core.provider import Destination
+from eventing_core.receive._queues import dead_letters_of
 from eventing_core.testing._failures import BrokenError
 from eventing_core.testing._kit import Kit, Sample, topic_of
 from eventing_core.testing._network import needs

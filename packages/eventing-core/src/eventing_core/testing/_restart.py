@@ -6,8 +6,8 @@ import itertools
 import threading
 from collections.abc import Callable
 
-from eventing_core._copies import dead_letters_of
 from eventing_core.errors import SendError
+from eventing_core.receive._queues import dead_letters_of
 from eventing_core.testing._delivery import Capture
 from eventing_core.testing._kit import Kit, Sample
 from eventing_core.testing._network import needs

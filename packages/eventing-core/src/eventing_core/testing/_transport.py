@@ -10,7 +10,6 @@ from dataclasses import replace
 
 import pytest
 
-from eventing_core._copies import dead_letters_of
 from eventing_core.errors import (
     CapabilityError,
     ConnectionLostError,
@@ -19,6 +18,7 @@ from eventing_core.errors import (
     UnroutedError,
 )
 from eventing_core.provider import REDELIVERIES, Destination, Done, Message, Outcome, Subscription
+from eventing_core.receive._queues import dead_letters_of
 from eventing_core.testing._failures import TOLERANCE
 from eventing_core.testing._kit import Kit, recorder_accept, topic_of
 from eventing_core.testing._probe import LIMIT, Confirmations, Log, Recorder, deadline_in, until

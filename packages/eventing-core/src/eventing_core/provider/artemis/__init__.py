@@ -1,6 +1,6 @@
 """What providers for Apache Artemis have in common, whatever protocol they speak: addresses, queues, management."""
 
-from eventing_core._reserved import ARTEMIS_PREFIXES
+from eventing_core.declare._reserved import ARTEMIS_PREFIXES
 from eventing_core.provider.artemis._address import Artemis, Node, Queue
 from eventing_core.provider.artemis._errors import (
     is_consumer_limit,
