@@ -46,19 +46,19 @@ class Outbox:
 
     def carry_out(self) -> None:
         """Carry out all that there is. What a provider raises, which it must not, is a flaw that health shows."""
-        while self.actions and self.handle is not None:
+        while self.actions and (handle := self.handle) is not None:
             action = self.actions.popleft()
             if isinstance(action, Report):
                 self._flaws.note(action)
                 self._reporter.report(action)
             elif isinstance(action, Turn):
                 action.share.wake()
-            elif self.handle is not None:
+            else:
                 try:
                     if isinstance(action, Settle):
-                        self.handle.settle(action.batch, action.outcome)
+                        handle.settle(action.batch, action.outcome)
                     else:
-                        self.handle.window(action.size)
+                        handle.window(action.size)
                         self._flaws.window = ""
                 except Exception as error:  # noqa: BLE001 (whoever comes with news has to go on)
                     self._flaws.refused(action, error)

@@ -33,7 +33,8 @@ class Shell(Driver):
         self._sharers = [self] if incoming.sharing is None else incoming.sharing.shells
         if incoming.sharing is not None:
             incoming.sharing.shells.append(self)
-        self._state, self._error = SubscriptionState.INACTIVE, None  # type: SubscriptionState, Exception | None
+        self._state = SubscriptionState.INACTIVE
+        self._error: Exception | None = None
 
     # -- called by the manager ----------------------------------------------------------------------------------------
 

@@ -92,10 +92,14 @@ class Isolating(Retrying[D]):
         if not self.guard.by_copies:
             back = [item for item in self.slots.queue if not isinstance(item, Case) or not item.has_news]
             self.slots.queue = deque(item for item in self.slots.queue if isinstance(item, Case) and item.has_news)
+            released: list[D] = []
             for item in back:
                 if isinstance(item, Case):
                     self._close(item, DeliveryState.RELEASED)
-            self._release([item.delivery if isinstance(item, Case) else item for item in back])
+                    released.append(item.delivery)
+                else:
+                    released.append(item)
+            self._release(released)
             return bool(back)
         # What is given back there may stay with this process, and is flagged in any case.
         queued, self.slots.queue = self.slots.queue, deque()
