@@ -37,6 +37,9 @@ AWAY = 60
 #: So many fail always, and end as dead letters: with one more in a row the listener would pause.
 FAILING = 4
 
+#: Of an event that fails. By default there are more, which take a minute or two.
+ATTEMPTS = 3
+
 
 def _be_hostile(core: ET.Element) -> None:
     known = core.find(f"{_CORE}address-settings")
@@ -53,7 +56,8 @@ def run(terms: Terms) -> Figures:
     every = -(-count // FAILING)
     failing = {*range(every - 1, count, every)}
     with Stage(terms, edit=_be_hostile) as stage, Proxy(stage.broker.port) as proxy:
-        worker = stage.listen("listener", "--failing-every", str(every), port=proxy.port)
+        words = ("--failing-every", str(every), "--attempts", str(ATTEMPTS))
+        worker = stage.listen("listener", *words, port=proxy.port)
         sender = stage.send(count, pace=PACE)
         while_away = 0
         for at, moment in enumerate(terms.moments(cuts, count - len(failing))):

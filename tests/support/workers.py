@@ -22,7 +22,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from eventing_core import Envelope, EnvelopePipeline, EventListener, EventManager, event, event_listener
+from eventing_core import Envelope, EnvelopePipeline, EventListener, EventManager, Retry, event, event_listener
 
 #: A sender doesn't wait for less, in seconds.
 _STEP = 0.002
@@ -121,6 +121,8 @@ def listen(options: argparse.Namespace) -> None:
 
     event_type = event_named(options.event)
     settings = {key: getattr(options, key) for key in ("per_process", "ordered", "concurrency")}
+    if options.attempts:
+        settings["retry"] = Retry(max_attempts=options.attempts)
     listeners = [listener_of(event_type, name, on(name), **settings) for name in options.listeners]
     pipelines = [DiesBefore(options.deadly_before)] if options.deadly_before is not None else []
     with EventManager.from_config(listeners=listeners, pipelines=pipelines) as manager:
@@ -192,6 +194,7 @@ def main() -> None:
     listening.add_argument(
         "--life", help="of the process: all runs of `on` that it begins and ends are recorded as well"
     )
+    listening.add_argument("--attempts", type=int, default=0, help="for each event; the default's where it is 0")
     listening.add_argument("--failing-every", type=int, default=0, help="of so many events the last one fails always")
     listening.add_argument("--deadly", type=int, help="an event that kills the process when it is handled")
     listening.add_argument("--deadly-before", type=int, help="one that kills it before")
