@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from eventing_core import EventManager, errors
+from eventing_core import EventManager, Retry, errors
 from tests.faults.stage import EVENT, Stage
 from tests.faults.terms import Figures, Terms
 from tests.support.plain import PlainClient
@@ -121,7 +121,10 @@ def _manager(stage: Stage, terms: Terms) -> Iterator[tuple[EventManager, Any]]:
     broker = stage.broker
     place = {"host": broker.host, "port": broker.port, "user": broker.user, "password": broker.password}
     options: dict[str, Any] = {"provider": terms.over, terms.over: place}
-    with EventManager.from_config(listeners=[listener_of(kind, _QUEUE, on)], pipelines=[], **options) as manager:
+    # In full with the default retries, which take a minute or two.
+    settings: dict[str, Any] = {} if terms.scale >= 1 else {"retry": Retry(max_attempts=3)}
+    listener = listener_of(kind, _QUEUE, on, **settings)
+    with EventManager.from_config(listeners=[listener], pipelines=[], **options) as manager:
         yield manager, lambda number: kind(number=number)
 
 
