@@ -159,7 +159,7 @@ def test_the_program_lists_and_replays_and_needs_force(artemis: Artemis, unique:
     assert program() == (0, [first, second])
     code, lines = program("--replay")
     assert (code, {*lines} >= {first, second}) == (1, True)
-    assert any("replay it by force" in line for line in lines)
+    assert any("--force on the command line" in line for line in lines)
     assert [each.message().message_id for each in seen.wait(1)] == ["two"]
     assert program("--replay", "--force") == (0, [first])
     assert [each.message().message_id for each in seen.wait(2)] == ["two", "one"]

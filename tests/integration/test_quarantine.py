@@ -136,6 +136,11 @@ def test_several_in_a_row_and_one_at_each_end(artemis: Artemis, plain: PlainClie
     assert len({letter["eventing_undeliverable_id"] for letter in here.letters(plain)}) == 6
 
 
+def aside(plain: PlainClient, queue: str) -> int:
+    """How many messages were set aside."""
+    return int((plain.queue(f"{queue}.undeliverable") or {}).get("messageCount", 0))
+
+
 @pytest.mark.parametrize("settings", [{"ordered": True}, {"per_process": True}, {"concurrency": 8}], ids=str)
 def test_each_kind_of_listener(
     artemis: Artemis, plain: PlainClient, unique: Callable[[str], str], settings: dict[str, Any]
@@ -146,8 +151,9 @@ def test_each_kind_of_listener(
         put(artemis, plain, here.event, ENDING["timestamp"])
         here.send_good(plain, GOOD)
         until(lambda: here.has(2 * GOOD), lambda: f"{here.handled}; {losses.errors}", 30)
-        until(lambda: plain.count(f"{queue}.undeliverable") == 1, lambda: f"set aside; {losses.errors}", 30)
-        assert losses.shared <= 2
+        until(lambda: aside(plain, queue) == 1, lambda: f"set aside; {losses.errors}", 30)
+        # With several frames on their way a loss can meet the shared connection once more.
+        assert losses.shared <= (3 if "concurrency" in settings else 2)
         if "ordered" in settings:
             assert [*dict.fromkeys(here.handled)] == [*range(2 * GOOD)]
         # It has its whole window again.

@@ -277,6 +277,7 @@ def test_one_that_ends_connections_soon_is_not_the_first_to_be_tried_again(
     line.open(lambda *_: None)
     a, b, _ = three.places
     assert line.did == [a]
+    until(lambda: len(three.peers[0].taken) > 0, "the peer has the connection")
     three.peers[0].taken[0].shutdown(socket.SHUT_RDWR)
     until(lambda: line.health().place == b, "the second one", 10)
     assert line.did == [a, "wait", b]

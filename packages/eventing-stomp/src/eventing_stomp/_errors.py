@@ -98,7 +98,7 @@ def of_loss(place: str, text: str) -> BrokerConnectionError:
 def of_large(place: str, limit: int) -> BrokerConnectionError:
     """For a frame that is larger than it may be."""
     return BrokerConnectionError(
-        f"{place}: a message came that has more than {limit} bytes (max_message_bytes), or more than 1 MiB of headers"
+        f"{place}: received a message with more than {limit} bytes (max_message_bytes), or more than 1 MiB of headers"
     )
 
 
