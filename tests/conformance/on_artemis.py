@@ -13,10 +13,9 @@ from typing import Any, ClassVar
 import pytest
 
 from eventing_core.provider import Destination
-from eventing_core.testing import Network, ProviderConformance
+from eventing_core.testing import Network, ProviderConformance, ProxyNetwork
 from examples.artemis import Artemis
 from tests.support.plain import PlainClient
-from tests.support.proxy import Proxy
 
 #: The role of the broker's one user, and one that nobody has. Of the operation's rights, sending is the first.
 ALL, NOBODY, OTHER_RIGHTS = "all", "nobody", 9
@@ -25,29 +24,15 @@ ALL, NOBODY, OTHER_RIGHTS = "all", "nobody", 9
 HELD_BACK = 3.0
 
 
-class ProxiedNetwork:
-    """An `eventing_core.testing.Network`: a proxy before the broker."""
-
-    def __init__(self, proxy: Proxy, config: Mapping[str, Any]) -> None:
-        self.config = config
-        self.cut = proxy.refuse
-        self.silence = proxy.silence
-        self._proxy = proxy
-
-    def restore(self) -> None:
-        self._proxy.speak()
-        self._proxy.accept()
-
-
-class StompNetwork(ProxiedNetwork):
+class StompNetwork(ProxyNetwork):
     """The same for STOMP: before it is restored the broker is restarted, if it holds a message back (decision 22).
 
     Attributes:
         restarts: how often it was.
     """
 
-    def __init__(self, proxy: Proxy, config: Mapping[str, Any], broker: Artemis) -> None:
-        super().__init__(proxy, config)
+    def __init__(self, config: Callable[[int], Mapping[str, Any]], broker: Artemis) -> None:
+        super().__init__(broker.port, config)
         self.restarts = 0
         self._broker = broker
 
@@ -96,11 +81,11 @@ class OnArtemis(ProviderConformance):
 
     @pytest.fixture
     def network(self, class_artemis: Artemis) -> Iterator[Network]:
-        with Proxy(class_artemis.port) as proxy:
-            yield self.network_of(proxy, self._config(class_artemis, proxy.port, **self.hasty), class_artemis)
+        with self.network_of(lambda port: self._config(class_artemis, port, **self.hasty), class_artemis) as network:
+            yield network
 
-    def network_of(self, proxy: Proxy, config: Mapping[str, Any], broker: Artemis) -> Network:
-        return ProxiedNetwork(proxy, config)
+    def network_of(self, config: Callable[[int], Mapping[str, Any]], broker: Artemis) -> ProxyNetwork:
+        return ProxyNetwork(broker.port, config)
 
     @pytest.fixture
     def restart_broker(self, class_artemis: Artemis) -> Callable[[], None]:

@@ -19,12 +19,14 @@ class MemoryNetwork:
 
     def __init__(self, broker: MemoryBroker, config: dict[str, Any]) -> None:
         self.config = config
-        self.cut = self.silence = broker.cut
+        self.cut = self.silence = self.hold_answers = broker.cut
         self.restore = broker.start
 
 
 class TestMemory(ProviderConformance):
     capabilities_file = Path(__file__).with_name("capabilities.json")
+
+    broker_in_process = True
 
     @pytest.fixture
     def broker(self, unique: Callable[[str], str]) -> MemoryBroker:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from eventing_core.provider import Destination
-from eventing_core.testing import Network, ProviderConformance
-from tests.conformance.on_artemis import ProxiedNetwork
-from tests.support.proxy import Proxy
+from eventing_core.testing import Network, ProviderConformance, ProxyNetwork
 from tests.support.rabbitmq import RabbitMQ
 
 
@@ -37,8 +36,9 @@ class TestRabbitMQ(ProviderConformance):
 
     @pytest.fixture
     def network(self, broker: RabbitMQ) -> Iterator[Network]:
-        with Proxy(broker.port) as proxy:
-            yield ProxiedNetwork(proxy, self._config(broker, proxy.port, heartbeat=0.3, connect_timeout=5))
+        make = partial(self._config, broker, heartbeat=0.3, connect_timeout=5)
+        with ProxyNetwork(broker.port, make) as network:
+            yield network
 
     @pytest.fixture
     def restart_broker(self, broker: RabbitMQ) -> Callable[[], None]:

@@ -6,14 +6,13 @@ management tells of such a message, an outage includes a restart.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from eventing_core.testing import Network
+from eventing_core.testing import ProxyNetwork
 from examples.artemis import Artemis
 from tests.conformance.on_artemis import OnArtemis, StompNetwork
-from tests.support.proxy import Proxy
 
 
 class TestStomp(OnArtemis):
@@ -21,8 +20,8 @@ class TestStomp(OnArtemis):
     settings = MappingProxyType({"server_name_timeout": 2, "backoff_initial": 0.05, "backoff_max": 0.3})
     hasty = MappingProxyType({"heartbeat": 0.3, "connect_timeout": 5})
 
-    def network_of(self, proxy: Proxy, config: Mapping[str, Any], broker: Artemis) -> Network:
-        return StompNetwork(proxy, config, broker)
+    def network_of(self, config: Callable[[int], Mapping[str, Any]], broker: Artemis) -> ProxyNetwork:
+        return StompNetwork(config, broker)
 
     def test_a_cut_loses_no_event_that_is_not_durable(self, kit: Any, network: Any) -> None:
         """Such an event doesn't outlive a restart: where there was one, the broker is to hold nothing back once."""

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
+from eventing_core.testing._proxy import Direction
 from tests.faults.wire import Point, Record, point_of
-from tests.support.proxy import Direction, Proxy, frames
+from tests.support.proxy import Proxy, frames
 
 #: What becomes of the path: connections are reset; nothing comes through, either way or one way; all comes slowly.
 Kind = Literal["reset", "silence", "silence to the server", "silence to the client", "drip"]

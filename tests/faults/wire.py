@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from eventing_amqp._codec import Decoder, Described
+from eventing_core.testing._proxy import Direction
 from eventing_stomp._message import INNER
 from tests.support.processes import Numbers
-from tests.support.proxy import Direction
 
 #: Moments in the life of a connection.
 Point = Literal["connect", "send", "settle", "close"]

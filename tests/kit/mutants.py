@@ -5,8 +5,8 @@ Each mutant is a function that puts its bug in place for the rest of the process
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 from eventing_core.memory._connection import Consumer
 from eventing_core.memory._producer import MemoryProducer
@@ -15,23 +15,8 @@ from eventing_core.memory._queue import MemoryDelivery, Queue
 from eventing_core.memory._store import Store
 from eventing_core.provider import Done, Message, Outcome, Subscriber, Subscription, SubscriptionState
 from eventing_core.receive import _copies
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """One bug.
-
-    Attributes:
-        breaks: puts it in place.
-        test: of the kit, which finds it.
-        cases: how many of the test's cases fail.
-        message: what the failure says.
-    """
-
-    breaks: Callable[[], None]
-    test: str
-    message: str
-    cases: int = 1
+from tests.kit import extreme_mutants, life_mutants, process_mutants
+from tests.kit.mutant import Mutant
 
 
 def accept_before_on() -> None:
@@ -171,5 +156,8 @@ MUTANTS = {
             "test_a_failed_event_is_tried_again_until_it_succeeds",
             "a failed event is tried again",
         ),
+        *extreme_mutants.MUTANTS,
+        *life_mutants.MUTANTS,
+        *process_mutants.MUTANTS,
     )
 }

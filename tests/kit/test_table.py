@@ -20,6 +20,7 @@ from eventing_core.testing import ProviderConformance
 
 class TestWhole(ProviderConformance):
     broker = MemoryBroker.shared("whole")
+    broker_in_process = True
 
     @pytest.fixture
     def config(self):

@@ -15,14 +15,17 @@ if sys.modules.get("pytest"):  # before the kit's modules are imported: so that 
 
 if typing.TYPE_CHECKING:
     from eventing_core.testing._conformance import ProviderConformance
-    from eventing_core.testing._network import Network
+    from eventing_core.testing._network import Network, ProxyNetwork
     from eventing_core.testing._probe import Confirmations, Log, Recorder
+    from eventing_core.testing._proxy import Proxy
 
 __all__ = [
     "Confirmations",
     "Log",
     "Network",
     "ProviderConformance",
+    "Proxy",
+    "ProxyNetwork",
     "Recorder",
     "await_idle",
     "isolated_declarations",
@@ -35,6 +38,8 @@ _KIT = {
     "Log": "_probe",
     "Network": "_network",
     "ProviderConformance": "_conformance",
+    "Proxy": "_proxy",
+    "ProxyNetwork": "_network",
     "Recorder": "_probe",
 }
 

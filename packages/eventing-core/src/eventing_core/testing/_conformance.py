@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from eventing_core.provider import Destination
+from eventing_core.testing._between import BetweenTests
 from eventing_core.testing._capabilities import CapabilityTests
+from eventing_core.testing._crashes import CrashTests
 from eventing_core.testing._delivery import DeliveryTests
+from eventing_core.testing._extremes import ExtremeTests
 from eventing_core.testing._failures import FailureTests
 from eventing_core.testing._fanout import FanOutTests
 from eventing_core.testing._gone import GoneTests
 from eventing_core.testing._kit import Kit
+from eventing_core.testing._life import LifeTests
 from eventing_core.testing._lifecycle import LifecycleTests
 from eventing_core.testing._network import Network
 from eventing_core.testing._outage import OutageTests
 from eventing_core.testing._refusal import RefusalTests
 from eventing_core.testing._report import tell_of
 from eventing_core.testing._restart import RestartTests
+from eventing_core.testing._timing import TimingTests
 from eventing_core.testing._transport import TransportTests
 
 
@@ -30,8 +35,13 @@ class ProviderConformance(
     FailureTests,
     LifecycleTests,
     TransportTests,
+    ExtremeTests,
+    TimingTests,
+    LifeTests,
     GoneTests,
+    CrashTests,
     OutageTests,
+    BetweenTests,
     RestartTests,
     RefusalTests,
     CapabilityTests,
@@ -55,7 +65,13 @@ class ProviderConformance(
     Each test uses unique names, so that all tests can share one broker. The run ends with a table that says of every
     behaviour whether it holds, is refused because a capability is missing, is not applicable, or could not be tried
     because a fixture is missing. Such a test is skipped with that reason.
+
+    Attributes:
+        broker_in_process: the broker lives in the test's own process: no other process reaches it, and nothing lies
+            between a send and its answer. What needs another process is not applicable then.
     """
+
+    broker_in_process: ClassVar[bool] = False
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Refuse a class that takes tests away: the table would say nothing of them."""

@@ -59,6 +59,7 @@ class Kit:
         self._managers: list[EventManager] = []
         self._providers: list[Provider] = []
         self._blockers: list[threading.Event] = []
+        self._confirmations: list[Confirmations] = []
         self.spec: ProviderSpec = self._configuration("x").provider_spec
         self.provider_name = self.spec.name
         self.capabilities: Capabilities = self._make_provider("x").capabilities
@@ -70,7 +71,9 @@ class Kit:
     def claims(self, capability: str) -> bool:
         """Whether the provider has a capability; where it hasn't, the table says that less was asked for."""
         claimed = getattr(self.capabilities, capability) not in {False, "none"}
-        if not claimed:
+        if claimed:
+            self.finding.tried.add(capability)
+        else:
             self._because(capability)
         return claimed
 
@@ -81,11 +84,13 @@ class Kit:
 
     def not_applicable(self, capability: str) -> None:
         """By a capability, there is nothing to assert."""
-        self.finding.verdict = Verdict.NOT_APPLICABLE
-        self._because(capability)
+        self.finding.be_not_applicable(self._reason(capability))
 
     def _because(self, capability: str) -> None:
-        self.finding.reasons.append(f"{capability} = {getattr(self.capabilities, capability)}")
+        self.finding.reasons.append(self._reason(capability))
+
+    def _reason(self, capability: str) -> str:
+        return f"{capability} = {getattr(self.capabilities, capability)}"
 
     # -- declarations -----------------------------------------------------------------------------------------
 
@@ -169,17 +174,21 @@ class Kit:
     # -- beneath the managers ---------------------------------------------------------------------------------
 
     def provider(
-        self, *, config: Mapping[str, Any] | None = None, observer: Log[tuple[bool, Exception | None]] | None = None
+        self,
+        *,
+        config: Mapping[str, Any] | None = None,
+        observer: Log[tuple[bool, Exception | None]] | None = None,
+        server_name: str = "",
     ) -> Provider:
         """An open provider; of another configuration than the kit's, if need be."""
         observed: Log[tuple[bool, Exception | None]] = Log() if observer is None else observer
-        provider = self.new_provider(config)
+        provider = self.new_provider(config, server_name)
         provider.open(lambda connected, error: observed.add((connected, error)))
         return provider
 
-    def new_provider(self, config: Mapping[str, Any] | None = None) -> Provider:
+    def new_provider(self, config: Mapping[str, Any] | None = None, server_name: str = "") -> Provider:
         """One that is not open yet."""
-        provider = self._make_provider(self.name("server"), config)
+        provider = self._make_provider(server_name or self.name("server"), config)
         self._providers.append(provider)
         return provider
 
@@ -265,6 +274,7 @@ class Kit:
     ) -> Confirmations:
         """Send messages, with a deadline of so many seconds."""
         done = Confirmations()
+        self._confirmations.append(done)
         provider.producer(destination).send(messages, done, deadline=deadline_in(seconds), delay=delay)
         return done
 
@@ -275,32 +285,41 @@ class Kit:
         configuration = self._configuration(server_name, config)
         return configuration.provider_spec.factory(configuration.server_name, configuration.provider_config)
 
-    def crash(self, queue: Destination, count: int) -> list[int]:
+    def crash(self, queue: Destination, count: int, *, exclusive: bool = False) -> list[int]:
         """Let another process take messages from a queue and die of it; their delivery counts."""
-        task = {"config": self._config, "queue": asdict(queue), "count": count}
+        return self._crash({"kind": "hold", "queue": asdict(queue), "count": count, "exclusive": exclusive})
+
+    def crash_sending(self, to: Destination, count: int, enough: int) -> list[int]:
+        """Let another process send a batch of so many, and die when enough are confirmed; the indexes of those."""
+        return self._crash({"kind": "send", "to": asdict(to), "count": count, "enough": enough})
+
+    def _crash(self, task: Mapping[str, object]) -> list[int]:
         done = subprocess.run(
             [sys.executable, "-m", "eventing_core.testing._crash"],
-            input=json.dumps(task, default=str),
+            input=json.dumps({"config": self._config, **task}, default=str),
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
             capture_output=True,
             text=True,
             timeout=2 * LIMIT,
             check=False,
         )
-        assert done.returncode == CRASHED, f"a process that takes messages ended with {done.returncode}: {done.stderr}"
-        counts: list[int] = json.loads(done.stdout)
-        return counts
+        assert done.returncode == CRASHED, f"a process that was to die ended with {done.returncode}: {done.stderr}"
+        told: list[int] = json.loads(done.stdout)
+        return told
 
     # -- the end ----------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Close everything that was made."""
+        """Close everything that was made, and see that no send was told anything twice."""
         for blocker in self._blockers:
             blocker.set()
         for manager in self._managers:
             manager.stop(5.0)
         for provider in self._providers:
             provider.close(5.0)
+        for done in self._confirmations:
+            indexes = [index for index, _ in done.results.items()]
+            assert len(indexes) == len({*indexes}), f"the outcome of a send is reported once: {indexes}"
 
 
 def topic_of(queue: Destination) -> Destination:

@@ -155,7 +155,16 @@ def texts(*bodies: str, durable: bool = False) -> list[Message]:
 
 
 def _shortened(items: list[T], limit: int = 20) -> str:
-    return f"{len(items)}: {items[:limit]!r}" + (", ..." if len(items) > limit else "")
+    shown = ", ".join(map(_shown, items[:limit]))
+    return f"{len(items)}: [{shown}]" + (", ..." if len(items) > limit else "")
+
+
+def _shown(item: object, limit: int = 80) -> str:
+    """What an item holds; of a delivery, which may be of any class: its body and its count."""
+    if not isinstance(item, Delivery):
+        return repr(item)
+    body = item.message().body
+    return f"{body[:limit]!r}{'...' if len(body) > limit else ''} (delivery_count {item.delivery_count})"
 
 
 def deadline_in(seconds: float) -> float:

@@ -23,7 +23,14 @@ class Finding:
     Attributes:
         verdict: `Verdict.HOLDS`, unless the test says otherwise.
         reasons: by which capabilities; or why it could not be tried.
+        tried: the capabilities that were claimed, and that the test relied on.
     """
 
     verdict: Verdict = Verdict.HOLDS
     reasons: list[str] = field(default_factory=list)
+    tried: set[str] = field(default_factory=set)
+
+    def be_not_applicable(self, reason: str) -> None:
+        """There is nothing to assert, for this reason."""
+        self.verdict = Verdict.NOT_APPLICABLE
+        self.reasons.append(reason)
