@@ -524,6 +524,7 @@ def test_events_whose_dead_letters_are_refused_hold_up_no_others(
             limit(plain, case.dead, refusal, 10_000_000)
             plain.manage(f"queue.{case.dead}", "removeMessages", "")
             until(lambda: plain.count(case.queue) == 0, lambda: f"{manager.health()}", 100)
-            assert plain.count(case.dead) == bad
+            # A copy whose refusal and the change of the limit cross each other may be there twice.
+            assert plain.count(case.dead) >= bad
     # One whose copy is not stored doesn't run again meanwhile, but for a connection that was lost before it had failed.
     assert set(raised) == set(range(bad))

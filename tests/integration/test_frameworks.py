@@ -156,6 +156,8 @@ def test_a_web_service_whose_broker_goes_away(
 
 def test_the_tests_of_a_fastapi_service(tmp_path: Path):
     write_files("how-to/use-web-frameworks.md", tmp_path)
+    # Not the settings of this project, which may be above the temporary folder.
+    (tmp_path / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
     alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     output = check(
         *module("pytest"), "-W", "error", "-p", "no:cacheprovider", "test_orders.py", cwd=tmp_path, env=alone
