@@ -10,18 +10,7 @@ from eventing_core import EventManager
 from eventing_core.manager._states import ENDING, TAKEN, ManagerInput, ManagerState, manager_after
 from eventing_core.memory import MemoryProvider
 from eventing_core.provider import Observer
-from eventing_core.provider._transitions import TransitionError
-
-
-def possible(state: ManagerState) -> list[ManagerInput]:
-    found = []
-    for happened in ManagerInput:
-        try:
-            manager_after(state, happened)
-        except TransitionError:
-            continue
-        found.append(happened)
-    return found
+from tests.support.lives import possible
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -31,7 +20,7 @@ def test_a_random_life_keeps_its_promises(seed: int):
         state, starts, drains = ManagerState.NEW, 0, 0
         for _ in range(40):
             before = state
-            happened = chance.choice(possible(state))
+            happened = chance.choice(possible(state, ManagerInput, manager_after))
             state = manager_after(state, happened)
             if happened is ManagerInput.FORKED:
                 assert state is ManagerState.NEW

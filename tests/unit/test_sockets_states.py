@@ -7,14 +7,11 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from enum import Enum
-from typing import Any
 
 import pytest
 
 from eventing_core.errors import BrokerConnectionError, ProtocolMismatchError
 from eventing_core.provider import Destination, Message
-from eventing_core.provider._transitions import TransitionError
 from eventing_core.provider.sockets import Loop, SocketConfig, SocketProducer, _attempt
 from eventing_core.provider.sockets._attempt import Attempt
 from eventing_core.provider.sockets._connecting import Connector
@@ -32,18 +29,8 @@ from eventing_core.provider.sockets._states import (
     connection_after,
 )
 from tests.support.lines import Line, Mute, Nothing, Peer
+from tests.support.lives import possible
 from tests.support.waiting import until
-
-
-def possible(state: Enum, inputs: type[Enum], after: Callable[[Any, Any], Any]) -> list[Enum]:
-    found = []
-    for happened in inputs:
-        try:
-            after(state, happened)
-        except TransitionError:
-            continue
-        found.append(happened)
-    return found
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -71,7 +71,7 @@ class StompConsumer(CarefulConsumer):
         self._bytes = 0
         #: What came by this STOMP subscription: how many, and their bytes; the later ones count for more.
         self._came = self._came_bytes = 0
-        #: A message's size by the STOMP subscription before: one large message is not to count for ever.
+        #: A message's size by the STOMP subscription before: one large message is not to count forever.
         self._mean = _GUESS
         #: The broker agreed that nobody had the queue, and refused then.
         self._raced = False

@@ -46,8 +46,8 @@ def check_provider(provider: object) -> None:
     """
     if not isinstance(provider, Provider):
         by_name = "EventManager.from_config takes a provider's name."
-        mend = f"Create one: {provider.__name__}(...)." if isinstance(provider, type) else by_name
-        msg = f"provider must be a Provider object, not {shown(provider)}. {mend}"
+        fix = f"Create one: {provider.__name__}(...)." if isinstance(provider, type) else by_name
+        msg = f"provider must be a Provider object, not {shown(provider)}. {fix}"
         raise ConfigError(msg)
     server_name = getattr(provider, "server_name", None)  # a constructor may have forgotten it
     if not isinstance(server_name, str):
@@ -119,9 +119,9 @@ def check_listeners(listeners: object) -> None:
                 )
                 raise DeclarationError(msg)
         elif not isinstance(one, type):
-            mend = "Pass its class; the manager creates the instance."
-            mend = mend if isinstance(one, EventListener) else "Pass a listener class, a function, or a module's name."
-            msg = f"listeners[{index}] must be a listener class or function, not {shown(one)}. {mend}"
+            fix = "Pass its class; the manager creates the instance."
+            fix = fix if isinstance(one, EventListener) else "Pass a listener class, a function, or a module's name."
+            msg = f"listeners[{index}] must be a listener class or function, not {shown(one)}. {fix}"
             raise DeclarationError(msg)
         if one in known:
             what = "module" if isinstance(one, str) else "class" if isinstance(one, type) else "function"
@@ -153,6 +153,6 @@ def check_pipelines(pipelines: object) -> None:
 def _collection(what: str, given: object) -> Collection[object]:
     if isinstance(given, Collection) and not isinstance(given, type | str | bytes | Mapping):
         return given
-    mend = f"{what}=[{given.__name__}]" if isinstance(given, type) else f"{what}=[...]"
-    msg = f"{what} must be a list of classes, not {shown(given)}. Write {mend}."
+    fix = f"{what}=[{given.__name__}]" if isinstance(given, type) else f"{what}=[...]"
+    msg = f"{what} must be a list of classes, not {shown(given)}. Write {fix}."
     raise DeclarationError(msg)

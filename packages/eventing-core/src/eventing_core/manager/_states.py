@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 
-from eventing_core.provider._transitions import following
+from eventing_core.provider._transitions import following, on
 from eventing_core.runtime._health import STARTED
 
 
@@ -52,33 +52,29 @@ ENDING = frozenset({ManagerState.STOPPING, ManagerState.DRAINING, ManagerState.S
 TAKEN = frozenset({ManagerState.DRAINING, ManagerState.STOPPED})
 
 
-def _on(*inputs: ManagerInput) -> frozenset[ManagerInput]:
-    return frozenset(inputs)
-
-
 _S, _I = ManagerState, ManagerInput
 
 #: From a state to another (or the same, where nothing changes), and the inputs on which a manager goes there.
 MANAGER_TRANSITIONS: Mapping[tuple[ManagerState, ManagerState], frozenset[ManagerInput]] = {
-    (_S.NEW, _S.NEW): _on(_I.FORKED),
-    (_S.NEW, _S.STARTING): _on(_I.START),
-    (_S.NEW, _S.STOPPING): _on(_I.STOP),
-    (_S.NEW, _S.STOPPED): _on(_I.CLOSED),
-    (_S.STARTING, _S.STARTED): _on(_I.READY),
-    (_S.STARTING, _S.STOPPING): _on(_I.STOP),
-    (_S.STARTING, _S.DRAINING): _on(_I.DRAIN),
-    (_S.STARTING, _S.NEW): _on(_I.FORKED),
-    (_S.STARTED, _S.STOPPING): _on(_I.STOP),
-    (_S.STARTED, _S.DRAINING): _on(_I.DRAIN),
-    (_S.STARTED, _S.NEW): _on(_I.FORKED),
-    (_S.STOPPING, _S.STOPPING): _on(_I.STOP),
-    (_S.STOPPING, _S.DRAINING): _on(_I.DRAIN),
-    (_S.STOPPING, _S.NEW): _on(_I.FORKED),
-    (_S.DRAINING, _S.DRAINING): _on(_I.STOP),
-    (_S.DRAINING, _S.STOPPED): _on(_I.CLOSED),
-    (_S.DRAINING, _S.NEW): _on(_I.FORKED),
-    (_S.STOPPED, _S.STOPPED): _on(_I.STOP, _I.CLOSED),
-    (_S.STOPPED, _S.NEW): _on(_I.FORKED),
+    (_S.NEW, _S.NEW): on(_I.FORKED),
+    (_S.NEW, _S.STARTING): on(_I.START),
+    (_S.NEW, _S.STOPPING): on(_I.STOP),
+    (_S.NEW, _S.STOPPED): on(_I.CLOSED),
+    (_S.STARTING, _S.STARTED): on(_I.READY),
+    (_S.STARTING, _S.STOPPING): on(_I.STOP),
+    (_S.STARTING, _S.DRAINING): on(_I.DRAIN),
+    (_S.STARTING, _S.NEW): on(_I.FORKED),
+    (_S.STARTED, _S.STOPPING): on(_I.STOP),
+    (_S.STARTED, _S.DRAINING): on(_I.DRAIN),
+    (_S.STARTED, _S.NEW): on(_I.FORKED),
+    (_S.STOPPING, _S.STOPPING): on(_I.STOP),
+    (_S.STOPPING, _S.DRAINING): on(_I.DRAIN),
+    (_S.STOPPING, _S.NEW): on(_I.FORKED),
+    (_S.DRAINING, _S.DRAINING): on(_I.STOP),
+    (_S.DRAINING, _S.STOPPED): on(_I.CLOSED),
+    (_S.DRAINING, _S.NEW): on(_I.FORKED),
+    (_S.STOPPED, _S.STOPPED): on(_I.STOP, _I.CLOSED),
+    (_S.STOPPED, _S.NEW): on(_I.FORKED),
 }
 
 #: The state of a manager after an input; `TransitionError`, where that can't happen in a state.

@@ -59,7 +59,7 @@ class Address:
         """Messages that can be added, to each of the queues.
 
         What is at consumers takes up room as well, but not for a message to one queue alone: such a
-        copy replaces one that is at a consumer, and would find no room in a full queue, for ever.
+        copy replaces one that is at a consumer, and would find no room in a full queue, forever.
         """
         room = limit
         for queue in self.queues:

@@ -14,6 +14,11 @@ class TransitionError(RuntimeError):
     """Something happened that can't happen in that state: an error in the code that carries the states."""
 
 
+def on(*inputs: In) -> frozenset[In]:
+    """The inputs of one transition, for a table."""
+    return frozenset(inputs)
+
+
 def following(what: str, transitions: Mapping[tuple[S, S], frozenset[In]]) -> Callable[[S, In], S]:
     """Make ``after(state, input)``, which tells the next state, or raises `TransitionError`.
 

@@ -34,7 +34,7 @@ _RETRY = (0.2, 10.0)
 #: Between attempts to get the queue that a predecessor of the same server name still has, in seconds.
 _KNOCK = 1.0
 
-#: Over all providers and generations: a number names one delivery for ever.
+#: Over all providers and generations: a number names one delivery forever.
 next_number = itertools.count(1).__next__
 
 

@@ -65,9 +65,9 @@ def ask(  # noqa: PLR0913 (keyword-only)
         context: to ask within TLS.
         ended: takes the answers; another thread puts `Enough` there to have it end.
     """
+    answers: Answers = ended if ended is not None else queue.SimpleQueue()
     rounds: list[list[WireProtocol]] = []
     while len(rounds) < _ROUNDS:
-        answers: Answers = ended if ended is not None else queue.SimpleQueue()
         now = time.monotonic()
         patience = min(_PATIENCE, (until - now) / (_ROUNDS - len(rounds)))
         found = _ask_all(host, port, wanted, now + patience, context, answers)

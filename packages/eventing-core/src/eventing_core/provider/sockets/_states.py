@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 
-from eventing_core.provider._transitions import following
+from eventing_core.provider._transitions import following, on
 
 
 class ConnectionState(Enum):
@@ -120,68 +120,60 @@ OVER = frozenset({ConnectionState.ENDING, ConnectionState.CLOSED})
 SHAKING_HANDS = frozenset({AttemptState.HANDSHAKE, AttemptState.DOUBTED, AttemptState.ASKED})
 
 
-def _on(*inputs: ConnectionInput) -> frozenset[ConnectionInput]:
-    return frozenset(inputs)
-
-
-def _at(*inputs: AttemptInput) -> frozenset[AttemptInput]:
-    return frozenset(inputs)
-
-
 _S, _I = ConnectionState, ConnectionInput
 _T, _A = AttemptState, AttemptInput
 
 #: From a state to another (or the same, where nothing changes), and the inputs on which a connection goes there.
 CONNECTION_TRANSITIONS: Mapping[tuple[ConnectionState, ConnectionState], frozenset[ConnectionInput]] = {
-    (_S.NEW, _S.CONNECTING): _on(_I.OPEN),
-    (_S.NEW, _S.ENDING): _on(_I.CLOSE),
-    (_S.NEW, _S.CLOSED): _on(_I.FORKED),
-    (_S.CONNECTING, _S.CONNECTED): _on(_I.ESTABLISHED),
-    (_S.CONNECTING, _S.ENDING): _on(_I.FAILED, _I.CLOSE, _I.CRASHED),
-    (_S.CONNECTING, _S.CLOSED): _on(_I.FORKED),
-    (_S.CONNECTED, _S.RECONNECTING): _on(_I.LOST),
-    (_S.CONNECTED, _S.DRAINING): _on(_I.CLOSE),
-    (_S.CONNECTED, _S.ENDING): _on(_I.CRASHED),
-    (_S.CONNECTED, _S.CLOSED): _on(_I.FORKED),
-    (_S.RECONNECTING, _S.CONNECTED): _on(_I.ESTABLISHED),
-    (_S.RECONNECTING, _S.RECONNECTING): _on(_I.FAILED),
-    (_S.RECONNECTING, _S.STRANDED): _on(_I.CLOSE),
-    (_S.RECONNECTING, _S.ENDING): _on(_I.CRASHED),
-    (_S.RECONNECTING, _S.CLOSED): _on(_I.FORKED),
-    (_S.DRAINING, _S.DRAINING): _on(_I.CLOSE),
-    (_S.DRAINING, _S.STRANDED): _on(_I.LOST),
-    (_S.DRAINING, _S.CLOSING): _on(_I.DRAINED),
-    (_S.DRAINING, _S.ENDING): _on(_I.CUT, _I.CRASHED),
-    (_S.DRAINING, _S.CLOSED): _on(_I.FORKED),
-    (_S.STRANDED, _S.STRANDED): _on(_I.CLOSE, _I.FAILED),
-    (_S.STRANDED, _S.DRAINING): _on(_I.ESTABLISHED),
-    (_S.STRANDED, _S.ENDING): _on(_I.DRAINED, _I.CUT, _I.CRASHED),
-    (_S.STRANDED, _S.CLOSED): _on(_I.FORKED),
-    (_S.CLOSING, _S.CLOSING): _on(_I.CLOSE),
-    (_S.CLOSING, _S.ENDING): _on(_I.GOODBYE, _I.LOST, _I.CUT, _I.CRASHED),
-    (_S.CLOSING, _S.CLOSED): _on(_I.FORKED),
-    (_S.ENDING, _S.ENDING): _on(_I.CLOSE, _I.CUT),
-    (_S.ENDING, _S.CLOSED): _on(_I.RELEASED, _I.FORKED),
-    (_S.CLOSED, _S.CLOSED): _on(_I.CLOSE, _I.FORKED),
+    (_S.NEW, _S.CONNECTING): on(_I.OPEN),
+    (_S.NEW, _S.ENDING): on(_I.CLOSE),
+    (_S.NEW, _S.CLOSED): on(_I.FORKED),
+    (_S.CONNECTING, _S.CONNECTED): on(_I.ESTABLISHED),
+    (_S.CONNECTING, _S.ENDING): on(_I.FAILED, _I.CLOSE, _I.CRASHED),
+    (_S.CONNECTING, _S.CLOSED): on(_I.FORKED),
+    (_S.CONNECTED, _S.RECONNECTING): on(_I.LOST),
+    (_S.CONNECTED, _S.DRAINING): on(_I.CLOSE),
+    (_S.CONNECTED, _S.ENDING): on(_I.CRASHED),
+    (_S.CONNECTED, _S.CLOSED): on(_I.FORKED),
+    (_S.RECONNECTING, _S.CONNECTED): on(_I.ESTABLISHED),
+    (_S.RECONNECTING, _S.RECONNECTING): on(_I.FAILED),
+    (_S.RECONNECTING, _S.STRANDED): on(_I.CLOSE),
+    (_S.RECONNECTING, _S.ENDING): on(_I.CRASHED),
+    (_S.RECONNECTING, _S.CLOSED): on(_I.FORKED),
+    (_S.DRAINING, _S.DRAINING): on(_I.CLOSE),
+    (_S.DRAINING, _S.STRANDED): on(_I.LOST),
+    (_S.DRAINING, _S.CLOSING): on(_I.DRAINED),
+    (_S.DRAINING, _S.ENDING): on(_I.CUT, _I.CRASHED),
+    (_S.DRAINING, _S.CLOSED): on(_I.FORKED),
+    (_S.STRANDED, _S.STRANDED): on(_I.CLOSE, _I.FAILED),
+    (_S.STRANDED, _S.DRAINING): on(_I.ESTABLISHED),
+    (_S.STRANDED, _S.ENDING): on(_I.DRAINED, _I.CUT, _I.CRASHED),
+    (_S.STRANDED, _S.CLOSED): on(_I.FORKED),
+    (_S.CLOSING, _S.CLOSING): on(_I.CLOSE),
+    (_S.CLOSING, _S.ENDING): on(_I.GOODBYE, _I.LOST, _I.CUT, _I.CRASHED),
+    (_S.CLOSING, _S.CLOSED): on(_I.FORKED),
+    (_S.ENDING, _S.ENDING): on(_I.CLOSE, _I.CUT),
+    (_S.ENDING, _S.CLOSED): on(_I.RELEASED, _I.FORKED),
+    (_S.CLOSED, _S.CLOSED): on(_I.CLOSE, _I.FORKED),
 }
 
 #: The same for an attempt to connect.
 ATTEMPT_TRANSITIONS: Mapping[tuple[AttemptState, AttemptState], frozenset[AttemptInput]] = {
-    (_T.DIALING, _T.HANDSHAKE): _at(_A.DIALED),
-    (_T.DIALING, _T.FAILED): _at(_A.FAILED, _A.CANCELLED),
-    (_T.HANDSHAKE, _T.DOUBTED): _at(_A.QUIET),
-    (_T.HANDSHAKE, _T.UNEXPLAINED): _at(_A.HUNG_UP),
-    (_T.HANDSHAKE, _T.OPEN): _at(_A.OPENED),
-    (_T.HANDSHAKE, _T.FAILED): _at(_A.FAILED, _A.CANCELLED),
-    (_T.DOUBTED, _T.ASKED): _at(_A.ANSWERED),
-    (_T.DOUBTED, _T.UNEXPLAINED): _at(_A.HUNG_UP),
-    (_T.DOUBTED, _T.OPEN): _at(_A.OPENED),
-    (_T.DOUBTED, _T.FAILED): _at(_A.FAILED, _A.CANCELLED),
-    (_T.ASKED, _T.OPEN): _at(_A.OPENED),
-    (_T.ASKED, _T.FAILED): _at(_A.HUNG_UP, _A.FAILED, _A.CANCELLED),
-    (_T.UNEXPLAINED, _T.FAILED): _at(_A.ANSWERED, _A.FAILED, _A.CANCELLED),
-    (_T.OPEN, _T.OPEN): _at(_A.ANSWERED, _A.CANCELLED),
-    (_T.FAILED, _T.FAILED): _at(_A.ANSWERED, _A.CANCELLED),
+    (_T.DIALING, _T.HANDSHAKE): on(_A.DIALED),
+    (_T.DIALING, _T.FAILED): on(_A.FAILED, _A.CANCELLED),
+    (_T.HANDSHAKE, _T.DOUBTED): on(_A.QUIET),
+    (_T.HANDSHAKE, _T.UNEXPLAINED): on(_A.HUNG_UP),
+    (_T.HANDSHAKE, _T.OPEN): on(_A.OPENED),
+    (_T.HANDSHAKE, _T.FAILED): on(_A.FAILED, _A.CANCELLED),
+    (_T.DOUBTED, _T.ASKED): on(_A.ANSWERED),
+    (_T.DOUBTED, _T.UNEXPLAINED): on(_A.HUNG_UP),
+    (_T.DOUBTED, _T.OPEN): on(_A.OPENED),
+    (_T.DOUBTED, _T.FAILED): on(_A.FAILED, _A.CANCELLED),
+    (_T.ASKED, _T.OPEN): on(_A.OPENED),
+    (_T.ASKED, _T.FAILED): on(_A.HUNG_UP, _A.FAILED, _A.CANCELLED),
+    (_T.UNEXPLAINED, _T.FAILED): on(_A.ANSWERED, _A.FAILED, _A.CANCELLED),
+    (_T.OPEN, _T.OPEN): on(_A.ANSWERED, _A.CANCELLED),
+    (_T.FAILED, _T.FAILED): on(_A.ANSWERED, _A.CANCELLED),
 }
 
 #: The state of a connection after an input; `TransitionError`, where that can't happen in a state.
